@@ -1,0 +1,1 @@
+"""Async-first client for Instabase AI Hub."""

@@ -1,0 +1,156 @@
+"""The API on one page: every operation that the client can send.
+
+One row per operation: its name in the published specification, the method and path below `api_root`, the statuses
+that mean success, and what may be sent again after an unclear failure. Resources, the emulator, the contract test and
+the docs all read this table.
+
+Source of the current rows: the published OpenAPI specification of August 2026 (27 operations).
+"""
+
+import enum
+import re
+from collections.abc import Mapping
+from urllib.parse import quote
+
+import attrs
+
+from aihub_async.errors import InvalidRequestError
+
+MAX_NAME_LENGTH = 255
+"""Longest name of a batch or of an uploaded file, in characters (docs: limits)."""
+
+
+class Repeat(enum.Enum):
+    """What a retry may do with an operation whose last attempt had an unclear outcome."""
+
+    SAFE = "safe"
+    """Sending it again changes nothing: reads, and writes of identical bytes."""
+
+    SETTLED = "settled"
+    """Deletions and aborts: safe to send again, and a 404 after an unclear attempt is success."""
+
+    ONCE = "once"
+    """Creates something (a run is billed): never sent again unless the first attempt provably did nothing."""
+
+
+class Standing(enum.Enum):
+    """How much the published documentation stands behind an operation."""
+
+    CURRENT = "current"
+    LEGACY = "legacy"
+    REMOVED = "removed"
+    UNVERIFIED = "unverified"
+
+
+@attrs.frozen
+class Operation:
+    """One operation of the API.
+
+    `path` is a template below `api_root`; `{name}` stands for one path segment and `{path*}` for several.
+    """
+
+    name: str
+    method: str
+    path: str
+    expected: frozenset[int] = attrs.field(converter=frozenset)
+    repeat: Repeat
+    standing: Standing = Standing.CURRENT
+
+    def url_path(self, **values: str | int) -> str:
+        """Fill the template with percent-encoded values.
+
+        Raises:
+            InvalidRequestError: a value is not one clean path segment (see `encode_segment`).
+
+        Example:
+            >>> GET_BATCH.url_path(batch_id=7)
+            '/v2/batches/7'
+        """
+        return _PLACEHOLDER.sub(lambda found: _encode(found, values), self.path)
+
+
+_PLACEHOLDER = re.compile(r"\{(?P<name>\w+)(?P<many>\*?)\}")
+# `.` and `..` would be folded into the parent by every URL library: a file DELETE would become a batch DELETE.
+_FOLDED = frozenset({"", ".", ".."})
+_FORBIDDEN = re.compile(r"[\x00\r\n]")
+_NOT_AN_ID = re.compile(r"[\s/?#%\\]")
+
+
+def _encode(found: re.Match[str], values: Mapping[str, str | int]) -> str:
+    name, value = found["name"], str(values[found["name"]])
+    if found["many"]:
+        return "/".join(encode_segment(name, segment) for segment in value.strip("/").split("/"))
+    if name != "filename" and _NOT_AN_ID.search(value):
+        raise InvalidRequestError(f"{name} {value!r} is not an id: ids have no spaces and none of / ? # % \\")
+    return encode_segment(name, value)
+
+
+def encode_segment(label: str, value: str) -> str:
+    """Percent-encode one path segment, refusing what a URL cannot carry unchanged.
+
+    Raises:
+        InvalidRequestError: empty, `.`, `..`, NUL, CR, LF, longer than 255 characters, or not encodable as UTF-8.
+
+    Example:
+        >>> encode_segment("filename", "a/b ?.pdf")
+        'a%2Fb%20%3F.pdf'
+    """
+    if value in _FOLDED:
+        raise InvalidRequestError(f"{label} must not be {value!r}: it would address something else")
+    if _FORBIDDEN.search(value):
+        raise InvalidRequestError(f"{label} {value!r} contains NUL, CR or LF; rename it")
+    if len(value) > MAX_NAME_LENGTH:
+        raise InvalidRequestError(f"{label} has {len(value)} characters; the API takes {MAX_NAME_LENGTH} at most")
+    try:
+        return quote(value, safe="")
+    except UnicodeEncodeError:
+        raise InvalidRequestError(f"{label} {value!r} is not valid Unicode; give a name that is") from None
+
+
+_SAFE, _SETTLED, _ONCE = Repeat.SAFE, Repeat.SETTLED, Repeat.ONCE
+
+# fmt: off
+CREATE_BATCH      = Operation("createBatch",         "POST",   "/v2/batches",                            {200, 201}, _ONCE)
+LIST_BATCHES      = Operation("listBatches",         "GET",    "/v2/batches",                            {200},      _SAFE)
+GET_BATCH         = Operation("getBatch",            "GET",    "/v2/batches/{batch_id}",                 {200},      _SAFE)
+DELETE_BATCH      = Operation("deleteBatch",         "DELETE", "/v2/batches/{batch_id}",                 {202},      _SETTLED)
+LIST_FILES        = Operation("listFiles",           "GET",    "/v2/batches/{batch_id}/files",           {200},      _SAFE)
+ADD_FILE          = Operation("addFileToBatch",      "PUT",    "/v2/batches/{batch_id}/files/{filename}", {204},     _SAFE)
+DELETE_BATCH_FILE = Operation("deleteFileFromBatch", "DELETE", "/v2/batches/{batch_id}/files/{filename}", {202},     _SETTLED)
+POLL_BATCHES_JOB  = Operation("pollBatchesJob",      "GET",    "/v2/batches/jobs/{job_id}",              {200},      _SAFE)
+
+# A second session only orphans the first, so creating one is safe to repeat.
+CREATE_UPLOAD     = Operation("createMultipartUploadSession", "POST", "/v2/batches/multipart-upload",    {201},      _SAFE)
+UPLOAD_PART       = Operation("uploadMultipartPart", "PUT",
+                              "/v2/batches/multipart-upload/sessions/{session_id}/parts/{part_num}",     {201},      _SAFE)
+COMMIT_UPLOAD     = Operation("commitMultipartUploadSession", "POST",
+                              "/v2/batches/multipart-upload/sessions/{session_id}",                      {201},      _ONCE)
+# The same operation with action "abort", which unlike a commit may always be repeated.
+ABORT_UPLOAD      = attrs.evolve(COMMIT_UPLOAD, repeat=_SETTLED)
+
+RUN_APP           = Operation("runApp",              "POST",   "/v2/apps/runs",                          {200},      _ONCE)
+LIST_RUNS         = Operation("listRuns",            "GET",    "/v2/apps/runs",                          {200},      _SAFE)
+RUN_DEPLOYMENT    = Operation("runDeployment",       "POST",   "/v2/apps/deployments/{deployment_id}/runs", {202},   _ONCE)
+GET_RUN_STATUS    = Operation("getRunStatus",        "GET",    "/v2/apps/runs/{run_id}",                 {200},      _SAFE)
+DELETE_RUN        = Operation("deleteRun",           "DELETE", "/v2/apps/runs/{run_id}",                 {202},      _SETTLED)
+GET_RUN_RESULTS   = Operation("getRunResults",       "GET",    "/v2/apps/runs/{run_id}/results",         {200},      _SAFE)
+
+JOB_STATUS        = Operation("jobStatus",           "GET",    "/v2/jobs/{job_id}",                      {200},      _SAFE)
+
+READ_FILE         = Operation("readFile",            "GET",    "/v2/files/{path*}",                      {200, 206}, _SAFE)
+WRITE_FILE        = Operation("writeFile",           "PUT",    "/v2/files/{path*}",                      {201, 204}, _SAFE)
+GET_FILE_METADATA = Operation("getFileMetadata",     "HEAD",   "/v2/files/{path*}",                      {200},      _SAFE)
+DELETE_FILE       = Operation("deleteFileOrFolder",  "DELETE", "/v2/files/{path*}",                      {202},      _SETTLED)
+
+LIST_SECRETS      = Operation("listSecrets",         "GET",    "/v2/aihub/secrets",                      {200},      _SAFE)
+CREATE_SECRET     = Operation("createSecret",        "POST",   "/v2/aihub/secrets",                      {200, 201}, _ONCE)
+UPDATE_SECRET     = Operation("updateSecret",        "PATCH",  "/v2/aihub/secrets",                      {200},      _SAFE)
+DELETE_SECRET     = Operation("deleteSecret",        "DELETE", "/v2/aihub/secrets",                      {200},      _SETTLED)
+
+# A query in the shape of a POST: it changes nothing.
+GET_AUDIT_LOGS    = Operation("getAuditLogs",        "POST",   "/v1/auditlogs",                          {200},      _SAFE)
+# fmt: on
+
+OPERATIONS: tuple[Operation, ...] = tuple(
+    value for name, value in list(globals().items()) if isinstance(value, Operation) and name != "ABORT_UPLOAD"
+)
