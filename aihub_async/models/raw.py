@@ -1,0 +1,201 @@
+"""What a server sent beyond the fields a class knows: kept lazily, beside the typed object."""
+
+import enum
+import functools
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self, TypeAlias, get_args, get_origin
+
+import attrs
+import msgspec
+
+
+class DecodeError(ValueError):
+    """Bytes or values that are not what a class describes; the message never quotes them."""
+
+
+class Payload:
+    """The bytes of one answer, parsed on first use and then let go."""
+
+    __slots__ = ("_data", "_value")
+
+    def __init__(self, data: bytes) -> None:
+        self._data: bytes | None = data
+        self._value: Any = None
+
+    def value(self) -> Any:
+        """The whole answer as plain JSON types.
+
+        Raises:
+            DecodeError: a part that no class knows cannot be read, such as an integer of 5,000 digits.
+        """
+        if self._data is None:
+            return self._value
+        self._value = parse(self._data)
+        self._data = None
+        return self._value
+
+
+def parse(data: bytes) -> Any:
+    """Read JSON into plain types.
+
+    Raises:
+        DecodeError: not JSON, not UTF-8, nested too deeply, or a number out of range.
+    """
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise malformed(data, error) from None
+
+
+def malformed(data: bytes, error: Exception) -> DecodeError:
+    """The `DecodeError` for bytes that are not readable JSON, naming what they look like."""
+    start = data[:64].lstrip()
+    if not start and not data.strip():
+        return DecodeError("the body is empty; expected JSON")
+    if start.startswith(b"<"):
+        return DecodeError("the body is HTML or XML, perhaps a login or proxy page; expected JSON")
+    if isinstance(error, RecursionError):
+        return DecodeError("the JSON is nested too deeply")
+    if isinstance(error, UnicodeDecodeError):
+        return DecodeError("the JSON is not valid UTF-8")
+    if isinstance(error, msgspec.ValidationError):
+        return DecodeError("the JSON holds a number out of range")
+    return DecodeError(f"the body of {len(data)} bytes is not JSON: {error}")
+
+
+# A dict: the object itself. A Payload: its top-level object. A tuple: (source of the parent, key, index in a list
+# or None). Children point at parents and never back, so that no cycle keeps a large page alive.
+Source: TypeAlias = "dict[str, Any] | Payload | tuple[Source, str, int | None]"
+
+
+def resolve(source: "Source") -> Any:
+    """The JSON value that a source stands for."""
+    if isinstance(source, dict):
+        return source
+    if isinstance(source, Payload):
+        return source.value()
+    parent, key, index = source
+    value = resolve(parent)[key]
+    return value if index is None else value[index]
+
+
+class KeepsRaw:
+    """Remembers the JSON that an object was decoded from, outside its fields.
+
+    Equality, hash, repr and pickle ignore it; a copy made by pickle or `attrs.evolve` no longer has it.
+    """
+
+    __slots__ = ("_source",)
+    _source: "Source"
+
+    _leaf: ClassVar[bool] = False
+    """True where the objects below are too many to remember each: they are found in this object's `raw`."""
+
+    @property
+    def raw(self) -> dict[str, Any]:
+        """The JSON object as the server sent it: every field at any depth, with its original value.
+
+        It is parsed on first use and shared by all objects of one answer: do not change it. An object that was not
+        decoded, was unpickled, or lies below a `Field` or `FileNode` has no JSON of its own: this is `to_dict()`.
+
+        Raises:
+            DecodeError: a part that the class does not know cannot be read.
+        """
+        sent = self._sent()
+        return self.to_dict() if sent is None else sent
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """The fields of this object that its class does not know.
+
+        Raises:
+            DecodeError: a part that the class does not know cannot be read.
+        """
+        known = field_names(type(self))
+        return {key: value for key, value in (self._sent() or {}).items() if key not in known}
+
+    def to_dict(self) -> dict[str, Any]:
+        """This object as plain JSON types: None left out, fields that the class does not know included.
+
+        Raises:
+            DecodeError: a part that the class does not know cannot be read.
+        """
+        return _dump(self, None)
+
+    def evolve(self, **changes: Any) -> Self:
+        """A copy with changed fields that keeps `raw`."""
+        copy = attrs.evolve(self, **changes)  # type: ignore[misc]  # every subclass is an attrs class
+        source = getattr(self, "_source", None)
+        if source is not None:
+            set_source(copy, source)
+        return copy
+
+    def _sent(self) -> dict[str, Any] | None:
+        source = getattr(self, "_source", None)
+        return None if source is None else resolve(source)
+
+
+# The slot's own setter: half the time of object.__setattr__, and past the frozen __setattr__.
+set_source = KeepsRaw.__dict__["_source"].__set__
+
+
+def attach(model: KeepsRaw, source: "Source") -> None:
+    """Give a decoded object and those below it their place in the answer."""
+    set_source(model, source)
+    for name, many in _children(type(model)):
+        value = getattr(model, name)
+        if not value:
+            continue
+        if not many:
+            attach(value, (source, name, None))
+        elif _children(type(value[0])):
+            for index, item in enumerate(value):
+                attach(item, (source, name, index))
+        else:
+            for index, item in enumerate(value):
+                set_source(item, (source, name, index))
+
+
+@functools.cache
+def field_names(cls: type) -> tuple[str, ...]:
+    """The names of an attrs class's fields, which are the names on the wire."""
+    return tuple(attribute.name for attribute in attrs.fields(cls))
+
+
+@functools.cache
+def _children(cls: type[KeepsRaw]) -> tuple[tuple[str, bool], ...]:
+    if cls._leaf:
+        return ()
+    found = (
+        (field.name, field.type, candidate) for field in attrs.fields(cls) for candidate in _parts(field.type)
+    )
+    return tuple(
+        (name, get_origin(declared) is list)
+        for name, declared, candidate in found
+        if isinstance(candidate, type) and issubclass(candidate, KeepsRaw)
+    )
+
+
+def _parts(declared: Any) -> tuple[Any, ...]:
+    return (declared, *get_args(declared))
+
+
+def _dump(model: KeepsRaw, sent: Any) -> dict[str, Any]:
+    own = model._sent()
+    sent = sent if own is None else own
+    known = field_names(type(model))
+    sent = sent if isinstance(sent, dict) else {}
+    values = ((name, getattr(model, name)) for name in known)
+    plain = {name: _dump_value(value, sent.get(name)) for name, value in values if value is not None}
+    return plain | {key: value for key, value in sent.items() if key not in known}
+
+
+def _dump_value(value: Any, sent: Any) -> Any:
+    if isinstance(value, KeepsRaw):
+        return _dump(value, sent)
+    if isinstance(value, list):
+        aligned = sent if isinstance(sent, list) and len(sent) == len(value) else [None] * len(value)
+        return [_dump_value(item, before) for item, before in zip(value, aligned, strict=True)]
+    if isinstance(value, enum.Enum):
+        return value.value
+    return dict(value) if isinstance(value, Mapping) else value

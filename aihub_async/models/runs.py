@@ -1,0 +1,102 @@
+"""Runs of apps and deployments."""
+
+import datetime as dt
+import enum
+from typing import Final
+
+import attrs
+
+from aihub_async.models.base import Model
+
+
+class RunStatus(enum.StrEnum):
+    """The published states of a run; a server may send others, which stay plain strings."""
+
+    CANCELLED = "CANCELLED"
+    COMPLETE = "COMPLETE"
+    FAILED = "FAILED"
+    PAUSED = "PAUSED"
+    RUNNING = "RUNNING"
+    STOPPED_AT_CHECKPOINT = "STOPPED_AT_CHECKPOINT"
+
+    @property
+    def is_terminal(self) -> bool:
+        """True when the run will not change any more; STOPPED_AT_CHECKPOINT waits for a person and goes on."""
+        return self in TERMINAL_RUN_STATUSES
+
+
+TERMINAL_RUN_STATUSES: Final[frozenset[str]] = frozenset(
+    {RunStatus.COMPLETE, RunStatus.FAILED, RunStatus.CANCELLED}
+)
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+def from_nanoseconds(timestamp: int | None) -> dt.datetime | None:
+    """Unix nanoseconds as an aware UTC datetime; None for None, for 0, and beyond what datetime can hold.
+
+    The API sends null or 0 for "not yet".
+    """
+    if not timestamp:
+        return None
+    try:
+        return _EPOCH + dt.timedelta(microseconds=timestamp // 1000)
+    except OverflowError:
+        return None
+
+
+@attrs.frozen
+class Run(Model):
+    """A run of an app or deployment.
+
+    `status` compares equal to the members of `RunStatus`; one that is not published is kept as it is.
+    `start_timestamp` and `finish_timestamp` are Unix nanoseconds; the latter is None or 0 while the run goes on.
+    """
+
+    id: str
+    status: str | None = None
+    start_timestamp: int | None = None
+    finish_timestamp: int | None = None
+    msg: str | None = None
+    batch_id: int | None = None
+    input_dir: str | None = None
+    app_id: str | None = None
+    deployment_id: str | None = None
+    tags: list[str] | None = None
+
+    @property
+    def started_at(self) -> dt.datetime | None:
+        """When the run started, in UTC, to the microsecond."""
+        return from_nanoseconds(self.start_timestamp)
+
+    @property
+    def finished_at(self) -> dt.datetime | None:
+        """When the run finished, in UTC, to the microsecond; None while it goes on."""
+        return from_nanoseconds(self.finish_timestamp)
+
+    @property
+    def is_terminal(self) -> bool:
+        """True when the run is COMPLETE, FAILED or CANCELLED."""
+        return self.status in TERMINAL_RUN_STATUSES
+
+
+@attrs.frozen
+class ListRuns(Model):
+    """One page of runs; the API does not say whether there are more."""
+
+    runs: list[Run] = attrs.field(factory=list)
+
+
+@attrs.frozen
+class RunDeletion(Model):
+    """The jobs that delete what belongs to a run; None where nothing is to be deleted."""
+
+    delete_input_dir_job_id: str | None = None
+    delete_output_dir_job_id: str | None = None
+    delete_log_dir_job_id: str | None = None
+
+    @property
+    def job_ids(self) -> tuple[str, ...]:
+        """The ids of the jobs that were started: input, output, logs."""
+        ids = (self.delete_input_dir_job_id, self.delete_output_dir_job_id, self.delete_log_dir_job_id)
+        return tuple(job_id for job_id in ids if job_id)
