@@ -8,7 +8,7 @@ from aihub_async.models.base import Model
 
 
 class AuditLogType(enum.StrEnum):
-    """The published types of audit log entries; the names have changed over time, so entries keep plain strings."""
+    """The published types of audit log entries; a server may send others, which stay plain strings."""
 
     ACCOUNT = "account_v2"
     API = "api_v2"
@@ -28,7 +28,7 @@ class AuditLogType(enum.StrEnum):
 
 @attrs.frozen
 class AuditLogEntry(Model):
-    """One entry; `timestamp_millis` is Unix milliseconds as a text. What depends on the log type is in `extra`."""
+    """One entry; `timestamp_millis` is Unix milliseconds as a text. What else it has is in `extra`."""
 
     timestamp_millis: str | None = None
     email: str | None = None

@@ -16,8 +16,8 @@ class Batch(Model):
 class BatchInfo(Model):
     """A batch as the server knows it.
 
-    `created_at_ms` and `updated_at_ms` are Unix milliseconds. `mount_point` is the connected drive, `path_suffix` the
-    batch's path below it, `repo_owner` the owner of the workspace, `batch_owner` the user who created the batch.
+    `created_at_ms` and `updated_at_ms` are Unix milliseconds. `mount_point` is the connected drive and
+    `path_suffix` the batch's path below it; `repo_owner` owns the workspace, `batch_owner` created the batch.
     """
 
     id: int
@@ -88,8 +88,8 @@ class BatchDeletionJob(Model):
 class MultipartUploadSession(Model):
     """An open multipart upload.
 
-    `part_size` is bytes: every part has exactly this size, except the last, which may be smaller. `location` is the
-    answer's Location header; it is not in the JSON.
+    `part_size` is bytes: every part has exactly this size, except the last, which may be smaller. `location`
+    is the answer's Location header; it is not in the JSON.
     """
 
     session_id: str

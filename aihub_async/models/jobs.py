@@ -44,7 +44,7 @@ class JobStatus(Model):
 
 @attrs.frozen
 class DeletionJob(Model):
-    """The job of a deletion that the API names in the answer's Location header; both None if it named none."""
+    """The job of a deletion, named in the answer's Location header; both are None if none was."""
 
     job_id: str | None = None
     location: str | None = None

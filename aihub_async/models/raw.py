@@ -2,7 +2,7 @@
 
 import enum
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self, TypeAlias, get_args, get_origin
 
 import attrs
@@ -28,9 +28,11 @@ class Payload:
         Raises:
             DecodeError: a part that no class knows cannot be read, such as an integer of 5,000 digits.
         """
-        if self._data is None:
+        data = self._data
+        if data is None:
             return self._value
-        self._value = parse(self._data)
+        # Value first: another thread that sees no data must find it.
+        self._value = parse(data)
         self._data = None
         return self._value
 
@@ -63,8 +65,8 @@ def malformed(data: bytes, error: Exception) -> DecodeError:
     return DecodeError(f"the body of {len(data)} bytes is not JSON: {error}")
 
 
-# A dict: the object itself. A Payload: its top-level object. A tuple: (source of the parent, key, index in a list
-# or None). Children point at parents and never back, so that no cycle keeps a large page alive.
+# A dict: the object itself. A Payload: its top-level object. A tuple: (source of the parent, key, index in a
+# list or None). Children point at parents and never back, so that no cycle keeps a large page alive.
 Source: TypeAlias = "dict[str, Any] | Payload | tuple[Source, str, int | None]"
 
 
@@ -95,8 +97,9 @@ class KeepsRaw:
     def raw(self) -> dict[str, Any]:
         """The JSON object as the server sent it: every field at any depth, with its original value.
 
-        It is parsed on first use and shared by all objects of one answer: do not change it. An object that was not
-        decoded, was unpickled, or lies below a `Field` or `FileNode` has no JSON of its own: this is `to_dict()`.
+        It is parsed on first use and shared by all objects of one answer: do not change it. For an object
+        that was not decoded, or was unpickled, this is `to_dict()`. So it may be for what lies below a
+        `Field` or a `FileNode`, such as a confidence: the field's own `raw` has that as it was sent.
 
         Raises:
             DecodeError: a part that the class does not know cannot be read.
@@ -111,7 +114,7 @@ class KeepsRaw:
         Raises:
             DecodeError: a part that the class does not know cannot be read.
         """
-        known = field_names(type(self))
+        known = _field_names(type(self))
         return {key: value for key, value in (self._sent() or {}).items() if key not in known}
 
     def to_dict(self) -> dict[str, Any]:
@@ -156,34 +159,31 @@ def attach(model: KeepsRaw, source: "Source") -> None:
                 set_source(item, (source, name, index))
 
 
-@functools.cache
-def field_names(cls: type) -> tuple[str, ...]:
-    """The names of an attrs class's fields, which are the names on the wire."""
+def _find_fields(cls: type) -> tuple[str, ...]:
     return tuple(attribute.name for attribute in attrs.fields(cls))
 
 
-@functools.cache
-def _children(cls: type[KeepsRaw]) -> tuple[tuple[str, bool], ...]:
+def _find_children(cls: Any) -> tuple[tuple[str, bool], ...]:
+    """Name, and whether it is a list, of each field that holds models."""
     if cls._leaf:
         return ()
-    found = (
-        (field.name, field.type, candidate) for field in attrs.fields(cls) for candidate in _parts(field.type)
-    )
-    return tuple(
-        (name, get_origin(declared) is list)
-        for name, declared, candidate in found
-        if isinstance(candidate, type) and issubclass(candidate, KeepsRaw)
-    )
+    declared = [(field.name, field.type) for field in attrs.fields(cls)]
+    return tuple((name, get_origin(kind) is list) for name, kind in declared if _holds_models(kind))
 
 
-def _parts(declared: Any) -> tuple[Any, ...]:
-    return (declared, *get_args(declared))
+def _holds_models(declared: Any) -> bool:
+    parts = (declared, *get_args(declared))
+    return any(isinstance(part, type) and issubclass(part, KeepsRaw) for part in parts)
+
+
+_field_names: Callable[[type], tuple[str, ...]] = functools.cache(_find_fields)
+_children: Callable[[type], tuple[tuple[str, bool], ...]] = functools.cache(_find_children)
 
 
 def _dump(model: KeepsRaw, sent: Any) -> dict[str, Any]:
     own = model._sent()
     sent = sent if own is None else own
-    known = field_names(type(model))
+    known = _field_names(type(model))
     sent = sent if isinstance(sent, dict) else {}
     values = ((name, getattr(model, name)) for name in known)
     plain = {name: _dump_value(value, sent.get(name)) for name, value in values if value is not None}

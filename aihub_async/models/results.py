@@ -9,7 +9,7 @@ from aihub_async.models.base import Model
 from aihub_async.models.runs import TERMINAL_RUN_STATUSES, from_nanoseconds
 
 FieldValue: TypeAlias = str | Any | None
-"""A text, as published; servers also send numbers, lists and objects, which are kept. "" or None: not found."""
+"""A text; servers also send numbers, lists and objects, which are kept. "" and None mean: not found."""
 
 
 @attrs.frozen
@@ -70,9 +70,9 @@ class FieldValidations(Model):
 class Field(Model):
     """An extracted field.
 
-    `value` is ``"ERROR"`` when the extraction failed, with the reason in `error_msg`. `source_coordinates` needs
-    ``include_source_info``, `confidence` ``include_confidence_scores``, `edit_history` ``include_review_results`` and
-    `validations` ``include_validation_results``.
+    `value` is ``"ERROR"`` when the extraction failed, with the reason in `error_msg`. Ask for the rest:
+    `source_coordinates` with ``include_source_info``, `confidence` with ``include_confidence_scores``,
+    `edit_history` with ``include_review_results``, `validations` with ``include_validation_results``.
     """
 
     _leaf = True
@@ -191,7 +191,7 @@ class CaseInfo(Model):
 
 @attrs.frozen
 class RunResults(Model):
-    """One page of a run's results; the next one begins at the file offset plus ``len(files)`` while `has_more`.
+    """One page of a run's results; while `has_more`, the next begins at the file offset plus ``len(files)``.
 
     `start_timestamp` and `finish_timestamp` are Unix nanoseconds. `batch_id` is a text here, unlike in `Run`.
     """

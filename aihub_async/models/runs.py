@@ -21,7 +21,7 @@ class RunStatus(enum.StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """True when the run will not change any more; STOPPED_AT_CHECKPOINT waits for a person and goes on."""
+        """True when the run will not change any more. STOPPED_AT_CHECKPOINT is not: it waits for a person."""
         return self in TERMINAL_RUN_STATUSES
 
 
@@ -50,7 +50,7 @@ class Run(Model):
     """A run of an app or deployment.
 
     `status` compares equal to the members of `RunStatus`; one that is not published is kept as it is.
-    `start_timestamp` and `finish_timestamp` are Unix nanoseconds; the latter is None or 0 while the run goes on.
+    `start_timestamp` and `finish_timestamp` are Unix nanoseconds, the latter None or 0 while it goes on.
     """
 
     id: str

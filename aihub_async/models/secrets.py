@@ -19,8 +19,8 @@ class AllowedWorkspacesType(enum.StrEnum):
 class Secret(Model):
     """A secret without its value; `alias` is what it is known by.
 
-    `created_at` and `updated_at` are Unix milliseconds. `allowed_workspaces` counts when `allowed_workspaces_type` is
-    SOME.
+    `created_at` and `updated_at` are Unix milliseconds. `allowed_workspaces` counts when
+    `allowed_workspaces_type` is SOME.
     """
 
     alias: str

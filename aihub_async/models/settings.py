@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn, Self
 from urllib.parse import urlsplit
 
 import attrs
@@ -48,8 +48,25 @@ def _validate_tags(_: Any, __: Any, tags: Sequence[str]) -> None:
     check_tags(tags)
 
 
+class _NotPickled:
+    """Keeps passwords out of pickles; a copy of something frozen is itself."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"{type(self).__name__} may hold secrets and is not pickled; build it where it is used"
+        )
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _: dict[int, Any]) -> Self:
+        return self
+
+
 @attrs.frozen
-class WebhookConfig:
+class WebhookConfig(_NotPickled):
     """Where the server reports the end of a run; `headers` are sent along, for example a token to check."""
 
     url: str = attrs.field(repr=_without_query)
@@ -61,7 +78,7 @@ class WebhookConfig:
 
 
 @attrs.frozen(kw_only=True)
-class RunSettings:
+class RunSettings(_NotPickled):
     """The `settings` of a run of an app or deployment.
 
     Args:
@@ -73,7 +90,7 @@ class RunSettings:
         webhook_config: webhook of this run (older servers; newer ones configure it on the deployment).
         tags: texts to attach to the run, at most 500 characters together.
 
-    Values never appear in the repr: they may be passwords.
+    Values never appear in the repr, and settings are not pickled: they may hold passwords.
 
     Raises:
         InvalidRequestError: the tags are too long or not a list of texts.

@@ -3,17 +3,16 @@
 Each hook returns None for what it cannot understand. Only a required field turns that into an error.
 """
 
-import functools
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar, cast, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 import attrs
 import cattrs
 import msgspec
 from cattrs.preconf.json import make_converter
 
-from aihub_async.models.raw import DecodeError, KeepsRaw, field_names, set_source
+from aihub_async.models.raw import DecodeError, KeepsRaw, set_source
 
 T = TypeVar("T")
 M = TypeVar("M", bound=KeepsRaw)
@@ -38,13 +37,13 @@ def structure_model(cls: type[M], value: Any) -> M:
     if not isinstance(value, dict):
         raise DecodeError(f"{cls.__name__}: expected an object, got {_kind(value)}")
     try:
-        return cast("M", _TOLERANT.structure(value, cls))
+        return _TOLERANT.structure(value, cls)
     except _MissingError as missing:
         raise DecodeError(f"{missing.problem} at ${''.join(reversed(missing.path))}") from None
 
 
 def structure(cls: type[T], obj: Any) -> T:
-    """Build `cls` from plain types: tolerantly for response models, strictly for every other class.
+    """Build `cls` from plain types: tolerantly for response models, as cattrs does for every other class.
 
     Raises:
         DecodeError: `obj` does not fit `cls`.
@@ -53,10 +52,10 @@ def structure(cls: type[T], obj: Any) -> T:
         >>> structure(Batch, {"id": "7"})
         Batch(id=7)
     """
-    if isinstance(cls, type) and issubclass(cls, KeepsRaw):
-        return structure_model(cls, obj)
     try:
         return _PLAIN.structure(obj, cls)
+    except DecodeError:
+        raise
     except Exception as error:  # noqa: BLE001  # cattrs raises whatever the constructors of the values raise
         reasons = "; ".join(cattrs.transform_error(error))
         raise DecodeError(f"not a {getattr(cls, '__name__', cls)}: {reasons}") from None
@@ -65,11 +64,18 @@ def structure(cls: type[T], obj: Any) -> T:
 def unstructure(obj: Any) -> Any:
     """Turn attrs classes, enums, datetimes and containers of them into plain JSON types.
 
+    Classes with a `to_dict` go through it.
+
     Example:
         >>> unstructure([Batch(id=7)])
         [{'id': 7}]
     """
     return _PLAIN.unstructure(obj)
+
+
+def is_model(declared: Any) -> bool:
+    """True for the class of a response model."""
+    return isinstance(declared, type) and issubclass(declared, KeepsRaw)
 
 
 def _kind(value: Any) -> str:
@@ -85,7 +91,7 @@ def _text(value: Any, _: Any) -> str | None:
     return None
 
 
-def _scalar(value: Any, wanted: type[T]) -> T | None:
+def _scalar(value: Any, wanted: Any) -> Any:
     try:
         read = msgspec.convert(value, wanted, strict=False)
     except msgspec.ValidationError:
@@ -101,7 +107,7 @@ def _anything(value: Any, _: Any) -> Any:
     return value
 
 
-def _union_hook(declared: Any, converter: cattrs.Converter) -> Hook:
+def _union_hook(declared: Any, converter: cattrs.BaseConverter) -> Hook:
     members = get_args(declared)
     if Any in members:
         return _anything
@@ -114,20 +120,18 @@ def _union_hook(declared: Any, converter: cattrs.Converter) -> Hook:
     return read
 
 
-def _list_hook(declared: Any, converter: cattrs.Converter) -> Hook:
+def _list_hook(declared: Any, converter: cattrs.BaseConverter) -> Hook:
     (member,) = get_args(declared)
     hook = converter.get_structure_hook(member)
-    fallback = _empty_item(member)
+    stand_in = _stand_in(member)
 
     def read(value: Any, _: Any) -> list[Any] | None:
-        if value is None:
-            return None
         sent = value if isinstance(value, list) else [value]
         items = []
         for index, item in enumerate(sent):
             try:
                 understood = hook(item, member)
-                items.append(fallback(item) if understood is None else understood)
+                items.append(stand_in(item) if understood is None else understood)
             except _MissingError as missing:
                 missing.path.append(f"[{index}]")
                 raise
@@ -136,12 +140,13 @@ def _list_hook(declared: Any, converter: cattrs.Converter) -> Hook:
     return read
 
 
-def _empty_item(member: Any) -> Callable[[Any], Any]:
-    """What stands for a list item that is not understood.
+def _stand_in(member: Any) -> Callable[[Any], Any]:
+    """What to put for a list item that is not understood.
 
-    The number of files on a page is where the next page starts: an object keeps its place, a scalar is dropped.
+    The number of files on a page tells where the next page starts, so an object keeps its place; a scalar is
+    dropped.
     """
-    if not (isinstance(member, type) and issubclass(member, KeepsRaw)):
+    if not is_model(member):
         return lambda _: None
     if not _required(member):
         return lambda _: member()
@@ -152,12 +157,9 @@ def _empty_item(member: Any) -> Callable[[Any], Any]:
     return refuse
 
 
-def _model_hook(cls: type[KeepsRaw], converter: cattrs.Converter) -> Hook:
-    hooks = tuple(
-        (field.name, field.type, converter.get_structure_hook(field.type))
-        for field in attrs.fields(cls)
-        if field.init
-    )
+def _model_hook(cls: Any, converter: cattrs.BaseConverter) -> Hook:
+    declared = [(field.name, field.type) for field in attrs.fields(cls)]
+    hooks = tuple((name, kind, converter.get_structure_hook(kind)) for name, kind in declared)
     required = _required(cls)
 
     def read(value: Any, _: Any) -> KeepsRaw | None:
@@ -166,61 +168,65 @@ def _model_hook(cls: type[KeepsRaw], converter: cattrs.Converter) -> Hook:
         if not isinstance(value, dict):
             return None
         fields = {}
-        for name, declared, hook in hooks:
-            sent = value.get(name)
-            try:
-                understood = hook(sent, declared) if sent is not None else None
-            except _MissingError as missing:
-                missing.path.append(f".{name}")
-                raise
+        for name, kind, hook in hooks:
+            understood = _read_field(name, kind, hook, value)
             if understood is not None:
                 fields[name] = understood
             elif name in required:
-                raise _MissingError(_describe(cls, name, declared, value))
-        model = cls(**fields)
+                raise _MissingError(_describe(cls, name, kind, value))
+        model: KeepsRaw = cls(**fields)
         set_source(model, value)
         return model
 
     return read
 
 
-def _describe(cls: type, name: str, declared: Any, sent: dict[str, Any]) -> str:
+def _read_field(name: str, kind: Any, hook: Hook, sent: dict[str, Any]) -> Any:
+    value = sent.get(name)
+    if value is None:
+        return None
+    try:
+        return hook(value, kind)
+    except _MissingError as missing:
+        missing.path.append(f".{name}")
+        raise
+
+
+def _describe(cls: Any, name: str, kind: Any, sent: dict[str, Any]) -> str:
     if name not in sent:
         return f"{cls.__name__}.{name} is missing"
     if sent[name] is None:
         return f"{cls.__name__}.{name} is null"
-    return f"{cls.__name__}.{name}: expected {declared.__name__}, got {_kind(sent[name])},"
+    return f"{cls.__name__}.{name}: expected {kind.__name__}, got {_kind(sent[name])},"
 
 
-@functools.cache
-def _required(cls: type) -> frozenset[str]:
+def _required(cls: Any) -> frozenset[str]:
     return frozenset(field.name for field in attrs.fields(cls) if field.default is attrs.NOTHING)
 
 
-def _is_model(declared: Any) -> bool:
-    return isinstance(declared, type) and issubclass(declared, KeepsRaw)
-
-
-def _is_union(declared: Any) -> bool:
-    return type(None) in get_args(declared)
+def _is_a(origin: type) -> Callable[[Any], bool]:
+    return lambda declared: get_origin(declared) is origin
 
 
 def _make_tolerant() -> cattrs.Converter:
     converter = cattrs.Converter()
     converter.register_structure_hook(str, _text)
-    for number in (int, float, bool):
-        converter.register_structure_hook(number, _scalar)
-    converter.register_structure_hook_func(lambda declared: get_origin(declared) is dict, _mapping)
+    for scalar in (int, float, bool):
+        converter.register_structure_hook(scalar, _scalar)
+    converter.register_structure_hook_func(_is_a(dict), _mapping)
     converter.register_structure_hook_func(lambda declared: declared is Any, _anything)
-    converter.register_structure_hook_factory(lambda declared: get_origin(declared) is list, _list_hook)
-    converter.register_structure_hook_factory(_is_union, _union_hook)
-    converter.register_structure_hook_factory(_is_model, _model_hook)
+    converter.register_structure_hook_factory(_is_a(list), _list_hook)
+    converter.register_structure_hook_factory(lambda declared: type(None) in get_args(declared), _union_hook)
+    converter.register_structure_hook_factory(is_model, _model_hook)
     return converter
 
 
 def _make_plain() -> cattrs.Converter:
     converter = make_converter()
-    converter.register_unstructure_hook_func(_is_model, lambda model: model.to_dict())
+    converter.register_structure_hook_func(is_model, lambda value, cls: structure_model(cls, value))
+    converter.register_unstructure_hook_func(
+        lambda cls: hasattr(cls, "to_dict"), lambda value: value.to_dict()
+    )
     return converter
 
 
