@@ -24,9 +24,7 @@ class JobState(enum.StrEnum):
         return self in TERMINAL_JOB_STATES
 
 
-TERMINAL_JOB_STATES: Final[frozenset[str]] = frozenset(
-    {JobState.COMPLETE, JobState.FAILED, JobState.CANCELLED}
-)
+TERMINAL_JOB_STATES: Final[frozenset[str]] = frozenset({JobState.COMPLETE, JobState.FAILED, JobState.CANCELLED})
 
 
 @attrs.frozen

@@ -109,7 +109,7 @@ class KeepsRaw:
 
     @property
     def extra(self) -> dict[str, Any]:
-        """The fields of this object that its class does not know.
+        """The fields of this object that its class does not know, if it has JSON of its own (see `raw`).
 
         Raises:
             DecodeError: a part that the class does not know cannot be read.

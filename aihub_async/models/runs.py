@@ -25,9 +25,7 @@ class RunStatus(enum.StrEnum):
         return self in TERMINAL_RUN_STATUSES
 
 
-TERMINAL_RUN_STATUSES: Final[frozenset[str]] = frozenset(
-    {RunStatus.COMPLETE, RunStatus.FAILED, RunStatus.CANCELLED}
-)
+TERMINAL_RUN_STATUSES: Final[frozenset[str]] = frozenset({RunStatus.COMPLETE, RunStatus.FAILED, RunStatus.CANCELLED})
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 

@@ -39,9 +39,7 @@ def check_tags(tags: Sequence[str]) -> None:
         raise InvalidRequestError("tags must be a list of strings")
     length = sum(map(len, tags))
     if length > MAX_TAGS_LENGTH:
-        raise InvalidRequestError(
-            f"tags have {length} characters together; the API takes {MAX_TAGS_LENGTH} at most"
-        )
+        raise InvalidRequestError(f"tags have {length} characters together; the API takes {MAX_TAGS_LENGTH} at most")
 
 
 def _validate_tags(_: Any, __: Any, tags: Sequence[str]) -> None:
@@ -54,9 +52,7 @@ class _NotPickled:
     __slots__ = ()
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError(
-            f"{type(self).__name__} may hold secrets and is not pickled; build it where it is used"
-        )
+        raise TypeError(f"{type(self).__name__} may hold secrets and is not pickled; build it where it is used")
 
     def __copy__(self) -> Self:
         return self

@@ -224,9 +224,7 @@ def _make_tolerant() -> cattrs.Converter:
 def _make_plain() -> cattrs.Converter:
     converter = make_converter()
     converter.register_structure_hook_func(is_model, lambda value, cls: structure_model(cls, value))
-    converter.register_unstructure_hook_func(
-        lambda cls: hasattr(cls, "to_dict"), lambda value: value.to_dict()
-    )
+    converter.register_unstructure_hook_func(lambda cls: hasattr(cls, "to_dict"), lambda value: value.to_dict())
     return converter
 
 

@@ -1,0 +1,1 @@
+"""Measurements against the official SDK: ``python -m benchmarks NAME``."""
