@@ -9,7 +9,7 @@ Source of the current rows: the published OpenAPI specification of August 2026 (
 
 import enum
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
 import attrs
@@ -42,6 +42,10 @@ class Standing(enum.Enum):
     UNVERIFIED = "unverified"
 
 
+def _statuses(statuses: Iterable[int]) -> frozenset[int]:
+    return frozenset(statuses)
+
+
 @attrs.frozen
 class Operation:
     """One operation of the API.
@@ -52,7 +56,7 @@ class Operation:
     name: str
     method: str
     path: str
-    expected: frozenset[int] = attrs.field(converter=frozenset)
+    expected: frozenset[int] = attrs.field(converter=_statuses)
     repeat: Repeat
     standing: Standing = Standing.CURRENT
 

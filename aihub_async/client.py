@@ -1,0 +1,215 @@
+"""`AsyncAIHub`: one client, its pool of connections and its resources."""
+
+import ssl
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
+
+from aihub_async.config import Secret, Settings, make_settings
+from aihub_async.errors import InvalidRequestError
+from aihub_async.models.decode import encode
+from aihub_async.operations import Operation, Repeat
+from aihub_async.resources._base import QueryValue, encode_query
+from aihub_async.resources.audit import Audit
+from aihub_async.resources.batches import Batches
+from aihub_async.resources.files import Files
+from aihub_async.resources.jobs import Jobs
+from aihub_async.resources.runs import Apps
+from aihub_async.resources.secrets import Secrets
+from aihub_async.transport.body import JSON_TYPE, BytesBody
+from aihub_async.transport.events import Hook
+from aihub_async.transport.http import Pool
+from aihub_async.transport.messages import Request, Response
+from aihub_async.transport.transport import Clock, Transport
+from aihub_async.uploads.sources import Content, content_body
+
+if TYPE_CHECKING:
+    import aiohttp
+
+
+class AsyncAIHub:
+    """A client of AI Hub for asyncio programs.
+
+    Args:
+        api_key: API token; the environment's AIHUB_API_KEY by default.
+        ib_context: usually the organization id; AIHUB_IB_CONTEXT by default.
+        api_root: AIHUB_API_ROOT, else ``https://aihub.instabase.com/api``.
+        timeout: seconds for one attempt, plus the time that its bytes take at 32 KiB/s (60).
+        deadline: seconds for one call with all its attempts and waits, plus the time of its bytes (300);
+            ``float("inf")`` for none.
+        max_retries: further attempts after the first (4).
+        max_connections: requests in flight at once (64); fewer while the server asks for less.
+        max_bytes_in_flight: bytes of request bodies in flight at once (64 MiB).
+        headers: sent with every request.
+        ssl_context: TLS settings; the system's certificates by default.
+        proxy: URL of an HTTP proxy.
+        connector: an aiohttp connector to use; it stays yours to close.
+        trust_env: take proxies and netrc from the environment.
+        allow_insecure: allow an ``http://`` root that is not on this machine.
+        hooks: called with an `AttemptEvent` after each attempt.
+        clock: time, sleep and randomness, for tests.
+
+    It can be used with or without `async with`, and by several `asyncio.run()` calls after each other.
+
+    Raises:
+        ConfigurationError: a setting is missing or cannot be used.
+
+    Example:
+        >>> async def count_batches():
+        ...     async with AsyncAIHub(api_key="…") as client:
+        ...         return len([batch async for batch in client.batches.iter()])
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        ib_context: str | None = None,
+        api_root: str | None = None,
+        *,
+        timeout: float | None = None,
+        deadline: float | None = None,
+        max_retries: int | None = None,
+        max_connections: int | None = None,
+        max_bytes_in_flight: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        proxy: str | None = None,
+        connector: "aiohttp.BaseConnector | None" = None,
+        trust_env: bool = False,
+        allow_insecure: bool = False,
+        hooks: Sequence[Hook] = (),
+        clock: Clock | None = None,
+    ) -> None:
+        # Rebound at once, so that no traceback with locals shows the key.
+        key, api_key = None if api_key is None else Secret(api_key), None
+        settings = make_settings(
+            key,
+            ib_context,
+            api_root,
+            allow_insecure=allow_insecure,
+            timeout=timeout,
+            deadline=deadline,
+            max_retries=max_retries,
+            max_connections=max_connections,
+            max_bytes_in_flight=max_bytes_in_flight,
+            headers=headers,
+            ssl_context=ssl_context,
+            proxy=proxy,
+            trust_env=trust_env,
+        )
+        self._bind(Transport(settings, pool=Pool(settings, connector), clock=clock, hooks=hooks), owner=True)
+
+    def _bind(self, transport: Transport, *, owner: bool) -> None:
+        self._transport = transport
+        self._owner = owner
+        self.batches = Batches(transport)
+        self.apps = Apps(transport)
+        self.jobs = Jobs(transport)
+        self.files = Files(transport)
+        self.secrets = Secrets(transport)
+        self.audit = Audit(transport)
+
+    @property
+    def settings(self) -> Settings:
+        """What this client was told; frozen."""
+        return self._transport.settings
+
+    def with_options(
+        self,
+        *,
+        timeout: float | None = None,
+        deadline: float | None = None,
+        max_retries: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        ib_context: str | None = None,
+    ) -> Self:
+        """A client with other settings on the same pool of connections; closing it leaves the pool open.
+
+        Example:
+            >>> async def quick_look(client, run_id):
+            ...     return await client.with_options(timeout=2, max_retries=0).apps.runs.status(run_id)
+        """
+        settings = self.settings.evolve(
+            timeout=timeout,
+            deadline=deadline,
+            max_retries=max_retries,
+            headers=headers,
+            ib_context=ib_context,
+        )
+        derived = type(self).__new__(type(self))
+        derived._bind(self._transport.derive(settings), owner=False)
+        return derived
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, QueryValue] | None = None,
+        json: Any = None,
+        content: Content | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """Send any request, with the authorization, retries and errors of this client.
+
+        Args:
+            method: HTTP method. POST and PATCH are sent again only when nothing can have happened.
+            path: below `api_root`, beginning with a slash, such as ``/v2/batches``.
+            params: the query.
+            json: the body, as JSON.
+            content: the body, as bytes, a path object, or an open binary file.
+            headers: more headers.
+
+        Returns:
+            The raw answer: `status`, `headers`, `body`, `json()`.
+
+        Example:
+            >>> async def batches(client):
+            ...     return (await client.request("GET", "/v2/batches", params={"limit": 5})).json()
+        """
+        if json is not None and content is not None:
+            raise InvalidRequestError("give json or content, not both")
+        operation = Operation(
+            "request", method.upper(), _checked_path(path), frozenset(range(200, 300)), _repeat_class(method)
+        )
+        body = None if content is None else content_body(content, path)
+        if json is not None:
+            body = BytesBody(encode(json), JSON_TYPE)
+        query = encode_query(params) if params else ""
+        return await self._transport.send(Request(operation, operation.path, query, headers, body))
+
+    async def aclose(self) -> None:
+        """Close the connections. A second call does nothing; clients made by `with_options` leave them open."""
+        if self._owner:
+            await self._transport.pool.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(api_root={self.settings.api_root!r}, ib_context={self.settings.ib_context!r})"
+
+
+def _repeat_class(method: str) -> Repeat:
+    match method.upper():
+        case "GET" | "HEAD" | "OPTIONS" | "PUT":
+            return Repeat.SAFE
+        case "DELETE":
+            return Repeat.SETTLED
+        case _:
+            return Repeat.ONCE
+
+
+def _checked_path(path: str) -> str:
+    if not path.startswith("/") or "?" in path or "#" in path:
+        raise InvalidRequestError(f"path must begin with a slash and have no query: {path!r} (use params=…)")
+    encoded = quote(path, safe="/%:@!$&'()*+,;=~")
+    if any(segment.lower().replace("%2e", ".") in {".", ".."} for segment in encoded.split("/")):
+        raise InvalidRequestError(f"path must not have . or .. in it: {path!r}")
+    return encoded

@@ -1,0 +1,1 @@
+"""One class per group of operations, one method per operation."""

@@ -1,0 +1,139 @@
+"""What all resources share: building a request, sending it, reading the answer."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
+
+from aihub_async import operations as ops
+from aihub_async.errors import ProtocolError
+from aihub_async.models.decode import DecodeError, decode, encode
+from aihub_async.operations import Operation
+from aihub_async.transport.body import JSON_TYPE, Body, BytesBody
+from aihub_async.transport.messages import Lane, Request, Response, Sink
+from aihub_async.transport.transport import Transport
+
+T = TypeVar("T")
+
+Id = str | int
+QueryValue = str | int | bool | Sequence[str] | None
+
+_CONTROL = frozenset(
+    {
+        ops.POLL_BATCHES_JOB,
+        ops.JOB_STATUS,
+        ops.GET_RUN_STATUS,
+        ops.LIST_RUNS,
+        ops.DELETE_RUN,
+        ops.DELETE_BATCH,
+        ops.DELETE_BATCH_FILE,
+        ops.DELETE_FILE,
+        ops.ABORT_UPLOAD,
+    }
+)
+
+
+class Resource:
+    """A group of operations on one transport."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    async def _send(
+        self,
+        operation: Operation,
+        *,
+        query: Mapping[str, QueryValue] | None = None,
+        json: Any = None,
+        body: Body | None = None,
+        headers: Mapping[str, str] | None = None,
+        sink: Sink | None = None,
+        secrets: Sequence[str] = (),
+        **path: Id,
+    ) -> Response:
+        request = build_request(
+            operation, path, query=query, json=json, body=body, headers=headers, sink=sink, secrets=secrets
+        )
+        return await self._transport.send(request)
+
+    async def _fetch(
+        self,
+        cls: type[T],
+        operation: Operation,
+        *,
+        query: Mapping[str, QueryValue] | None = None,
+        json: Any = None,
+        body: Body | None = None,
+        headers: Mapping[str, str] | None = None,
+        secrets: Sequence[str] = (),
+        **path: Id,
+    ) -> T:
+        request = build_request(operation, path, query=query, json=json, body=body, headers=headers, secrets=secrets)
+        return read_answer(self._transport, cls, request, await self._transport.send(request))
+
+    def _read(self, cls: type[T], operation: Operation, response: Response, **path: Id) -> T:
+        return read_answer(self._transport, cls, Request(operation, operation.url_path(**path)), response)
+
+
+def build_request(
+    operation: Operation,
+    path: Mapping[str, Id] | None = None,
+    *,
+    query: Mapping[str, QueryValue] | None = None,
+    json: Any = None,
+    body: Body | None = None,
+    headers: Mapping[str, str] | None = None,
+    sink: Sink | None = None,
+    secrets: Sequence[str] = (),
+) -> Request:
+    """Put a request together.
+
+    Raises:
+        InvalidRequestError: a name or an id cannot be part of a URL.
+    """
+    return Request(
+        operation,
+        operation.url_path(**(path or {})),
+        query=encode_query(query) if query else "",
+        headers=headers,
+        body=BytesBody(encode(json), JSON_TYPE) if json is not None else body,
+        lane=Lane.CONTROL if operation in _CONTROL else Lane.BULK,
+        sink=sink,
+        secrets=tuple(secrets),
+    )
+
+
+def read_answer(transport: Transport, cls: type[T], request: Request, response: Response) -> T:
+    """Read the answer into a model.
+
+    Raises:
+        ProtocolError: it is not JSON of this model.
+    """
+    try:
+        return decode(cls, response.body)
+    except DecodeError as error:
+        content_type = response.headers.get("Content-Type", "no content type")
+        hint = "; is api_root right, and is no login page in between?" if "html" in content_type else ""
+        details = transport.details(request, response)
+        raise ProtocolError(f"{response.status} with {content_type}: {error}{hint}", details) from None
+
+
+def encode_query(query: Mapping[str, QueryValue]) -> str:
+    """Percent-encode a query; None is left out, booleans become `true` and `false`, lists repeat their key."""
+    pairs = [
+        (name, _query_text(item))
+        for name, value in query.items()
+        if value is not None
+        for item in (value if isinstance(value, list | tuple) else (value,))
+    ]
+    return urlencode(pairs, quote_via=quote)
+
+
+def _query_text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """The values that are not None: zero, empty and False are values."""
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,85 @@
+"""All pages of a list."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Generic, TypeVar
+
+import attrs
+
+from aihub_async.errors import PaginationError, RequestDetails
+from aihub_async.operations import Operation
+
+T = TypeVar("T")
+
+
+@attrs.frozen
+class Page(Generic[T]):
+    """Items, and the cursor of the next page (None at the end)."""
+
+    items: list[T]
+    next: str | int | None
+
+
+class Pages(Generic[T]):
+    """The items of all pages: `async for item in pages`, or page by page with `await pages.next_page()`.
+
+    Holds one page at a time. Iterating goes on where it stopped.
+
+    Raises:
+        PaginationError: a page repeats itself, or more is promised and nothing comes.
+    """
+
+    def __init__(
+        self,
+        operation: Operation,
+        fetch: Callable[[str | int | None], Awaitable[Page[T]]],
+        *,
+        start: str | int | None = None,
+        key: Callable[[T], object] | None = None,
+    ) -> None:
+        self._operation = operation
+        self._fetch = fetch
+        self._key = key
+        self._cursor = start
+        self._last_keys: frozenset[object] = frozenset()
+        self._done = False
+
+    async def next_page(self) -> list[T] | None:
+        """The items of the next page, or None after the last one."""
+        if self._done:
+            return None
+        page = await self._fetch(self._cursor)
+        items = self._new_items(page)
+        if page.next is None:
+            self._done = True
+            return items
+        if page.next == self._cursor:
+            raise self._error(f"the server gave the cursor {page.next!r} twice")
+        if not items:
+            raise self._error("the server promises more and gives an empty page")
+        self._cursor = page.next
+        return items
+
+    def _new_items(self, page: Page[T]) -> list[T]:
+        """Leave out what the page before had too: lists by offset shift when something is added meanwhile."""
+        if self._key is None:
+            return page.items
+        keys = [self._key(item) for item in page.items]
+        items = [item for item, key in zip(page.items, keys, strict=True) if key not in self._last_keys]
+        if keys and not items:
+            raise self._error("the server repeats a page; does it ignore the offset?")
+        self._last_keys = frozenset(keys)
+        return items
+
+    def _error(self, message: str) -> PaginationError:
+        operation = self._operation
+        return PaginationError(message, RequestDetails(operation.name, operation.method, operation.path))
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        while (items := await self.next_page()) is not None:
+            for item in items:
+                yield item
+
+
+def offset_page(items: list[T], offset: int) -> Page[T]:
+    """A page of a list without `has_more`: only an empty page is surely the end, for the server may cap the limit."""
+    return Page(items, offset + len(items) if items else None)

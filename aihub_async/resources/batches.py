@@ -1,0 +1,249 @@
+"""`client.batches`: batches of files, the input of runs."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import attrs
+
+from aihub_async import operations as ops
+from aihub_async.errors import InvalidRequestError
+from aihub_async.models import (
+    Batch,
+    BatchDeletionJob,
+    BatchInfo,
+    DeletionJob,
+    FileNode,
+    JobStatus,
+    ListBatches,
+    ListBatchFiles,
+    MultipartUploadPart,
+    MultipartUploadSession,
+)
+from aihub_async.resources._base import Id, Resource, given
+from aihub_async.resources._paging import Page, Pages, offset_page
+from aihub_async.uploads.sources import Content, content_body
+
+_PAGE = 100
+
+
+class Batches(Resource):
+    """Batches hold files; a run processes all files of its batch."""
+
+    async def create(self, name: str, workspace: str | None = None) -> Batch:
+        """Create an empty batch.
+
+        Args:
+            name: 1 to 255 characters.
+            workspace: where to create it; the personal workspace by default. Service accounts must name one.
+
+        Returns:
+            The batch's id; nothing else is echoed.
+
+        Raises:
+            InvalidRequestError: the name is empty or too long.
+            OutcomeUnknownError: the connection broke and the batch may or may not exist.
+
+        Example:
+            >>> async def new_batch(client):
+            ...     batch = await client.batches.create("march invoices")
+            ...     return batch.id
+        """
+        if not 1 <= len(name) <= ops.MAX_NAME_LENGTH:
+            raise InvalidRequestError(f"a batch name has 1 to {ops.MAX_NAME_LENGTH} characters, not {len(name)}")
+        return await self._fetch(Batch, ops.CREATE_BATCH, json=given(name=name, workspace=workspace))
+
+    async def list(
+        self,
+        workspace: str | None = None,
+        username: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+    ) -> ListBatches:
+        """List one page of batches; `iter()` gives them all.
+
+        Args:
+            workspace: only batches of this workspace.
+            username: only batches created by this user id, such as ``john.doe_acme.com``.
+            limit: how many at most; the server's default and maximum are not documented.
+            offset: how many to skip.
+        """
+        return await self._fetch(
+            ListBatches,
+            ops.LIST_BATCHES,
+            query=given(workspace=workspace, username=username, limit=limit, offset=offset),
+        )
+
+    def iter(
+        self, workspace: str | None = None, username: str | None = None, *, page_size: int = _PAGE
+    ) -> Pages[BatchInfo]:
+        """All batches, page by page; arguments as for `list()`.
+
+        Example:
+            >>> async def names(client):
+            ...     return [batch.name async for batch in client.batches.iter()]
+        """
+
+        async def fetch(cursor: str | int | None) -> Page[BatchInfo]:
+            offset = int(cursor or 0)
+            answer = await self.list(workspace, username, limit=page_size, offset=offset)
+            return offset_page(answer.batches, offset)
+
+        return Pages(ops.LIST_BATCHES, fetch, key=lambda batch: batch.id)
+
+    async def get(self, batch_id: Id) -> BatchInfo:
+        """Describe a batch.
+
+        Raises:
+            NotFoundError: it does not exist, or you may not see it.
+        """
+        return await self._fetch(BatchInfo, ops.GET_BATCH, batch_id=batch_id)
+
+    async def delete(self, batch_id: Id) -> BatchDeletionJob:
+        """Delete a batch with all its files.
+
+        Returns:
+            The job that deletes it. Its id is empty when a repeated request found the batch already gone.
+
+        Raises:
+            NotFoundError: it does not exist.
+        """
+        response = await self._send(ops.DELETE_BATCH, batch_id=batch_id)
+        if response.settled:
+            return BatchDeletionJob(job_id="")
+        return self._read(BatchDeletionJob, ops.DELETE_BATCH, response, batch_id=batch_id)
+
+    async def list_files(
+        self, batch_id: Id, page_size: int | None = None, start_token: str | None = None
+    ) -> ListBatchFiles:
+        """List one page of a batch's files; `iter_files()` gives them all.
+
+        Args:
+            batch_id: the batch.
+            page_size: files per page.
+            start_token: `next_page_token` of the page before.
+        """
+        return await self._fetch(
+            ListBatchFiles,
+            ops.LIST_FILES,
+            query=given(page_size=page_size, start_token=start_token),
+            batch_id=batch_id,
+        )
+
+    def iter_files(self, batch_id: Id, *, page_size: int | None = None) -> Pages[FileNode]:
+        """All files of a batch. Sizes are bytes; `metadata.modified_timestamp` is Unix seconds."""
+
+        async def fetch(cursor: str | int | None) -> Page[FileNode]:
+            answer = await self.list_files(batch_id, page_size, None if cursor is None else str(cursor))
+            return Page(answer.nodes, answer.next_page_token or None if answer.has_more else None)
+
+        return Pages(ops.LIST_FILES, fetch)
+
+    async def add_file(self, batch_id: Id, file_name: str, file: Content) -> None:
+        """Upload one file, replacing a file of the same name.
+
+        Args:
+            batch_id: the batch.
+            file_name: its name in the batch, with extension, at most 255 characters.
+            file: bytes, a `pathlib.Path`, or an open binary file. A str is refused: it could be content or a path.
+
+        Raises:
+            InvalidRequestError: the name cannot be used, or `file` is text.
+            SourceError: the file cannot be read, or changed while it was sent.
+            NotFoundError: the batch does not exist.
+        """
+        await self._send(ops.ADD_FILE, body=content_body(file, file_name), batch_id=batch_id, filename=file_name)
+
+    async def delete_file(self, batch_id: Id, file_name: str) -> DeletionJob:
+        """Delete one file of a batch.
+
+        Returns:
+            The deletion job from the answer's Location header; None inside if the server named none.
+
+        Raises:
+            NotFoundError: the batch does not exist.
+        """
+        response = await self._send(ops.DELETE_BATCH_FILE, batch_id=batch_id, filename=file_name)
+        return DeletionJob.from_location(response.headers.get("Location"))
+
+    async def poll_job(self, job_id: str) -> JobStatus:
+        """State of a deletion job; the same as `client.jobs.status()`, which is preferred."""
+        return await self._fetch(JobStatus, ops.POLL_BATCHES_JOB, job_id=job_id)
+
+    async def create_multipart_upload_session(
+        self, batch_id: Id, filename: str, file_size: int
+    ) -> MultipartUploadSession:
+        """Start a multipart upload; `add_large_file()` does all its steps.
+
+        Args:
+            batch_id: the batch.
+            filename: name in the batch, at most 255 characters.
+            file_size: bytes.
+
+        Returns:
+            The session's id, and the size in bytes that every part but the last must have.
+        """
+        ops.encode_segment("filename", filename)
+        if file_size < 0:
+            raise InvalidRequestError(f"file_size is a number of bytes, not {file_size}")
+        response = await self._send(
+            ops.CREATE_UPLOAD,
+            json={"batch_id": as_batch_id(batch_id), "filename": filename, "file_size": file_size},
+        )
+        session = self._read(MultipartUploadSession, ops.CREATE_UPLOAD, response)
+        return attrs.evolve(session, location=response.headers.get("Location"))
+
+    async def upload_multipart_part(self, session_id: str, part_num: int, part_data: Content) -> MultipartUploadPart:
+        """Upload one part of a multipart session.
+
+        Args:
+            session_id: the session.
+            part_num: 1, 2, 3 …
+            part_data: exactly the session's `part_size` bytes, fewer for the last part.
+        """
+        if part_num < 1:
+            raise InvalidRequestError(f"part numbers begin at 1, not {part_num}")
+        return await self._fetch(
+            MultipartUploadPart,
+            ops.UPLOAD_PART,
+            body=content_body(part_data, f"part {part_num}"),
+            session_id=session_id,
+            part_num=part_num,
+        )
+
+    async def commit_multipart_upload_session(
+        self,
+        session_id: str,
+        action: str,
+        parts: Iterable[MultipartUploadPart | Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Commit or abort a multipart session.
+
+        Args:
+            session_id: the session.
+            action: ``"commit"`` or ``"abort"``.
+            parts: for a commit, all parts in order, as `upload_multipart_part()` gave them.
+        """
+        if action not in {"commit", "abort"}:
+            raise InvalidRequestError(f"action must be 'commit' or 'abort', not {action!r}")
+        if action == "abort":
+            await self._send(ops.ABORT_UPLOAD, json={"action": "abort"}, session_id=session_id)
+            return
+        listed = [
+            {"part_num": part.part_num, "part_id": part.part_id}
+            if isinstance(part, MultipartUploadPart)
+            else dict(part)
+            for part in parts or ()
+        ]
+        await self._send(ops.COMMIT_UPLOAD, json={"action": "commit", "parts": listed}, session_id=session_id)
+
+
+def as_batch_id(batch_id: Id) -> int:
+    """The API types batch ids in bodies as integers, though users often hold them as text.
+
+    Raises:
+        InvalidRequestError: not a number.
+    """
+    try:
+        return int(batch_id)
+    except ValueError:
+        raise InvalidRequestError(f"batch_id must be a number, not {batch_id!r}") from None

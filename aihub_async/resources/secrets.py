@@ -1,0 +1,90 @@
+"""`client.secrets`: the organization's vault. Values go in and never come out."""
+
+from collections.abc import Sequence
+
+from aihub_async import operations as ops
+from aihub_async.errors import InvalidRequestError
+from aihub_async.models import AllowedWorkspacesType, ListSecrets
+from aihub_async.resources._base import Resource, given
+
+
+class Secrets(Resource):
+    """Secrets that apps and deployments refer to by alias. Only organization admins may change them."""
+
+    async def create(
+        self,
+        alias: str,
+        value: str,
+        allowed_workspaces_type: str,
+        description: str | None = None,
+        allowed_workspaces: Sequence[str] | None = None,
+    ) -> None:
+        """Create a secret.
+
+        Args:
+            alias: its name.
+            value: its content; it never appears in logs or errors.
+            allowed_workspaces_type: ``"ALL"``, ``"SOME"`` or ``"NONE"``.
+            description: a text for people.
+            allowed_workspaces: required with ``"SOME"``.
+
+        Raises:
+            InvalidRequestError: the combination makes no sense.
+            OutcomeUnknownError: the connection broke and the secret may or may not exist.
+        """
+        _check_workspaces(allowed_workspaces_type, allowed_workspaces, required=True)
+        await self._send(
+            ops.CREATE_SECRET,
+            json=given(
+                alias=alias,
+                description=description,
+                value=value,
+                allowed_workspaces_type=str(allowed_workspaces_type),
+                allowed_workspaces=allowed_workspaces,
+            ),
+            secrets=(value,),
+        )
+
+    async def list(self, alias: str | None = None, workspace: str | None = None) -> ListSecrets:
+        """List secrets, without their values; not paged. Non-admins must name a workspace."""
+        return await self._fetch(ListSecrets, ops.LIST_SECRETS, query=given(workspace=workspace, alias=alias))
+
+    async def delete(self, alias: str) -> None:
+        """Delete a secret, at once.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        await self._send(ops.DELETE_SECRET, json={"alias": alias})
+
+    async def update(
+        self,
+        alias: str,
+        description: str | None = None,
+        value: str | None = None,
+        allowed_workspaces_type: str | None = None,
+        allowed_workspaces: Sequence[str] | None = None,
+    ) -> None:
+        """Change what is given of a secret; None leaves it as it is."""
+        if allowed_workspaces_type is not None:
+            _check_workspaces(allowed_workspaces_type, allowed_workspaces, required=False)
+        await self._send(
+            ops.UPDATE_SECRET,
+            json=given(
+                alias=alias,
+                description=description,
+                value=value,
+                allowed_workspaces_type=None if allowed_workspaces_type is None else str(allowed_workspaces_type),
+                allowed_workspaces=allowed_workspaces,
+            ),
+            secrets=() if value is None else (value,),
+        )
+
+
+def _check_workspaces(kind: str, workspaces: Sequence[str] | None, *, required: bool) -> None:
+    if kind not in set(AllowedWorkspacesType):
+        raise InvalidRequestError(f"allowed_workspaces_type must be 'ALL', 'SOME' or 'NONE', not {kind!r}")
+    if isinstance(workspaces, str):
+        raise InvalidRequestError("allowed_workspaces must be a list of workspace names")
+    if required and kind == AllowedWorkspacesType.SOME and not workspaces:
+        raise InvalidRequestError("allowed_workspaces_type 'SOME' needs allowed_workspaces")

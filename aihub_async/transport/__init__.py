@@ -1,0 +1,1 @@
+"""Sending requests: bodies, limits, one attempt, and the one retry loop."""

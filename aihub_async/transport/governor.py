@@ -1,0 +1,112 @@
+"""Who may send now: one governor per client for requests and bytes in flight."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+import attrs
+
+from aihub_async.policies.limits import AdaptiveLimit
+from aihub_async.transport.messages import Lane
+
+CONTROL_RESERVE = 4
+"""Requests that polls, cancels and aborts may have in flight beyond the limit, so that uploads never block them."""
+
+
+@attrs.define
+class _Waiter:
+    lane: Lane
+    size: int
+    turn: asyncio.Future[None]
+
+
+class Governor:
+    """Admits requests within an adaptive limit of requests and a budget of body bytes, in order of arrival.
+
+    A Retry-After from the server pauses everybody: `pause_until` is a time of `clock` before which nothing starts.
+    """
+
+    def __init__(
+        self,
+        max_requests: int,
+        max_bytes: int,
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> None:
+        self.limit = AdaptiveLimit(max_requests, clock)
+        self._max_bytes = max_bytes
+        self._clock = clock
+        self._sleep = sleep
+        self._bulk = 0
+        self._control = 0
+        self._bytes = 0
+        self._queues: dict[Lane, deque[_Waiter]] = {Lane.BULK: deque(), Lane.CONTROL: deque()}
+        self.pause_until = float("-inf")
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that are being sent now."""
+        return self._bulk + self._control
+
+    async def acquire(self, lane: Lane, size: int) -> None:
+        """Wait for a place for a request with a body of `size` bytes, and for the end of a pause."""
+        queue = self._queues[lane]
+        if not queue and self._admits(lane, size):
+            self._enter(lane, size)
+        else:
+            await self._queue_up(_Waiter(lane, size, asyncio.get_running_loop().create_future()))
+        try:
+            while (pause := self.pause_until - self._clock()) > 0:
+                await self._sleep(pause)
+        except BaseException:
+            self.release(lane, size)
+            raise
+
+    def release(self, lane: Lane, size: int) -> None:
+        """Give the place back."""
+        if lane is Lane.CONTROL:
+            self._control -= 1
+        else:
+            self._bulk -= 1
+        self._bytes -= size
+        self._wake()
+
+    def pause(self, seconds: float) -> None:
+        """Let nobody start for so long: the server asked for it."""
+        self.pause_until = max(self.pause_until, self._clock() + seconds)
+
+    def _admits(self, lane: Lane, size: int) -> bool:
+        if lane is Lane.CONTROL:
+            return self._bulk + self._control < self.limit.current + CONTROL_RESERVE
+        if self._bulk >= self.limit.current:
+            return False
+        # A body larger than the whole budget goes alone rather than never.
+        return self._bytes + size <= self._max_bytes or self._bytes == 0
+
+    def _enter(self, lane: Lane, size: int) -> None:
+        if lane is Lane.CONTROL:
+            self._control += 1
+        else:
+            self._bulk += 1
+        self._bytes += size
+
+    def _wake(self) -> None:
+        for lane in (Lane.CONTROL, Lane.BULK):
+            queue = self._queues[lane]
+            while queue and (queue[0].turn.done() or self._admits(lane, queue[0].size)):
+                waiter = queue.popleft()
+                if not waiter.turn.done():
+                    self._enter(lane, waiter.size)
+                    waiter.turn.set_result(None)
+
+    async def _queue_up(self, waiter: _Waiter) -> None:
+        self._queues[waiter.lane].append(waiter)
+        try:
+            await waiter.turn
+        except asyncio.CancelledError:
+            if waiter.turn.cancelled():
+                # Stays in its queue, where `_wake` drops it.
+                self._wake()
+            else:
+                self.release(waiter.lane, waiter.size)
+            raise

@@ -1,0 +1,325 @@
+"""The wire: the only client module that imports aiohttp. Makes one attempt at one request.
+
+An attempt never raises for what the network or the server did; it returns a `Response` or a `Failed`. aiohttp's
+exceptions hold request headers in their repr and args, so they end here.
+"""
+
+import asyncio
+import contextlib
+import errno
+import os
+import platform
+import ssl
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+import anyio
+import attrs
+from aiohttp import hdrs
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.client_proto import ResponseHandler
+from multidict import CIMultiDict
+from yarl import URL
+
+from aihub_async._version import __version__
+from aihub_async.config import Settings, default_ssl_context
+from aihub_async.errors import ClosedClientError, SourceChangedError, SourceError
+from aihub_async.policies.retry import Failure
+from aihub_async.transport.body import JSON_TYPE, Body
+from aihub_async.transport.messages import Failed, Request, Response
+
+USER_AGENT = f"aihub-async/{__version__} python/{platform.python_version()} aiohttp/{aiohttp.__version__}"
+_KEEPALIVE = 30.0
+_OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class _Payload(aiohttp.Payload):
+    """Gives a `Body` to aiohttp, counts its bytes and remembers why it broke off."""
+
+    _autoclose = True
+
+    def __init__(self, body: Body) -> None:
+        # Payload.__init__ builds a header map that a request body never uses; this costs a tenth of a small upload.
+        self._body = body
+        self._size = body.length
+        self._headers = _CONTENT_HEADERS.get(body.content_type) or CIMultiDict({hdrs.CONTENT_TYPE: body.content_type})
+        self.begun = False
+        self.sent = 0
+        self.error: SourceError | None = None
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """Never used: a body may be larger than memory."""
+        raise NotImplementedError
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Write the body."""
+        await self.write_with_length(writer, None)
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:  # noqa: ARG002  # aiohttp's signature
+        """Write the body; its length is already known to the server."""
+
+        async def write(chunk: bytes) -> None:
+            # aiohttp sends the headers together with the first chunk: until then nothing has left.
+            transport = writer.transport
+            self.begun = self.begun or (transport is not None and not transport.is_closing())
+            self.sent += len(chunk)
+            await writer.write(chunk)
+
+        try:
+            await self._body.write_to(write)
+        except SourceError as error:
+            self.error = error
+            raise
+        if self.sent != self._body.length:
+            self.error = SourceChangedError(f"{self.sent} of {self._body.length} bytes could be read")
+            raise self.error
+
+
+_CONTENT_HEADERS = {
+    content_type: CIMultiDict({hdrs.CONTENT_TYPE: content_type})
+    for content_type in (JSON_TYPE, "application/octet-stream")
+}
+
+
+class Pool:
+    """The connections of a client and of all clients made from it: one connector per event loop, made when needed."""
+
+    def __init__(self, settings: Settings, connector: aiohttp.BaseConnector | None) -> None:
+        self._settings = settings
+        self._given = connector
+        self._connector: aiohttp.BaseConnector | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = os.getpid()
+        self._sessions: list[aiohttp.ClientSession] = []
+        self._closed = False
+
+    def open_session(self, headers: Mapping[str, str], current: aiohttp.ClientSession | None) -> aiohttp.ClientSession:
+        """Give `current` back if it works in the running event loop, else a new session with these headers.
+
+        Raises:
+            ClosedClientError: the client was closed, or is in use by another event loop that still runs.
+        """
+        loop = asyncio.get_running_loop()
+        if loop is self._loop and self._pid == os.getpid() and not self._closed:
+            if current is not None and not current.closed:
+                return current
+        else:
+            self._move_to(loop)
+        session = aiohttp.ClientSession(
+            connector=self._connector,
+            connector_owner=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=headers,
+            skip_auto_headers=(hdrs.USER_AGENT,),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._settings.connect_timeout),
+            trust_env=self._settings.trust_env,
+            proxy=self._settings.proxy,
+        )
+        # aiohttp would silently send idempotent requests twice; attempts are counted and decided by the transport.
+        session._retry_connection = False
+        self._sessions.append(session)
+        return session
+
+    def _move_to(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._closed:
+            raise ClosedClientError("the client is closed; make a new one")
+        forked = self._pid != os.getpid()
+        if not forked and self._loop is not None and self._loop is not loop and self._loop.is_running():
+            raise ClosedClientError(
+                "the client is in use by another event loop; make one client per loop (in threads, use aihub_sync)"
+            )
+        self.abandon()
+        self._loop, self._pid = loop, os.getpid()
+        self._connector = self._given or self._new_connector()
+
+    def _new_connector(self) -> aiohttp.TCPConnector:
+        context = self._settings.ssl_context
+        if context is None and self._settings.api_root.startswith("https"):
+            context = default_ssl_context()
+        # The governor limits requests; a second limit here would let polls queue behind uploads.
+        return aiohttp.TCPConnector(
+            limit=0,
+            ssl=context if context is not None else True,
+            keepalive_timeout=_KEEPALIVE,
+            ttl_dns_cache=300,
+        )
+
+    def abandon(self) -> None:
+        """Let go of connections that cannot be closed in order: their event loop is gone, or belongs to the parent."""
+        for session in self._sessions:
+            session.detach()
+        self._sessions.clear()
+        connector, self._connector = self._connector, None
+        if connector is None or connector is self._given or connector.closed:
+            return
+        connections = [protocol for queue in connector._conns.values() for protocol, _ in queue]
+        connector._conns.clear()
+        connector._closed = True
+        # The child of a fork shares its parent's selector: to abort there would deafen the parent.
+        if self._loop is not None and self._pid == os.getpid() and not self._loop.is_closed():
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(_abort, connections)
+
+    def __del__(self) -> None:
+        self.abandon()
+
+    async def aclose(self) -> None:
+        """Close all connections; a second call does nothing."""
+        self._closed = True
+        if self._loop is not asyncio.get_running_loop() or self._pid != os.getpid():
+            self.abandon()
+            return
+        for session in self._sessions:
+            await session.close()
+        self._sessions.clear()
+        connector, self._connector = self._connector, None
+        if connector is not None and connector is not self._given:
+            await connector.close()
+
+
+def _abort(connections: list[ResponseHandler]) -> None:
+    for protocol in connections:
+        if protocol.transport is not None:
+            protocol.transport.abort()
+
+
+def default_headers(settings: Settings) -> CIMultiDict[str]:
+    """The headers of every request of a client."""
+    headers = CIMultiDict(
+        {
+            hdrs.AUTHORIZATION: f"Bearer {settings.api_key.reveal()}",
+            hdrs.USER_AGENT: USER_AGENT,
+            hdrs.ACCEPT: "*/*",
+        }
+    )
+    if settings.ib_context is not None:
+        headers["IB-Context"] = settings.ib_context
+    headers.update(settings.headers)
+    return headers
+
+
+@attrs.frozen
+class Target:
+    """Where requests go: `api_root` in pieces, so that a URL is put together without parsing or normalising."""
+
+    scheme: str
+    authority: str
+    base_path: str
+
+    @classmethod
+    def of(cls, api_root: str) -> "Target":
+        """Take an `api_root` apart."""
+        url = URL(api_root)
+        return cls(url.scheme, url.raw_authority, url.raw_path.rstrip("/"))
+
+    def url(self, path: str, query: str) -> URL:
+        """The URL of a percent-encoded path and query below the root."""
+        return URL.build(
+            scheme=self.scheme,
+            authority=self.authority,
+            path=self.base_path + path,
+            query_string=query,
+            encoded=True,
+        )
+
+
+async def attempt(
+    session: aiohttp.ClientSession, target: Target, request: Request, settings: Settings, seconds: float
+) -> Response | Failed:
+    """Send a request once, within `seconds`; an answer that goes to a sink gets more time as its bytes arrive."""
+    payload = _Payload(request.body) if request.body is not None else None
+    headers = request.headers
+    if request.sink is not None:
+        headers = {**(headers or {}), **request.sink.request_headers()}
+    with anyio.move_on_after(seconds) as scope:
+        try:
+            answer = await session.request(
+                request.operation.method,
+                target.url(request.path, request.query),
+                data=payload,
+                headers=headers,
+                allow_redirects=False,
+            )
+        except (aiohttp.ClientError, OSError, SourceError) as error:
+            return _failed_before_answer(error, payload)
+        except ValueError as error:
+            # A garbled header can surface from the parser as a plain ValueError.
+            return Failed(Failure.LOST, f"the server's answer is not HTTP ({type(error).__name__})")
+        try:
+            return await _read(answer, request, settings, scope)
+        except (aiohttp.ClientError, OSError) as error:
+            return Failed(Failure.TRUNCATED, f"the answer broke off ({type(error).__name__})")
+        finally:
+            # Does nothing after a complete answer; a broken one must not return to the pool.
+            answer.close()
+    return _timed_out(seconds, payload)
+
+
+async def _read(
+    answer: aiohttp.ClientResponse, request: Request, settings: Settings, scope: anyio.CancelScope
+) -> Response | Failed:
+    sink = request.sink if answer.status < 300 else None
+    if sink is not None:
+        refusal = sink.begin(answer.status, answer.headers)
+        if refusal is not None:
+            return Failed(Failure.PROTOCOL, refusal)
+    chunks: list[bytes] = []
+    received = 0
+    async for chunk in answer.content.iter_any():
+        received += len(chunk)
+        if sink is not None:
+            try:
+                sink.write(chunk)
+            except OSError as error:
+                return Failed(Failure.SOURCE, f"cannot store the answer: {error.strerror}", error)
+            scope.deadline += len(chunk) / settings.min_throughput
+            continue
+        if received > settings.max_response_bytes:
+            return Failed(
+                Failure.TOO_LARGE,
+                f"the answer is larger than max_response_bytes ({settings.max_response_bytes})",
+            )
+        chunks.append(chunk)
+    return Response(
+        answer.status,
+        answer.reason or "",
+        answer.headers,
+        chunks[0] if len(chunks) == 1 else b"".join(chunks),
+    )
+
+
+def _failed_before_answer(error: Exception, payload: _Payload | None) -> Failed:
+    if payload is not None and payload.error is not None:
+        return Failed(Failure.SOURCE, str(payload.error), payload.error)
+    name = type(error).__name__
+    cause = getattr(error, "os_error", error)
+    overloaded = getattr(cause, "errno", None) in _OUT_OF_DESCRIPTORS
+    if isinstance(error, aiohttp.ClientConnectorCertificateError) or isinstance(cause, ssl.SSLCertVerificationError):
+        return Failed(Failure.CERTIFICATE, "the server's TLS certificate was refused: " + _certificate_reason(error))
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+        return Failed(Failure.NOT_SENT, f"no connection ({_connect_reason(error, cause)})", overloaded=overloaded)
+    if payload is not None and not payload.begun and payload.size:
+        return Failed(Failure.NOT_SENT, f"the connection was closed before anything was sent ({name})")
+    return Failed(Failure.LOST, f"the connection broke ({name})")
+
+
+def _connect_reason(error: Exception, cause: object) -> str:
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return "timeout while connecting"
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    return type(error).__name__
+
+
+def _certificate_reason(error: Exception) -> str:
+    certificate_error: Any = getattr(error, "certificate_error", error)
+    return str(getattr(certificate_error, "verify_message", "") or type(certificate_error).__name__)
+
+
+def _timed_out(seconds: float, payload: _Payload | None) -> Failed:
+    if payload is not None and payload.error is not None:
+        return Failed(Failure.SOURCE, str(payload.error), payload.error)
+    if payload is not None and not payload.begun and payload.size:
+        return Failed(Failure.NOT_SENT, f"nothing was sent within {seconds:g} s")
+    return Failed(Failure.TIMEOUT, f"no complete answer within {seconds:g} s")

@@ -1,0 +1,95 @@
+"""Requests and responses as values."""
+
+import enum
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import attrs
+import msgspec
+
+from aihub_async.operations import Operation
+from aihub_async.policies.retry import Failure
+from aihub_async.transport.body import Body
+
+
+class Lane(enum.Enum):
+    """Which queue a request waits in: `CONTROL` (polls, cancels, aborts) never waits behind `BULK`."""
+
+    BULK = "bulk"
+    CONTROL = "control"
+
+
+class Sink(Protocol):
+    """Takes an answer's body as it arrives, instead of holding it in memory.
+
+    It is asked anew at every attempt, so that a broken download goes on where it stopped.
+    """
+
+    def request_headers(self) -> Mapping[str, str]:
+        """Headers of the next attempt, such as Range."""
+        ...
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> str | None:
+        """Look at the answer before its body; a text means that it is refused, and says why."""
+        ...
+
+    def write(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+        ...
+
+
+@attrs.frozen
+class Request:
+    """One call: what is sent, as often as it takes.
+
+    `path` and `query` are percent-encoded; `path` begins with a slash and stands below `api_root`. `timeout` and
+    `deadline` override the client's (seconds). `secrets` are texts that must not come back in an error.
+    """
+
+    operation: Operation
+    path: str
+    query: str = ""
+    headers: Mapping[str, str] | None = None
+    body: Body | None = None
+    lane: Lane = Lane.BULK
+    sink: Sink | None = None
+    secrets: tuple[str, ...] = attrs.field(default=(), repr=False)
+
+
+@attrs.frozen
+class Response:
+    """An answer: `status`, `headers` (case-insensitive), and the whole `body` (empty when it went to a sink)."""
+
+    status: int
+    reason: str
+    headers: Mapping[str, str] = attrs.field(repr=False)
+    body: bytes = attrs.field(repr=False)
+    attempts: int = 1
+    settled: bool = False
+    """True when this is a 404 that an earlier, unclear attempt of a deletion explains."""
+
+    def json(self) -> Any:
+        """The body as JSON.
+
+        Raises:
+            ValueError: the body is not JSON.
+        """
+        try:
+            return msgspec.json.decode(self.body)
+        except msgspec.DecodeError as error:
+            raise ValueError(f"the answer is not JSON: {error}") from None
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.body.decode("utf-8", "replace")
+
+
+@attrs.frozen
+class Failed:
+    """An attempt without a usable answer. `overloaded` tells that this machine ran out of descriptors."""
+
+    failure: Failure
+    message: str
+    error: Exception | None = None
+    overloaded: bool = False
