@@ -19,7 +19,6 @@ from aihub_async.resources.runs import Apps
 from aihub_async.resources.secrets import Secrets
 from aihub_async.transport.body import JSON_TYPE, BytesBody
 from aihub_async.transport.events import Hook
-from aihub_async.transport.http import Pool
 from aihub_async.transport.messages import Request, Response
 from aihub_async.transport.transport import Clock, Transport
 from aihub_async.uploads.sources import Content, content_body
@@ -98,7 +97,11 @@ class AsyncAIHub:
             proxy=proxy,
             trust_env=trust_env,
         )
-        self._bind(Transport(settings, pool=Pool(settings, connector), clock=clock, hooks=hooks), owner=True)
+        # aiohttp takes half of the time of an import, and is not needed before there is a client.
+        from aihub_async.transport.http import HTTPWire, Pool  # noqa: PLC0415
+
+        wire = HTTPWire(settings, Pool(settings, connector))
+        self._bind(Transport(settings, wire=wire, clock=clock, hooks=hooks), owner=True)
 
     def _bind(self, transport: Transport, *, owner: bool) -> None:
         self._transport = transport
@@ -182,7 +185,7 @@ class AsyncAIHub:
     async def aclose(self) -> None:
         """Close the connections. A second call does nothing; clients made by `with_options` leave them open."""
         if self._owner:
-            await self._transport.pool.aclose()
+            await self._transport.wire.aclose()
 
     async def __aenter__(self) -> Self:
         return self

@@ -184,8 +184,82 @@ def _abort(connections: list[ResponseHandler]) -> None:
             protocol.transport.abort()
 
 
-def default_headers(settings: Settings) -> CIMultiDict[str]:
-    """The headers of every request of a client."""
+class HTTPWire:
+    """Makes attempts for one client over a pool that it may share."""
+
+    def __init__(self, settings: Settings, pool: Pool) -> None:
+        self._settings = settings
+        self._pool = pool
+        self._target = _Target.of(settings.api_root)
+        self._headers = _default_headers(settings)
+        self._session: aiohttp.ClientSession | None = None
+
+    def derive(self, settings: Settings) -> "HTTPWire":
+        """A wire with other settings on the same pool."""
+        return HTTPWire(settings, self._pool)
+
+    async def aclose(self) -> None:
+        """Close the pool."""
+        await self._pool.aclose()
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        self._session = self._pool.open_session(self._headers, self._session)
+        return self._session
+
+    async def attempt(self, request: Request, seconds: float) -> Response | Failed:
+        """Send a request once, within `seconds`; an answer that goes to a sink gets more time as its bytes arrive."""
+        payload = _Payload(request.body) if request.body is not None else None
+        headers = request.headers
+        if request.sink is not None:
+            headers = {**(headers or {}), **request.sink.request_headers()}
+        with anyio.move_on_after(seconds) as scope:
+            try:
+                answer = await self._open_session().request(
+                    request.operation.method,
+                    self._target.url(request.path, request.query),
+                    data=payload,
+                    headers=headers,
+                    allow_redirects=False,
+                )
+            except (aiohttp.ClientError, OSError, SourceError) as error:
+                return _failed_before_answer(error, payload)
+            except ValueError as error:
+                # A garbled header can surface from the parser as a plain ValueError.
+                return Failed(Failure.LOST, f"the server's answer is not HTTP ({type(error).__name__})")
+            try:
+                return await _read(answer, request, self._settings, scope)
+            except (aiohttp.ClientError, OSError) as error:
+                return Failed(Failure.TRUNCATED, f"the answer broke off ({type(error).__name__})")
+            finally:
+                # Does nothing after a complete answer; a broken one must not return to the pool.
+                answer.close()
+        return _timed_out(seconds, payload)
+
+
+@attrs.frozen
+class _Target:
+    """Where requests go: `api_root` in pieces, so that a URL is put together without parsing or normalising."""
+
+    scheme: str
+    authority: str
+    base_path: str
+
+    @classmethod
+    def of(cls, api_root: str) -> "_Target":
+        url = URL(api_root)
+        return cls(url.scheme, url.raw_authority, url.raw_path.rstrip("/"))
+
+    def url(self, path: str, query: str) -> URL:
+        return URL.build(
+            scheme=self.scheme,
+            authority=self.authority,
+            path=self.base_path + path,
+            query_string=query,
+            encoded=True,
+        )
+
+
+def _default_headers(settings: Settings) -> CIMultiDict[str]:
     headers = CIMultiDict(
         {
             hdrs.AUTHORIZATION: f"Bearer {settings.api_key.reveal()}",
@@ -197,63 +271,6 @@ def default_headers(settings: Settings) -> CIMultiDict[str]:
         headers["IB-Context"] = settings.ib_context
     headers.update(settings.headers)
     return headers
-
-
-@attrs.frozen
-class Target:
-    """Where requests go: `api_root` in pieces, so that a URL is put together without parsing or normalising."""
-
-    scheme: str
-    authority: str
-    base_path: str
-
-    @classmethod
-    def of(cls, api_root: str) -> "Target":
-        """Take an `api_root` apart."""
-        url = URL(api_root)
-        return cls(url.scheme, url.raw_authority, url.raw_path.rstrip("/"))
-
-    def url(self, path: str, query: str) -> URL:
-        """The URL of a percent-encoded path and query below the root."""
-        return URL.build(
-            scheme=self.scheme,
-            authority=self.authority,
-            path=self.base_path + path,
-            query_string=query,
-            encoded=True,
-        )
-
-
-async def attempt(
-    session: aiohttp.ClientSession, target: Target, request: Request, settings: Settings, seconds: float
-) -> Response | Failed:
-    """Send a request once, within `seconds`; an answer that goes to a sink gets more time as its bytes arrive."""
-    payload = _Payload(request.body) if request.body is not None else None
-    headers = request.headers
-    if request.sink is not None:
-        headers = {**(headers or {}), **request.sink.request_headers()}
-    with anyio.move_on_after(seconds) as scope:
-        try:
-            answer = await session.request(
-                request.operation.method,
-                target.url(request.path, request.query),
-                data=payload,
-                headers=headers,
-                allow_redirects=False,
-            )
-        except (aiohttp.ClientError, OSError, SourceError) as error:
-            return _failed_before_answer(error, payload)
-        except ValueError as error:
-            # A garbled header can surface from the parser as a plain ValueError.
-            return Failed(Failure.LOST, f"the server's answer is not HTTP ({type(error).__name__})")
-        try:
-            return await _read(answer, request, settings, scope)
-        except (aiohttp.ClientError, OSError) as error:
-            return Failed(Failure.TRUNCATED, f"the answer broke off ({type(error).__name__})")
-        finally:
-            # Does nothing after a complete answer; a broken one must not return to the pool.
-            answer.close()
-    return _timed_out(seconds, payload)
 
 
 async def _read(

@@ -2,11 +2,12 @@
 
 import enum
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import attrs
 import msgspec
 
+from aihub_async.config import Settings
 from aihub_async.operations import Operation
 from aihub_async.policies.retry import Failure
 from aihub_async.transport.body import Body
@@ -83,6 +84,22 @@ class Response:
     def text(self) -> str:
         """The body as text."""
         return self.body.decode("utf-8", "replace")
+
+
+class Wire(Protocol):
+    """Makes single attempts; `transport.http` has the one that speaks HTTP."""
+
+    async def attempt(self, request: Request, seconds: float) -> "Response | Failed":
+        """Send a request once, within so many seconds; never raises for what the network or the server did."""
+        ...
+
+    def derive(self, settings: Settings) -> Self:
+        """A wire with other settings on the same connections."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        ...
 
 
 @attrs.frozen

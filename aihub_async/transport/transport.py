@@ -8,7 +8,6 @@ import time
 import urllib.parse
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import anyio
 import attrs
@@ -18,10 +17,9 @@ from aihub_async import errors
 from aihub_async.config import Settings
 from aihub_async.errors import Attempt, RequestDetails, RequestError
 from aihub_async.policies.retry import Backoff, Failure, RetryQuota, Verdict, judge, parse_retry_after
-from aihub_async.transport import http
 from aihub_async.transport.events import AttemptEvent, Hook, record_response
 from aihub_async.transport.governor import Governor
-from aihub_async.transport.messages import Failed, Request, Response
+from aihub_async.transport.messages import Failed, Request, Response, Wire
 
 logger = logging.getLogger("aihub_async")
 
@@ -64,7 +62,7 @@ class Transport:
         self,
         settings: Settings,
         *,
-        pool: http.Pool,
+        wire: Wire,
         clock: Clock | None = None,
         governor: Governor | None = None,
         quota: RetryQuota | None = None,
@@ -72,23 +70,20 @@ class Transport:
     ) -> None:
         self.settings = settings
         self.clock = clock or Clock()
-        self.pool = pool
+        self.wire = wire
         self.governor = governor or Governor(
             settings.max_connections, settings.max_bytes_in_flight, self.clock.monotonic, self.clock.sleep
         )
         self.quota = quota or RetryQuota()
         self.hooks = tuple(hooks)
         self._backoff = Backoff()
-        self._target = http.Target.of(settings.api_root)
-        self._headers = http.default_headers(settings)
-        self._session: Any = None
         self._redactor = _Redactor(settings.api_key.reveal())
 
     def derive(self, settings: Settings) -> "Transport":
         """A transport with other settings on the same pool."""
         return Transport(
             settings,
-            pool=self.pool,
+            wire=self.wire.derive(settings),
             clock=self.clock,
             governor=self.governor,
             quota=self.quota,
@@ -136,9 +131,7 @@ class Transport:
         if queue.cancelled_caught:
             return Failed(Failure.NOT_SENT, "the deadline passed while the request waited for its turn")
         try:
-            self._session = self.pool.open_session(self._headers, self._session)
-            seconds = min(timeout, call.remaining(self.clock.monotonic()))
-            return await http.attempt(self._session, self._target, request, self.settings, seconds)
+            return await self.wire.attempt(request, min(timeout, call.remaining(self.clock.monotonic())))
         finally:
             governor.release(request.lane, size)
 
