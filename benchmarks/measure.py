@@ -52,7 +52,7 @@ def interleave(rounds: int, contestants: Mapping[str, Callable[[], object]]) -> 
         contestant()
     samples: dict[str, list[Sample]] = {name: [] for name in contestants}
     for number in range(rounds):
-        order = list(contestants) if number % 2 == 0 else list(reversed(contestants))
+        order = list(contestants) if number % 2 == 0 else list(contestants)[::-1]
         for name in order:
             samples[name].append(timed(contestants[name]))
     return {name: Timing(taken) for name, taken in samples.items()}
@@ -89,7 +89,7 @@ class Table:
     def text(self) -> str:
         """Columns aligned with spaces."""
         widths = self._widths()
-        return "\n".join(_line(row, widths, "  ") for row in (self.header, *self.rows))
+        return "\n".join(_line(row, widths, "  ").rstrip() for row in (self.header, *self.rows))
 
     def markdown(self) -> str:
         """A Markdown table."""
