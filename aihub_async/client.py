@@ -1,15 +1,17 @@
 """`AsyncAIHub`: one client, its pool of connections and its resources."""
 
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 from aihub_async.config import Secret, Settings, make_settings
 from aihub_async.errors import InvalidRequestError
+from aihub_async.models import Run, RunSettings
 from aihub_async.models.decode import encode
 from aihub_async.operations import Operation, Repeat
+from aihub_async.processing import Processed, process
 from aihub_async.resources._base import QueryValue, encode_query
 from aihub_async.resources.audit import Audit
 from aihub_async.resources.batches import Batches
@@ -25,6 +27,9 @@ from aihub_async.uploads.sources import Content, content_body
 
 if TYPE_CHECKING:
     import aiohttp
+
+    from aihub_async.uploads.engine import UploadProgress
+    from aihub_async.uploads.sources import Sources
 
 
 class AsyncAIHub:
@@ -143,6 +148,91 @@ class AsyncAIHub:
         derived = type(self).__new__(type(self))
         derived._bind(self._transport.derive(settings), owner=False)
         return derived
+
+    async def process(
+        self,
+        sources: "Sources | None" = None,
+        *,
+        app_name: str | None = None,
+        app_id: str | None = None,
+        deployment_id: str | None = None,
+        batch_id: str | int | None = None,
+        batch_name: str | None = None,
+        workspace: str | None = None,
+        owner: str | None = None,
+        version: str | None = None,
+        output_workspace: str | None = None,
+        output_dir: str | None = None,
+        settings: RunSettings | Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        through_review: bool = False,
+        on_progress: "Callable[[UploadProgress], None] | None" = None,
+        on_update: Callable[[Run], None] | None = None,
+        include_confidence_scores: bool = False,
+        include_source_info: bool = False,
+        include_review_results: bool = False,
+        include_validation_results: bool = False,
+    ) -> Processed:
+        """Documents in, extracted fields out: upload to a new batch, run an app, wait, gather all result pages.
+
+        Args:
+            sources: what `batches.upload()` takes: paths, folders, ``(name, bytes)`` …; at most 1,000 files.
+            app_name: the app to run; this, `app_id` or `deployment_id`.
+            app_id: the app to run.
+            deployment_id: the deployment to run.
+            batch_id: process the files of this batch instead of `sources`.
+            batch_name: name of the new batch; one with date and random letters by default.
+            workspace: where the new batch is made.
+            owner: who made the app: yourself by default, ``instabase`` for published ones.
+            version: the latest production version by default.
+            output_workspace: as for `apps.runs.create()`.
+            output_dir: as for `apps.runs.create()`.
+            settings: as for `apps.runs.create()`.
+            timeout: seconds to wait for the run; as long as it takes by default.
+            through_review: wait through a human review instead of raising at its beginning.
+            on_progress: called with the state of the upload.
+            on_update: called with the run whenever its state is looked up.
+            include_confidence_scores: as for `apps.runs.results()`.
+            include_source_info: as for `apps.runs.results()`.
+            include_review_results: as for `apps.runs.results()`.
+            include_validation_results: as for `apps.runs.results()`.
+
+        Raises:
+            InvalidRequestError: not one app, no files, or more than 1,000.
+            UploadError: some files could not be uploaded; no run was started.
+            RunFailedError: the run failed; see also `RunCancelledError` and `RunNeedsReviewError`.
+            WaitTimeoutError: the run goes on; its id is in the error.
+
+        Example:
+            >>> async def totals(client, paths):
+            ...     processed = await client.process(paths, app_name="Invoices")
+            ...     return {row.file: row.value for row in processed.rows() if row.field == "total"}
+        """
+        return await process(
+            self,
+            sources,
+            app_name=app_name,
+            app_id=app_id,
+            deployment_id=deployment_id,
+            batch_id=batch_id,
+            batch_name=batch_name,
+            workspace=workspace,
+            owner=owner,
+            version=version,
+            output_workspace=output_workspace,
+            output_dir=output_dir,
+            settings=settings,
+            timeout=timeout,
+            through_review=through_review,
+            on_progress=on_progress,
+            on_update=on_update,
+            include={
+                "include_confidence_scores": include_confidence_scores,
+                "include_source_info": include_source_info,
+                "include_review_results": include_review_results,
+                "include_validation_results": include_validation_results,
+            },
+        )
 
     async def request(
         self,

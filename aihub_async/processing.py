@@ -1,0 +1,154 @@
+"""`client.process()`: documents in, extracted fields out, in one call."""
+
+import datetime as dt
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from aihub_async.errors import InvalidRequestError
+from aihub_async.models import Document, Field, ResultFile, Run, RunSettings
+
+if TYPE_CHECKING:
+    from aihub_async.client import AsyncAIHub
+    from aihub_async.uploads.engine import UploadProgress
+    from aihub_async.uploads.report import UploadReport
+    from aihub_async.uploads.sources import Sources
+    from aihub_async.waiting.handles import RunHandle
+
+MAX_FILES_PER_RUN = 1000
+"""Files that one run takes (docs: limits)."""
+
+
+@attrs.frozen
+class FieldRow:
+    """One extracted field, with where it came from.
+
+    `document` counts the documents of a file from 0; `page` is the first page of the document, from 1, or None;
+    `confidence` is the model's certainty from 0 to 1, or None if it was not asked for; `error` is why a field failed.
+    """
+
+    file: str
+    document: int
+    class_name: str | None
+    page: int | None
+    field: str
+    value: Any
+    confidence: float | None
+    error: str | None
+
+
+@attrs.frozen
+class Processed:
+    """What `client.process()` gives: the finished run, the files of all result pages, and the upload's report.
+
+    `upload` is None when an existing batch was processed.
+    """
+
+    run: Run
+    batch_id: int | None
+    files: list[ResultFile] = attrs.field(repr=False)
+    upload: "UploadReport | None" = attrs.field(default=None, repr=False)
+
+    def rows(self) -> Iterator[FieldRow]:
+        """All fields, flat.
+
+        Example:
+            >>> def totals(processed):
+            ...     return {row.file: row.value for row in processed.rows() if row.field == "total"}
+        """
+        for file in self.files:
+            yield from file_rows(file)
+
+
+def file_rows(file: ResultFile) -> Iterator[FieldRow]:
+    """The fields of one file of a run's results, flat."""
+    for index, document in enumerate(file.documents):
+        for field in document.fields:
+            yield _row(file, index, document, field)
+
+
+def _row(file: ResultFile, index: int, document: Document, field: Field) -> FieldRow:
+    return FieldRow(
+        file=file.original_file_name or "",
+        document=index,
+        class_name=document.class_name,
+        page=document.page_numbers[0] if document.page_numbers else None,
+        field=field.field_name or "",
+        value=field.value,
+        confidence=field.confidence.model if field.confidence else None,
+        error=field.error_msg or None,
+    )
+
+
+async def process(
+    client: "AsyncAIHub",
+    sources: "Sources | None",
+    *,
+    app_name: str | None,
+    app_id: str | None,
+    deployment_id: str | None,
+    batch_id: int | str | None,
+    batch_name: str | None,
+    workspace: str | None,
+    owner: str | None,
+    version: str | None,
+    output_workspace: str | None,
+    output_dir: str | None,
+    settings: RunSettings | Mapping[str, Any] | None,
+    timeout: float | None,
+    through_review: bool,
+    on_progress: "Callable[[UploadProgress], None] | None",
+    on_update: Callable[[Run], None] | None,
+    include: Mapping[str, bool],
+) -> Processed:
+    """See `AsyncAIHub.process`."""
+    if sum(value is not None for value in (app_name, app_id, deployment_id)) != 1:
+        raise InvalidRequestError("give one of app_name, app_id and deployment_id")
+    if (sources is None) == (batch_id is None):
+        raise InvalidRequestError("give sources to upload, or the batch_id of a batch that has its files")
+    upload = None
+    if sources is not None:
+        batch_id = (await client.batches.create(batch_name or _new_name(), workspace)).id
+        upload = await client.batches.upload(batch_id, sources, on_progress=on_progress)
+        _check_count(upload, batch_id)
+    handle: RunHandle
+    if deployment_id is not None:
+        handle = await client.apps.deployments.runs.submit(
+            deployment_id,
+            batch_id=batch_id,
+            version=version,
+            output_workspace=output_workspace,
+            output_dir=output_dir,
+            settings=settings,
+        )
+    else:
+        handle = await client.apps.runs.submit(
+            app_name=app_name,
+            app_id=app_id,
+            batch_id=batch_id,
+            owner=owner,
+            version=version,
+            output_workspace=output_workspace,
+            output_dir=output_dir,
+            settings=settings,
+        )
+    run = await handle.wait(timeout, on_update=on_update, through_review=through_review)
+    files = [file async for file in handle.results(**include)]
+    return Processed(run, None if batch_id is None else int(batch_id), files, upload)
+
+
+def _new_name() -> str:
+    return f"aihub-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+
+
+def _check_count(upload: "UploadReport", batch_id: int | str) -> None:
+    count = len(upload.records)
+    if count == 0:
+        raise InvalidRequestError(f"nothing to process: the sources hold no files (batch {batch_id} was created)")
+    if count > MAX_FILES_PER_RUN:
+        raise InvalidRequestError(
+            f"{count} files, but a run takes {MAX_FILES_PER_RUN}; use client.ingest(), which splits them "
+            f"(batch {batch_id} has them all)"
+        )
