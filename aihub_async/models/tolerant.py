@@ -126,9 +126,11 @@ def _list_hook(declared: Any, converter: cattrs.BaseConverter) -> Hook:
     stand_in = _stand_in(member)
 
     def read(value: Any, _: Any) -> list[Any] | None:
-        sent = value if isinstance(value, list) else [value]
+        if not isinstance(value, list):
+            alone = hook(value, member)
+            return None if alone is None else [alone]
         items = []
-        for index, item in enumerate(sent):
+        for index, item in enumerate(value):
             try:
                 understood = hook(item, member)
                 items.append(stand_in(item) if understood is None else understood)
