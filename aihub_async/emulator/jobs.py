@@ -1,0 +1,55 @@
+"""Deletions: accepted at once, carried out in the background, watched by a job id."""
+
+import asyncio
+from uuid import uuid4
+
+from aihub_async.emulator.background import Background
+from aihub_async.emulator.settings import Settings
+from aihub_async.emulator.state import Database
+from aihub_async.emulator.storage import Drive
+from aihub_async.emulator.wire import ApiError
+
+
+class Jobs:
+    """The file operation jobs."""
+
+    def __init__(self, database: Database, drive: Drive, background: Background, settings: Settings) -> None:
+        self._db = database
+        self._drive = drive
+        self._background = background
+        self._settings = settings
+
+    def delete(self, path: str) -> str:
+        """Start deleting a file or folder, whether it exists or not; give the job id."""
+        job_id = str(uuid4())
+        self._db.write("INSERT INTO jobs VALUES (?, ?, 'PENDING', '')", job_id, path)
+        self._background.spawn(self._delete(job_id, path))
+        return job_id
+
+    def resume(self) -> None:
+        """Go on with the jobs that the last stop interrupted."""
+        for row in self._db.all("SELECT id, folder FROM jobs WHERE state IN ('PENDING', 'RUNNING')"):
+            self._background.spawn(self._delete(row["id"], row["folder"]))
+
+    def status(self, job_id: str) -> dict[str, str]:
+        """The state of a job as the API tells it.
+
+        Raises:
+            ApiError: 404, no such job.
+        """
+        row = self._db.one("SELECT state, message FROM jobs WHERE id = ?", job_id)
+        if row is None:
+            raise ApiError(404, f"There is no job {job_id}.")
+        return {"state": row["state"], "message": row["message"]}
+
+    async def _delete(self, job_id: str, path: str) -> None:
+        self._set(job_id, "RUNNING", "")
+        if self._settings.job_seconds:
+            await asyncio.sleep(self._settings.job_seconds)
+        self._drive.remove(path)
+        while self._drive.remove_some(path):
+            await asyncio.sleep(0)
+        self._set(job_id, "COMPLETE", "Deleted.")
+
+    def _set(self, job_id: str, state: str, message: str) -> None:
+        self._db.write("UPDATE jobs SET state = ?, message = ? WHERE id = ?", state, message, job_id)

@@ -1,0 +1,69 @@
+"""The audit log: every request to the API, newest first, in the envelope of v1."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aihub_async import operations as ops
+from aihub_async.emulator.hub import Hub
+from aihub_async.emulator.settings import Account
+from aihub_async.emulator.wire import Answer, ApiError, Call, Handler, json_answer
+
+_SECRET_CHANGES = (ops.CREATE_SECRET, ops.UPDATE_SECRET, ops.DELETE_SECRET)
+_LOG_TYPES = {
+    ops.RUN_DEPLOYMENT.name: "app_deployment_run_v2",
+    **{operation.name: "org_secrets_v2" for operation in _SECRET_CHANGES},
+}
+_INSERT = (
+    "INSERT INTO audit(at_ms, email, ip, log_type, operation, method, path, status) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+def record(hub: Hub, operation: ops.Operation, account: Account, path: str, ip: str, status: int) -> None:
+    """Write a request into the log."""
+    log_type = _LOG_TYPES.get(operation.name, "api_v2")
+    values = (hub.settings.now_ms(), account.email, ip, log_type, operation.name, operation.method, path, status)
+    hub.db.defer(_INSERT, *values)
+
+
+async def get_audit_logs(hub: Hub, call: Call) -> Answer:
+    """Give a page of the log."""
+    try:
+        wanted = await call.json()
+        start, size = _number(wanted, "start", 0), _number(wanted, "size", hub.settings.list_page_size)
+        since, until = _number(wanted, "start_time", 0), _number(wanted, "end_time", 2**62)
+    except ApiError as error:
+        # v1: an error is a 200 that says so.
+        return json_answer({"status": "ERROR", "msg": error.message})
+    hub.db.flush()
+    rows = hub.db.all(
+        "SELECT * FROM audit WHERE (?1 IS NULL OR log_type = ?1) AND (?2 IS NULL OR email = ?2)"
+        " AND at_ms BETWEEN ?3 AND ?4 ORDER BY id DESC LIMIT ?5 OFFSET ?6",
+        *(wanted.get("log_type"), wanted.get("email"), since, until),
+        *(min(size, hub.settings.max_page_size), start),
+    )
+    results = [
+        {
+            "timestamp_millis": str(row["at_ms"]),
+            "email": row["email"],
+            "user_ip": row["ip"],
+            "log_type": row["log_type"],
+            "api_method": row["method"],
+            "api_path": row["path"],
+            "operation": row["operation"],
+            "status_code": row["status"],
+        }
+        for row in rows
+    ]
+    return json_answer({"status": "OK", "data": {"results": results}})
+
+
+def _number(wanted: Mapping[str, Any], name: str, default: int) -> int:
+    value = wanted.get(name)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not str(value).isdecimal() or len(str(value)) > 18:
+        raise ApiError(400, f"{name} must be a whole number.")
+    return int(value)
+
+
+HANDLERS: Mapping[ops.Operation, Handler] = {ops.GET_AUDIT_LOGS: get_audit_logs}

@@ -1,0 +1,224 @@
+"""Files on disk (`Blobs`) and the tree of names over them (`Drive`).
+
+A blob is named by a number, so that no name a client chooses ever reaches the local file system. A folder exists while
+a file is in it; a batch is a folder.
+"""
+
+import contextlib
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import attrs
+
+from aihub_async.emulator.settings import Settings
+from aihub_async.emulator.state import Database, Row
+from aihub_async.emulator.wire import ApiError
+
+_BLOBS_PER_FOLDER = 1000
+_COPY_CHUNK = 1 << 20
+
+
+class Blobs:
+    """Numbered files below one folder."""
+
+    def __init__(self, root: Path, first: int) -> None:
+        self._root = str(root)
+        self._next = first
+
+    def path(self, blob: int) -> str:
+        """Where a blob is."""
+        return f"{self._root}/{blob // _BLOBS_PER_FOLDER}/{blob}"
+
+    async def receive(self, chunks: AsyncIterator[bytes], limit: int | None) -> tuple[int, int]:
+        """Write chunks to a new blob as they come; give its number and size.
+
+        Raises:
+            ApiError: 413, more bytes than `limit`. The blob is removed.
+        """
+        blob, descriptor = self._create()
+        size = 0
+        try:
+            async for chunk in chunks:
+                size += len(chunk)
+                if limit is not None and size > limit:
+                    raise ApiError(413, f"The body is larger than {limit} bytes.")
+                _write_all(descriptor, chunk)
+        except BaseException:
+            self.delete(blob)
+            raise
+        finally:
+            os.close(descriptor)
+        return blob, size
+
+    def save(self, content: bytes) -> tuple[int, int]:
+        """Write bytes that are at hand to a new blob."""
+        blob, descriptor = self._create()
+        try:
+            _write_all(descriptor, content)
+        finally:
+            os.close(descriptor)
+        return blob, len(content)
+
+    def reserve(self) -> int:
+        """A new, empty blob for a thread to fill."""
+        blob, descriptor = self._create()
+        os.close(descriptor)
+        return blob
+
+    def join(self, target: int, sources: list[int]) -> None:
+        """Concatenate blobs into another one; blocking, for a thread."""
+        with Path(self.path(target)).open("wb") as whole:
+            for source in sources:
+                with Path(self.path(source)).open("rb") as part:
+                    while chunk := part.read(_COPY_CHUNK):
+                        whole.write(chunk)
+
+    def delete(self, blob: int) -> None:
+        """Remove a blob; one that is gone already is fine."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path(blob))  # noqa: PTH108 - hot path: no Path object per upload
+
+    def _create(self) -> tuple[int, int]:
+        blob = self._next
+        self._next += 1
+        path, flags = self.path(blob), os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        try:
+            return blob, os.open(path, flags, 0o600)
+        except FileNotFoundError:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            return blob, os.open(path, flags, 0o600)
+
+
+def _write_all(descriptor: int, chunk: bytes) -> None:
+    written = os.write(descriptor, chunk)
+    while written < len(chunk):
+        written += os.write(descriptor, memoryview(chunk)[written:])
+
+
+@attrs.frozen
+class Node:
+    """One file of the drive; `path` has no leading slash, `modified` is Unix time in seconds."""
+
+    path: str
+    blob: int
+    size: int
+    modified: int
+
+    @property
+    def name(self) -> str:
+        """The last segment of the path."""
+        return self.path.rpartition("/")[2]
+
+
+@attrs.frozen
+class Child:
+    """A name in a folder; `node` is None for a folder. `cursor` continues a listing after it."""
+
+    name: str
+    node: Node | None
+    cursor: str
+
+
+class Drive:
+    """The tree of files."""
+
+    def __init__(self, database: Database, blobs: Blobs, settings: Settings) -> None:
+        self._db = database
+        self.blobs = blobs
+        self._settings = settings
+
+    def put(self, path: str, blob: int, size: int) -> None:
+        """Let a path name a blob; what it named before is removed."""
+        replaced = self._db.value("SELECT blob FROM nodes WHERE path = ?", path)
+        modified = self._settings.clock() // 1_000_000_000
+        self._db.write("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?, ?)", path, blob, size, modified)
+        if replaced is not None:
+            self.blobs.delete(replaced)
+
+    def find(self, path: str) -> Node | None:
+        """The file at a path."""
+        row = self._db.one("SELECT * FROM nodes WHERE path = ?", path)
+        return None if row is None else _node(row)
+
+    def is_folder(self, path: str) -> bool:
+        """Whether any file is below a path, or a batch is kept there."""
+        if self._db.value("SELECT 1 FROM nodes WHERE path > ? AND path < ? LIMIT 1", *_below(path)):
+            return True
+        return self._db.value("SELECT 1 FROM batches WHERE folder = ? AND NOT deleted", path) is not None
+
+    def walk(self, folder: str, *, after: str = "", limit: int = -1) -> list[Node]:
+        """The files below a folder at any depth, in order of path, beginning after the path `after`."""
+        low, high = _below(folder)
+        query = "SELECT * FROM nodes WHERE path > ? AND path < ? ORDER BY path LIMIT ?"
+        return [_node(row) for row in self._db.all(query, max(low, after), high, limit)]
+
+    def count(self, folder: str, most: int) -> int:
+        """How many files are below a folder, counted up to `most`."""
+        query = "SELECT COUNT(*) FROM (SELECT 1 FROM nodes WHERE path > ? AND path < ? LIMIT ?)"
+        return int(self._db.value(query, *_below(folder), most))
+
+    def children(self, folder: str, *, after: str = "", limit: int) -> list[Child]:
+        """What is directly in a folder, beginning after the `cursor` of an earlier child."""
+        prefix = f"{folder}/"
+        found: list[Child] = []
+        while len(found) < limit:
+            following = self.walk(folder, after=after, limit=1)
+            if not following:
+                break
+            name, slash, _ = following[0].path[len(prefix) :].partition("/")
+            # A folder's cursor is greater than every path in it.
+            after = f"{prefix}{name}/\U0010ffff" if slash else following[0].path
+            found.append(Child(name, None if slash else following[0], after))
+        return found
+
+    def remove(self, path: str) -> None:
+        """Remove one file; one that is gone already is fine."""
+        blob = self._db.value("SELECT blob FROM nodes WHERE path = ?", path)
+        if blob is None:
+            return
+        self._db.write("DELETE FROM nodes WHERE path = ?", path)
+        self.blobs.delete(blob)
+
+    def remove_some(self, folder: str, limit: int = 500) -> int:
+        """Remove up to `limit` files below a folder; give how many there were."""
+        nodes = self.walk(folder, limit=limit)
+        for node in nodes:
+            self._db.write("DELETE FROM nodes WHERE path = ?", node.path)
+            self.blobs.delete(node.blob)
+        return len(nodes)
+
+
+def _node(row: Row) -> Node:
+    return Node(row["path"], row["blob"], row["size"], row["modified"])
+
+
+def _below(folder: str) -> tuple[str, str]:
+    return f"{folder}/", f"{folder}0"
+
+
+def first_free_blob(database: Database) -> int:
+    """The number after every blob in use; leftovers of a killed process are overwritten."""
+    query = "SELECT MAX(COALESCE((SELECT MAX(blob) FROM nodes), 0), COALESCE((SELECT MAX(blob) FROM parts), 0))"
+    return int(database.value(query)) + 1
+
+
+def clean_path(path: str) -> str:
+    """A path of the API without empty segments and outer slashes.
+
+    Raises:
+        ApiError: 400, no path, a `.` or `..` segment, or a NUL.
+    """
+    segments = [segment for segment in path.split("/") if segment]
+    if not segments or "\0" in path or any(segment in {".", ".."} for segment in segments):
+        raise ApiError(400, "The path is empty or has a segment that is not a name.")
+    return "/".join(segments)
+
+
+def read_slices(path: str, start: int, length: int, chunk: int = 1 << 18) -> Iterator[bytes]:
+    """Bytes of a local file in pieces."""
+    with Path(path).open("rb") as stream:
+        stream.seek(start)
+        while length > 0 and (piece := stream.read(min(chunk, length))):
+            length -= len(piece)
+            yield piece

@@ -1,0 +1,151 @@
+"""The sending side of webhooks: a POST when a run ends, repeated until it is acknowledged, and ways to get it wrong."""
+
+import asyncio
+import ipaddress
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import attrs
+
+from aihub_async.emulator.background import Background
+from aihub_async.emulator.settings import Settings
+from aihub_async.emulator.state import Row
+from aihub_async.emulator.wire import ApiError
+
+_TIMEOUT = aiohttp.ClientTimeout(total=10)
+
+
+@attrs.frozen(kw_only=True)
+class WebhookPlan:
+    """How notifications go wrong.
+
+    `lost`: never sent. `fail_first`: this many attempts vanish before the first real one. `late`: seconds of delay.
+    `duplicates`: extra copies after the acknowledged one. `early`: delivered before the answer to the request that
+    started the run. `reorder`: this many notifications are held back, then sent newest first.
+    """
+
+    lost: bool = False
+    fail_first: int = 0
+    late: float = 0.0
+    duplicates: int = 0
+    early: bool = False
+    reorder: int = 0
+
+
+@attrs.frozen
+class Delivery:
+    """One attempt to deliver. `attempt` counts from 1; `status` is None when no answer came."""
+
+    run_id: str
+    attempt: int
+    status: int | None
+
+
+class Webhooks:
+    """Sends notifications, only to this machine."""
+
+    def __init__(self, background: Background, settings: Settings) -> None:
+        self.plan = WebhookPlan()
+        self.deliveries: list[Delivery] = []
+        self._background = background
+        self._settings = settings
+        self._session: aiohttp.ClientSession | None = None
+        self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._held: list[tuple[dict[str, Any], Mapping[str, Any]]] = []
+
+    def send(self, run: Row, target: Mapping[str, Any]) -> None:
+        """Notify of the end of a run."""
+        payload = _payload(run)
+        if self.plan.lost:
+            return
+        if not self.plan.reorder:
+            self._spawn(run["id"], self._deliver(payload, target))
+            return
+        self._held.append((payload, target))
+        if len(self._held) >= self.plan.reorder:
+            held, self._held = self._held, []
+            self._spawn(run["id"], self._deliver_all(held[::-1]))
+
+    async def settled(self, run_id: str) -> None:
+        """Wait until a run's notification is acknowledged or given up."""
+        task = self._under_way.get(run_id)
+        if task is not None:
+            await asyncio.wait({task})
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    def _spawn(self, run_id: str, work: Any) -> None:
+        task = self._background.spawn(work)
+        self._under_way[run_id] = task
+        task.add_done_callback(lambda _: self._under_way.pop(run_id, None))
+
+    async def _deliver_all(self, held: list[tuple[dict[str, Any], Mapping[str, Any]]]) -> None:
+        for payload, target in held:
+            await self._deliver(payload, target)
+
+    async def _deliver(self, payload: dict[str, Any], target: Mapping[str, Any]) -> None:
+        plan = self.plan
+        if plan.late:
+            await asyncio.sleep(plan.late)
+        for attempt, delay in enumerate(self._settings.webhook_delays, 1):
+            if delay:
+                await asyncio.sleep(delay)
+            status = None if attempt <= plan.fail_first else await self._post(payload, target)
+            self.deliveries.append(Delivery(payload["job_id"], attempt, status))
+            if status is not None and 200 <= status < 300:
+                break
+        else:
+            return
+        for _ in range(plan.duplicates):
+            status = await self._post(payload, target)
+            self.deliveries.append(Delivery(payload["job_id"], attempt, status))
+
+    async def _post(self, payload: dict[str, Any], target: Mapping[str, Any]) -> int | None:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar())
+        headers = {str(name): str(value) for name, value in (target.get("headers") or {}).items()}
+        try:
+            async with self._session.post(
+                target["url"], json=payload, headers=headers, allow_redirects=False
+            ) as response:
+                return response.status
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return None
+
+
+def check_target(target: Any) -> None:
+    """Refuse a webhook configuration that the emulator cannot or must not serve.
+
+    Raises:
+        ApiError: 400, malformed or not on this machine.
+    """
+    if target is None:
+        return
+    url = target.get("url") if isinstance(target, Mapping) else None
+    if not isinstance(url, str) or not isinstance(target.get("headers") or {}, Mapping):
+        raise ApiError(400, "webhook_config is an object with a url and, optionally, headers.")
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = False
+    if not local or parts.scheme not in {"http", "https"}:
+        raise ApiError(400, "The emulator sends webhooks to this machine only (localhost, 127.0.0.1, ::1).")
+
+
+def _payload(run: Row) -> dict[str, Any]:
+    payload = {
+        "status": "OK" if run["status"] == "COMPLETE" else "ERROR",
+        "job_id": run["id"],
+        "input_dir": f"/{run['input_dir']}/",
+        "output": f"/{run['output_dir']}",
+    }
+    if payload["status"] == "ERROR":
+        payload["msg"] = run["msg"]
+    return payload
