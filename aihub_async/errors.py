@@ -13,6 +13,11 @@ r"""Every exception of the client.
     │   ├── RunFailedError            FAILED
     │   ├── RunCancelledError         CANCELLED
     │   └── RunNeedsReviewError       STOPPED_AT_CHECKPOINT: a person must look at it
+    ├── IngestError                   a bulk job cannot go on; it can be resumed when the cause is gone
+    │   └── JournalError              the job's journal cannot be read or written
+    │       ├── JournalBusyError      another process holds it
+    │       ├── JournalDamagedError   it is not what was written
+    │       └── JournalMismatchError  it belongs to another job or another version
     └── RequestError                  a request failed; has operation, method, path, status, request_id, attempts
         ├── ConnectError              no connection was made: nothing was sent
         │   └── CertificateError      the server's TLS certificate was refused
@@ -154,6 +159,26 @@ class RunCancelledError(RunError):
 
 class RunNeedsReviewError(RunError):
     """The run is STOPPED_AT_CHECKPOINT: it goes on after a human review."""
+
+
+class IngestError(AIHubError):
+    """A bulk job cannot go on; what is done is kept, and running it again resumes it."""
+
+
+class JournalError(IngestError):
+    """The journal of a bulk job cannot be read or written, such as on a full disk."""
+
+
+class JournalBusyError(JournalError):
+    """Another process holds the journal; the message names it."""
+
+
+class JournalDamagedError(JournalError):
+    """The journal is not what was written: truncated, or bits were flipped."""
+
+
+class JournalMismatchError(JournalError):
+    """The journal belongs to another job, or was written by another version of this package."""
 
 
 @attrs.frozen
