@@ -5,13 +5,13 @@ import hashlib
 import shutil
 import signal
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import attrs
+from anyio.from_thread import start_blocking_portal
 
 from aihub_async.emulator.apps import App, Deployment, Extract, Outcome
 from aihub_async.emulator.faults import Fault, Faults
@@ -25,7 +25,6 @@ from aihub_async.emulator.webhooks import Delivery, WebhookPlan
 from aihub_async.emulator.wire import RequestLog
 
 _T = TypeVar("_T")
-_STOP_TIMEOUT = 10.0  # seconds
 
 
 @attrs.frozen
@@ -138,42 +137,8 @@ class Emulator:
     @contextmanager
     def in_thread(self) -> Iterator[Self]:
         """Run in a thread of its own, beside synchronous code; all methods may be called from any thread."""
-        started, ended = threading.Event(), asyncio.Event()
-        failures: list[BaseException] = []
-
-        async def live() -> None:
-            try:
-                async with self:
-                    started.set()
-                    await ended.wait()
-            except BaseException as error:
-                failures.append(error)
-                raise
-            finally:
-                started.set()
-
-        def run() -> None:
-            # Failures are raised where the emulator was asked for, not in a thread that nobody watches.
-            try:
-                asyncio.run(live())
-            except BaseException as error:
-                if error not in failures:
-                    failures.append(error)
-
-        thread = threading.Thread(target=run, name="aihub-emulator", daemon=True)
-        thread.start()
-        started.wait()
-        if failures:
-            thread.join()
-            raise failures[0]
-        try:
+        with start_blocking_portal("asyncio") as portal, portal.wrap_async_context_manager(self):
             yield self
-        finally:
-            if self._loop is not None and thread.is_alive():
-                self._loop.call_soon_threadsafe(ended.set)
-            thread.join(_STOP_TIMEOUT)
-        if failures:
-            raise failures[0]
 
     def run_forever(self, on_ready: Callable[[Self], None] = lambda _: None) -> None:
         """Serve until Ctrl-C or SIGTERM, then stop cleanly; `on_ready` is called once requests are answered."""
@@ -181,8 +146,10 @@ class Emulator:
         async def live() -> None:
             ended = asyncio.Event()
             loop = asyncio.get_running_loop()
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(number, ended.set)
+            # Windows has no such handlers: there Ctrl-C cancels this coroutine, which stops the emulator as well.
+            with suppress(NotImplementedError):
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    loop.add_signal_handler(number, ended.set)
             async with self:
                 on_ready(self)
                 await ended.wait()
@@ -234,6 +201,8 @@ class Emulator:
         """Register a deployment of an app; give its id.
 
         Args:
+            deployment_id: what runs ask for.
+            app: the name of the app that runs.
             webhook: `{"url": …, "headers": {…}}`, notified of the end of each run.
             upstream_dir: the folder that `manual_upstream_integration` reads.
         """
@@ -291,7 +260,9 @@ class Emulator:
         """End the human review of a run that is STOPPED_AT_CHECKPOINT: it becomes COMPLETE.
 
         Args:
+            run_id: the run.
             corrections: new values by field name as the API gives it.
+            user: the reviewer's user id.
 
         Raises:
             ApiError: no such run, or it waits for no review.

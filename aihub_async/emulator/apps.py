@@ -46,14 +46,18 @@ class Page:
 
     def find(self, value: str) -> Box | None:
         """Where a text first stands on the page, if it stands in one fragment."""
-        for fragment in self.fragments:
-            at = fragment.text.find(value)
-            if at >= 0 and value:
-                per_character = fragment.width / len(fragment.text)
-                left = fragment.left + at * per_character
-                right = left + len(value) * per_character
-                return Box(self.number, left, fragment.top, right, fragment.top + fragment.height)
-        return None
+        boxes = (self.box(fragment, value) for fragment in self.fragments)
+        return next((box for box in boxes if box is not None), None)
+
+    def box(self, fragment: Fragment, value: str) -> Box | None:
+        """Where a text first stands in a fragment of the page."""
+        at = fragment.text.find(value)
+        if at < 0 or not value:
+            return None
+        per_character = fragment.width / len(fragment.text)
+        left = fragment.left + at * per_character
+        right = left + len(value) * per_character
+        return Box(self.number, left, fragment.top, right, fragment.top + fragment.height)
 
 
 @attrs.frozen
@@ -94,8 +98,9 @@ class Document:
 class Field:
     """One extracted field. Only a name and a value are needed.
 
-    `box` tells where the value stands; where it is None the value is looked for in the text. `error` makes the field a
-    failed one, whose value the API gives as `ERROR`. `alerts` are messages of failed validations.
+    `box` tells where the value stands; where it is None the value is looked for in the text, except in tables.
+    `error` makes the field a failed one, whose value the API gives as `ERROR`. `alerts` are messages of failed
+    validations.
     """
 
     name: str
@@ -198,10 +203,8 @@ class Apps:
 
 def extracted_documents(app: App, document: Document) -> list[ExtractedDocument]:
     """Run an app on a document and bring what it gives into one shape."""
-    given = app.extract(document)
-    if isinstance(given, Mapping):
-        given = [_field(name, value) for name, value in given.items()]
-    items = list(given)
+    given: Any = app.extract(document)
+    items = [_field(name, value) for name, value in given.items()] if isinstance(given, Mapping) else list(given)
     documents = [item for item in items if isinstance(item, ExtractedDocument)]
     fields = [item for item in items if isinstance(item, Field)]
     if len(documents) + len(fields) != len(items) or (documents and fields):

@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Mapping
 from email import message_from_bytes, policy
-from email.message import EmailMessage
 from html.parser import HTMLParser
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -184,7 +183,7 @@ def html_text(markup: str) -> str:
 
 def _email_text(content: bytes) -> str:
     message = message_from_bytes(content, policy=policy.default)
-    if not isinstance(message, EmailMessage) or not message.keys():
+    if not message.keys():
         raise UnreadableFileError("The file is not an e-mail.")
     head = [f"{name}: {message[name]}" for name in ("From", "To", "Cc", "Subject", "Date") if message[name]]
     names = [part.get_filename() for part in message.iter_attachments()]

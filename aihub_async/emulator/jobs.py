@@ -47,7 +47,9 @@ class Jobs:
         if self._settings.job_seconds:
             await asyncio.sleep(self._settings.job_seconds)
         self._drive.remove(path)
-        while self._drive.remove_some(path):
+        while True:
+            if not self._drive.remove_some(path):
+                break
             await asyncio.sleep(0)
         self._set(job_id, "COMPLETE", "Deleted.")
 

@@ -4,7 +4,6 @@ import io
 from typing import Any
 
 from pypdf import PdfReader
-from pypdf.errors import PyPdfError
 
 from aihub_async.emulator.apps import Fragment, Page
 from aihub_async.emulator.extraction import UnreadableFileError
@@ -23,18 +22,23 @@ def read_pdf(content: bytes, password: str | None) -> tuple[Page, ...]:
         UnreadableFileError: damaged, too long, or the password is missing or wrong.
     """
     try:
-        reader = PdfReader(io.BytesIO(content))
-        if reader.is_encrypted and not reader.decrypt(password or ""):
-            problem = "The password is wrong" if password else "The PDF is protected and no password was given"
-            raise UnreadableFileError(f"{problem} (settings.runtime_config.instabase.pdf.passwords).")
-        if len(reader.pages) > MAX_PAGES:
-            raise UnreadableFileError(f"The PDF has {len(reader.pages)} pages; {MAX_PAGES} is the most.")
+        reader = _open(content, password)
         return tuple(_page(number, page) for number, page in enumerate(reader.pages, 1))
     except UnreadableFileError:
         raise
     # A damaged PDF makes the parser fail in any way at all; whichever it is, it concerns this one file.
-    except (PyPdfError, Exception) as error:  # noqa: BLE001
+    except Exception as error:
         raise UnreadableFileError(f"The PDF cannot be read: {type(error).__name__}: {error}") from error
+
+
+def _open(content: bytes, password: str | None) -> PdfReader:
+    reader = PdfReader(io.BytesIO(content))
+    if reader.is_encrypted and not reader.decrypt(password or ""):
+        problem = "The password is wrong" if password else "The PDF is protected and no password was given"
+        raise UnreadableFileError(f"{problem} (settings.runtime_config.instabase.pdf.passwords).")
+    if len(reader.pages) > MAX_PAGES:
+        raise UnreadableFileError(f"The PDF has {len(reader.pages)} pages; {MAX_PAGES} is the most.")
+    return reader
 
 
 def _page(number: int, page: Any) -> Page:

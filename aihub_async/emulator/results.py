@@ -62,7 +62,9 @@ def _document(source: Document | None, found: ExtractedDocument, pdf_path: str |
 
 def _field(source: Document | None, field: Field) -> dict[str, Any]:
     value = "ERROR" if field.error else field.value or ""
-    box = field.box or (source.find(value) if source and not field.error else None)
+    # In a table the first place of a value is seldom the one that is meant, and there are many values to look for.
+    searched = source if source and not source.rows and not field.error else None
+    box = field.box or (searched.find(value) if searched else None)
     entry: dict[str, Any] = {
         "field_name": field_name(field.name),
         "value": value,

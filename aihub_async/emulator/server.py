@@ -37,16 +37,15 @@ class Server:
 
     async def start(self, host: str, port: int) -> int:
         """Begin to listen; give the port."""
-        server = web.Server(self._handle, access_log=None, read_bufsize=1 << 18)  # type: ignore[arg-type]  # takes a coroutine
-        self._runner = web.ServerRunner(server, shutdown_timeout=_STOP_SECONDS)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port, backlog=1024)
+        server = web.Server(self._handle, access_log=None, read_bufsize=1 << 18)
+        self._runner = runner = web.ServerRunner(server, shutdown_timeout=_STOP_SECONDS)
+        await runner.setup()
         try:
-            await site.start()
+            await web.TCPSite(runner, host, port, backlog=1024).start()
         except OSError:
-            await self._runner.cleanup()
+            await runner.cleanup()
             raise
-        return int(self._runner.addresses[0][1])
+        return int(runner.addresses[0][1])
 
     async def stop(self) -> None:
         """Stop listening and close the connections."""

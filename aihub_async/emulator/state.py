@@ -3,12 +3,10 @@
 import asyncio
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 Row = sqlite3.Row
-_Values = Iterable[Any]
 
 _COMMIT_DELAY = 0.02  # seconds; many small uploads share one commit
 
@@ -61,7 +59,7 @@ class Database:
         )
         self._connection.executescript(_SCHEMA)
         self._commit_timer: asyncio.TimerHandle | None = None
-        self._deferred: defaultdict[str, list[_Values]] = defaultdict(list)
+        self._deferred: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
 
     def write(self, sql: str, *values: Any) -> sqlite3.Cursor:
         """Execute a change; it is visible at once and durable at the next group commit."""

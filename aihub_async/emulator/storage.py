@@ -38,26 +38,28 @@ class Blobs:
         """
         blob, descriptor = self._create()
         size = 0
-        try:
+        with self.kept_on_success(blob), _closing(descriptor):
             async for chunk in chunks:
                 size += len(chunk)
                 if limit is not None and size > limit:
                     raise ApiError(413, f"The body is larger than {limit} bytes.")
                 _write_all(descriptor, chunk)
+        return blob, size
+
+    @contextlib.contextmanager
+    def kept_on_success(self, blob: int) -> Iterator[None]:
+        """Remove a blob when the block fails."""
+        try:
+            yield
         except BaseException:
             self.delete(blob)
             raise
-        finally:
-            os.close(descriptor)
-        return blob, size
 
     def save(self, content: bytes) -> tuple[int, int]:
         """Write bytes that are at hand to a new blob."""
         blob, descriptor = self._create()
-        try:
+        with _closing(descriptor):
             _write_all(descriptor, content)
-        finally:
-            os.close(descriptor)
         return blob, len(content)
 
     def reserve(self) -> int:
@@ -88,6 +90,14 @@ class Blobs:
         except FileNotFoundError:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             return blob, os.open(path, flags, 0o600)
+
+
+@contextlib.contextmanager
+def _closing(descriptor: int) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _write_all(descriptor: int, chunk: bytes) -> None:

@@ -106,13 +106,12 @@ class Webhooks:
             self.deliveries.append(Delivery(payload["job_id"], attempt, status))
 
     async def _post(self, payload: dict[str, Any], target: Mapping[str, Any]) -> int | None:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar())
+        session = self._session
+        if session is None:
+            self._session = session = aiohttp.ClientSession(timeout=_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar())
         headers = {str(name): str(value) for name, value in (target.get("headers") or {}).items()}
         try:
-            async with self._session.post(
-                target["url"], json=payload, headers=headers, allow_redirects=False
-            ) as response:
+            async with session.post(target["url"], json=payload, headers=headers, allow_redirects=False) as response:
                 return response.status
         except (aiohttp.ClientError, TimeoutError, OSError):
             return None
@@ -129,14 +128,18 @@ def check_target(target: Any) -> None:
     url = target.get("url") if isinstance(target, Mapping) else None
     if not isinstance(url, str) or not isinstance(target.get("headers") or {}, Mapping):
         raise ApiError(400, "webhook_config is an object with a url and, optionally, headers.")
+    if not _is_local(url):
+        raise ApiError(400, "The emulator sends webhooks to this machine only (localhost, 127.0.0.1, ::1).")
+
+
+def _is_local(url: str) -> bool:
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
         local = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
-        local = False
-    if not local or parts.scheme not in {"http", "https"}:
-        raise ApiError(400, "The emulator sends webhooks to this machine only (localhost, 127.0.0.1, ::1).")
+        return False
+    return local and parts.scheme in {"http", "https"}
 
 
 def _payload(run: Row) -> dict[str, Any]:

@@ -160,7 +160,7 @@ def _process(app: App, item: _Input, settings: Mapping[str, Any]) -> tuple[dict[
     except FileNotFoundError:
         return failed_entry(item.name, input_path, "The file was deleted before it was processed."), None
     # An app is the user's code: whatever it raises concerns this one file, and the run goes on.
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         logger.warning("app %r failed on %r", app.name, item.name, exc_info=error)
         return failed_entry(item.name, input_path, f"{type(error).__name__}: {error}"), None
     pdf = _post_process(document, settings)

@@ -100,11 +100,8 @@ def put_into_batch(hub: Hub, batch_id: int, name: str, blob: int, size: int) -> 
     Raises:
         ApiError: 404, the batch is gone; the blob is removed.
     """
-    try:
+    with hub.drive.blobs.kept_on_success(blob):
         batch = hub.batch(batch_id)
-    except ApiError:
-        hub.drive.blobs.delete(blob)
-        raise
     hub.drive.put(f"{batch['folder']}/{name}", blob, size)
     hub.db.write("UPDATE batches SET updated_ms = ? WHERE id = ?", hub.settings.now_ms(), batch_id)
 

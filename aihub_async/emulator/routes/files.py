@@ -45,15 +45,12 @@ async def write_file(hub: Hub, call: Call) -> Answer:
     if condition and hub.drive.find(path):
         raise ApiError(412)
     blob, size = await hub.drive.blobs.receive(call.body(), hub.settings.max_file_size)
-    try:
+    with hub.drive.blobs.kept_on_success(blob):
         if size == 0:
             raise ApiError(400, "A file must not be empty.")
         # Another request may have created it while the body was coming.
         if condition and hub.drive.find(path):
             raise ApiError(412)
-    except ApiError:
-        hub.drive.blobs.delete(blob)
-        raise
     hub.drive.put(path, blob, size)
     if condition:
         return Answer(201, headers={"Location": f"{hub.api_root}/v2/files/{quote(path)}"})

@@ -35,13 +35,11 @@ async def upload_part(hub: Hub, call: Call) -> Answer:
     number = parse_integer("part_num", call.values["part_num"], least=1)
     expected = _expected_size(hub, session["file_size"], number)
     blob, size = await hub.drive.blobs.receive(call.body(), hub.settings.part_size)
-    try:
+    with hub.drive.blobs.kept_on_success(blob):
         if size != expected:
             raise ApiError(400, f"Part {number} has {size} bytes; {expected} were expected.")
+        # It may have been closed while the body was coming.
         _open_session(hub, session["id"])
-    except ApiError:
-        hub.drive.blobs.delete(blob)
-        raise
     part_id = uuid4().hex
     replaced = hub.db.value("SELECT blob FROM parts WHERE upload_id = ? AND number = ?", session["id"], number)
     hub.db.write("INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?, ?)", session["id"], number, part_id, blob, size)
