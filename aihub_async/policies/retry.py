@@ -15,6 +15,7 @@ class Failure(enum.Enum):
     """Why an attempt brought no answer."""
 
     NOT_SENT = "connect"
+    QUEUED = "queued"
     CERTIFICATE = "certificate"
     LOST = "lost"
     TRUNCATED = "truncated"
@@ -34,7 +35,7 @@ class Verdict(enum.Enum):
 
 
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
-_NEVER_AGAIN = frozenset({Failure.CERTIFICATE, Failure.TOO_LARGE, Failure.PROTOCOL, Failure.SOURCE})
+_NEVER_AGAIN = frozenset({Failure.QUEUED, Failure.CERTIFICATE, Failure.TOO_LARGE, Failure.PROTOCOL, Failure.SOURCE})
 
 
 def judge(repeat: Repeat, outcome: int | Failure, *, has_retry_after: bool, unclear_before: bool) -> Verdict:
@@ -44,6 +45,8 @@ def judge(repeat: Repeat, outcome: int | Failure, *, has_retry_after: bool, uncl
     """
     if isinstance(outcome, int):
         return _judge_status(repeat, outcome, has_retry_after=has_retry_after, unclear_before=unclear_before)
+    if outcome is Failure.TOO_LARGE and repeat is Repeat.ONCE:
+        return Verdict.AMBIGUOUS
     if outcome in _NEVER_AGAIN:
         return Verdict.FAIL
     if outcome is Failure.NOT_SENT or repeat is not Repeat.ONCE:

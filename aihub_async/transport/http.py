@@ -10,27 +10,30 @@ import errno
 import os
 import platform
 import ssl
-from collections.abc import Mapping
+import weakref
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import aiohttp
 import anyio
-import attrs
 from aiohttp import hdrs
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
-from yarl import URL
 
 from aihub_async._version import __version__
 from aihub_async.config import Settings, default_ssl_context
 from aihub_async.errors import ClosedClientError, SourceChangedError, SourceError
 from aihub_async.policies.retry import Failure
 from aihub_async.transport.body import JSON_TYPE, Body
-from aihub_async.transport.messages import Failed, Request, Response
+from aihub_async.transport.messages import Failed, Request, Response, Sink
+from aihub_async.transport.target import Target, default_headers, find_proxy
 
 USER_AGENT = f"aihub-async/{__version__} python/{platform.python_version()} aiohttp/{aiohttp.__version__}"
 _KEEPALIVE = 30.0
+_ERROR_BODY = 64 * 1024
+"""Bytes of an error answer that are read; the rest says nothing new, and may be endless."""
 _OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -90,8 +93,9 @@ class Pool:
         self._given = connector
         self._connector: aiohttp.BaseConnector | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._guard: AsyncGenerator[None, None] | None = None
         self._pid = os.getpid()
-        self._sessions: list[aiohttp.ClientSession] = []
+        self._sessions: weakref.WeakSet[aiohttp.ClientSession] = weakref.WeakSet()
         self._closed = False
 
     def open_session(self, headers: Mapping[str, str], current: aiohttp.ClientSession | None) -> aiohttp.ClientSession:
@@ -113,12 +117,11 @@ class Pool:
             headers=headers,
             skip_auto_headers=(hdrs.USER_AGENT,),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._settings.connect_timeout),
-            trust_env=self._settings.trust_env,
-            proxy=self._settings.proxy,
+            proxy=find_proxy(self._settings),
         )
         # aiohttp would silently send idempotent requests twice; attempts are counted and decided by the transport.
         session._retry_connection = False
-        self._sessions.append(session)
+        self._sessions.add(session)
         return session
 
     def _move_to(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -132,6 +135,11 @@ class Pool:
         self.abandon()
         self._loop, self._pid = loop, os.getpid()
         self._connector = self._given or self._new_connector()
+        if self._connector is not self._given:
+            self._guard = _until_the_loop_ends(self._connector)
+            # Runs up to its `yield` without waiting, and so makes itself known to the loop.
+            with contextlib.suppress(StopIteration):
+                self._guard.__anext__().send(None)
 
     def _new_connector(self) -> aiohttp.TCPConnector:
         context = self._settings.ssl_context
@@ -151,15 +159,16 @@ class Pool:
             session.detach()
         self._sessions.clear()
         connector, self._connector = self._connector, None
-        if connector is None or connector is self._given or connector.closed:
-            return
-        connections = [protocol for queue in connector._conns.values() for protocol, _ in queue]
-        connector._conns.clear()
-        connector._closed = True
-        # The child of a fork shares its parent's selector: to abort there would deafen the parent.
-        if self._loop is not None and self._pid == os.getpid() and not self._loop.is_closed():
-            with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(_abort, connections)
+        guard, self._guard = self._guard, None
+        if connector is not None and connector is not self._given and not connector.closed:
+            connections = _take_connections(connector)
+            # The child of a fork shares its parent's selector: to abort there would deafen the parent.
+            if self._loop is not None and self._pid == os.getpid() and not self._loop.is_closed():
+                with contextlib.suppress(RuntimeError):
+                    self._loop.call_soon_threadsafe(_abort, connections)
+        if guard is not None:
+            with contextlib.suppress(StopIteration):
+                guard.aclose().send(None)
 
     def __del__(self) -> None:
         self.abandon()
@@ -170,12 +179,28 @@ class Pool:
         if self._loop is not asyncio.get_running_loop() or self._pid != os.getpid():
             self.abandon()
             return
-        for session in self._sessions:
-            await session.close()
-        self._sessions.clear()
         connector, self._connector = self._connector, None
         if connector is not None and connector is not self._given:
             await connector.close()
+        self.abandon()
+
+
+async def _until_the_loop_ends(connector: aiohttp.BaseConnector) -> AsyncGenerator[None, None]:
+    """Drop the connections when `asyncio.run()` shuts its loop down, as it does with every open async generator.
+
+    Without it a client that nobody closed would leave open sockets to the garbage collector.
+    """
+    try:
+        yield
+    finally:
+        _abort(_take_connections(connector))
+
+
+def _take_connections(connector: aiohttp.BaseConnector) -> list[ResponseHandler]:
+    connections = [protocol for queue in connector._conns.values() for protocol, _ in queue]
+    connector._conns.clear()
+    connector._closed = True
+    return connections
 
 
 def _abort(connections: list[ResponseHandler]) -> None:
@@ -190,9 +215,13 @@ class HTTPWire:
     def __init__(self, settings: Settings, pool: Pool) -> None:
         self._settings = settings
         self._pool = pool
-        self._target = _Target.of(settings.api_root)
-        self._headers = _default_headers(settings)
+        self._target = Target.of(settings.api_root)
         self._session: aiohttp.ClientSession | None = None
+        self._headers = default_headers(settings, USER_AGENT)
+        self._own_headers: Mapping[str, str] | None = None
+        if find_proxy(settings) is not None:
+            # aiohttp repeats a session's headers in the CONNECT request, where the proxy reads them.
+            self._own_headers, self._headers = self._headers, CIMultiDict({hdrs.USER_AGENT: USER_AGENT})
 
     def derive(self, settings: Settings) -> "HTTPWire":
         """A wire with other settings on the same pool."""
@@ -202,16 +231,23 @@ class HTTPWire:
         """Close the pool."""
         await self._pool.aclose()
 
+    def __del__(self) -> None:
+        if self._session is not None:
+            self._session.detach()
+
     def _open_session(self) -> aiohttp.ClientSession:
         self._session = self._pool.open_session(self._headers, self._session)
         return self._session
 
     async def attempt(self, request: Request, seconds: float) -> Response | Failed:
-        """Send a request once, within `seconds`; an answer that goes to a sink gets more time as its bytes arrive."""
+        """Send a request once, within `seconds`; a long answer gets more time as its bytes arrive."""
         payload = _Payload(request.body) if request.body is not None else None
         headers = request.headers
+        if self._own_headers is not None:
+            headers = {**self._own_headers, **(headers or {})}
         if request.sink is not None:
             headers = {**(headers or {}), **request.sink.request_headers()}
+        answer: aiohttp.ClientResponse | None = None
         with anyio.move_on_after(seconds) as scope:
             try:
                 answer = await self._open_session().request(
@@ -228,82 +264,53 @@ class HTTPWire:
                 return Failed(Failure.LOST, f"the server's answer is not HTTP ({type(error).__name__})")
             try:
                 return await _read(answer, request, self._settings, scope)
-            except (aiohttp.ClientError, OSError) as error:
-                return Failed(Failure.TRUNCATED, f"the answer broke off ({type(error).__name__})")
             finally:
                 # Does nothing after a complete answer; a broken one must not return to the pool.
                 answer.close()
-        return _timed_out(seconds, payload)
-
-
-@attrs.frozen
-class _Target:
-    """Where requests go: `api_root` in pieces, so that a URL is put together without parsing or normalising."""
-
-    scheme: str
-    authority: str
-    base_path: str
-
-    @classmethod
-    def of(cls, api_root: str) -> "_Target":
-        url = URL(api_root)
-        return cls(url.scheme, url.raw_authority, url.raw_path.rstrip("/"))
-
-    def url(self, path: str, query: str) -> URL:
-        return URL.build(
-            scheme=self.scheme,
-            authority=self.authority,
-            path=self.base_path + path,
-            query_string=query,
-            encoded=True,
-        )
-
-
-def _default_headers(settings: Settings) -> CIMultiDict[str]:
-    headers = CIMultiDict(
-        {
-            hdrs.AUTHORIZATION: f"Bearer {settings.api_key.reveal()}",
-            hdrs.USER_AGENT: USER_AGENT,
-            hdrs.ACCEPT: "*/*",
-        }
-    )
-    if settings.ib_context is not None:
-        headers["IB-Context"] = settings.ib_context
-    headers.update(settings.headers)
-    return headers
+        return _timed_out(seconds, payload, answer)
 
 
 async def _read(
     answer: aiohttp.ClientResponse, request: Request, settings: Settings, scope: anyio.CancelScope
 ) -> Response | Failed:
-    sink = request.sink if answer.status < 300 else None
-    if sink is not None:
-        refusal = sink.begin(answer.status, answer.headers)
-        if refusal is not None:
-            return Failed(Failure.PROTOCOL, refusal)
+    success = answer.status < 300
+    sink = request.sink if success else None
+    limit = settings.max_response_bytes if success else _ERROR_BODY
+    if sink is not None and (refusal := sink.begin(answer.status, answer.headers)) is not None:
+        return Failed(Failure.PROTOCOL, refusal)
     chunks: list[bytes] = []
     received = 0
-    async for chunk in answer.content.iter_any():
-        received += len(chunk)
-        if sink is not None:
-            try:
-                sink.write(chunk)
-            except OSError as error:
-                return Failed(Failure.SOURCE, f"cannot store the answer: {error.strerror}", error)
-            scope.deadline += len(chunk) / settings.min_throughput
-            continue
-        if received > settings.max_response_bytes:
-            return Failed(
-                Failure.TOO_LARGE,
-                f"the answer is larger than max_response_bytes ({settings.max_response_bytes})",
-            )
-        chunks.append(chunk)
-    return Response(
-        answer.status,
-        answer.reason or "",
-        answer.headers,
-        chunks[0] if len(chunks) == 1 else b"".join(chunks),
-    )
+    try:
+        async for chunk in answer.content.iter_any():
+            if received:
+                # The first chunk, all of a small answer, is within the timeout of the attempt.
+                scope.deadline += len(chunk) / settings.min_throughput
+            received += len(chunk)
+            if sink is not None:
+                if (failed := _pass_on(sink, chunk, received)) is not None:
+                    return failed
+                continue
+            chunks.append(chunk)
+            if received > limit:
+                if success:
+                    return Failed(
+                        Failure.TOO_LARGE, f"the answer is larger than max_response_bytes ({limit})", received=received
+                    )
+                break
+    except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
+        # Of an error answer the status says enough, whatever became of its body.
+        if success:
+            return Failed(Failure.TRUNCATED, f"the answer broke off ({type(error).__name__})", received=received)
+    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    return Response(answer.status, answer.reason or "", answer.headers, body, received)
+
+
+def _pass_on(sink: Sink, chunk: bytes, received: int) -> Failed | None:
+    try:
+        refusal = sink.write(chunk)
+    except OSError as error:
+        return Failed(Failure.SOURCE, f"cannot store the answer: {error.strerror}", error, received=received)
+    return None if refusal is None else Failed(Failure.PROTOCOL, refusal, received=received)
 
 
 def _failed_before_answer(error: Exception, payload: _Payload | None) -> Failed:
@@ -314,14 +321,21 @@ def _failed_before_answer(error: Exception, payload: _Payload | None) -> Failed:
     overloaded = getattr(cause, "errno", None) in _OUT_OF_DESCRIPTORS
     if isinstance(error, aiohttp.ClientConnectorCertificateError) or isinstance(cause, ssl.SSLCertVerificationError):
         return Failed(Failure.CERTIFICATE, "the server's TLS certificate was refused: " + _certificate_reason(error))
-    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+    if isinstance(error, _NO_CONNECTION):
         return Failed(Failure.NOT_SENT, f"no connection ({_connect_reason(error, cause)})", overloaded=overloaded)
     if payload is not None and not payload.begun and payload.size:
-        return Failed(Failure.NOT_SENT, f"the connection was closed before anything was sent ({name})")
+        return Failed(Failure.NOT_SENT, f"nothing was sent ({name})", overloaded=overloaded)
+    if isinstance(error, aiohttp.ClientResponseError):
+        return Failed(Failure.LOST, f"the server's answer is not HTTP ({name})")
     return Failed(Failure.LOST, f"the connection broke ({name})")
 
 
+_NO_CONNECTION = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
+
+
 def _connect_reason(error: Exception, cause: object) -> str:
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"the proxy answered {error.status}"
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return "timeout while connecting"
     if isinstance(cause, OSError) and cause.strerror:
@@ -334,9 +348,10 @@ def _certificate_reason(error: Exception) -> str:
     return str(getattr(certificate_error, "verify_message", "") or type(certificate_error).__name__)
 
 
-def _timed_out(seconds: float, payload: _Payload | None) -> Failed:
+def _timed_out(seconds: float, payload: _Payload | None, answer: aiohttp.ClientResponse | None) -> Failed:
     if payload is not None and payload.error is not None:
         return Failed(Failure.SOURCE, str(payload.error), payload.error)
     if payload is not None and not payload.begun and payload.size:
         return Failed(Failure.NOT_SENT, f"nothing was sent within {seconds:g} s")
-    return Failed(Failure.TIMEOUT, f"no complete answer within {seconds:g} s")
+    received = 0 if answer is None else answer.content.total_bytes
+    return Failed(Failure.TIMEOUT, f"no complete answer within {seconds:g} s", received=received)

@@ -34,8 +34,12 @@ class Sink(Protocol):
         """Look at the answer before its body; a text means that it is refused, and says why."""
         ...
 
-    def write(self, chunk: bytes) -> None:
-        """Take the next bytes."""
+    def write(self, chunk: bytes) -> str | None:
+        """Take the next bytes; a text means that they are refused, and says why.
+
+        Raises:
+            OSError: they cannot be stored.
+        """
         ...
 
 
@@ -43,14 +47,14 @@ class Sink(Protocol):
 class Request:
     """One call: what is sent, as often as it takes.
 
-    `path` and `query` are percent-encoded; `path` begins with a slash and stands below `api_root`. `timeout` and
-    `deadline` override the client's (seconds). `secrets` are texts that must not come back in an error.
+    `path` and `query` are percent-encoded; `path` begins with a slash and stands below `api_root`. `secrets` are texts
+    that must not come back in an error.
     """
 
     operation: Operation
     path: str
     query: str = ""
-    headers: Mapping[str, str] | None = None
+    headers: Mapping[str, str] | None = attrs.field(default=None, repr=False)
     body: Body | None = None
     lane: Lane = Lane.BULK
     sink: Sink | None = None
@@ -59,12 +63,16 @@ class Request:
 
 @attrs.frozen
 class Response:
-    """An answer: `status`, `headers` (case-insensitive), and the whole `body` (empty when it went to a sink)."""
+    """An answer: `status`, `headers` (case-insensitive), and the whole `body` (empty when it went to a sink).
+
+    `received` is the size of the body in bytes, after decompression.
+    """
 
     status: int
     reason: str
     headers: Mapping[str, str] = attrs.field(repr=False)
     body: bytes = attrs.field(repr=False)
+    received: int = 0
     attempts: int = 1
     settled: bool = False
     """True when this is a 404 that an earlier, unclear attempt of a deletion explains."""
@@ -73,11 +81,11 @@ class Response:
         """The body as JSON.
 
         Raises:
-            ValueError: the body is not JSON.
+            ValueError: the body is not JSON, or is nested too deeply.
         """
         try:
             return msgspec.json.decode(self.body)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise ValueError(f"the answer is not JSON: {error}") from None
 
     @property
@@ -104,9 +112,13 @@ class Wire(Protocol):
 
 @attrs.frozen
 class Failed:
-    """An attempt without a usable answer. `overloaded` tells that this machine ran out of descriptors."""
+    """An attempt without a usable answer.
+
+    `overloaded` tells that this machine ran out of descriptors; `received` are the bytes of a body that broke off.
+    """
 
     failure: Failure
     message: str
     error: Exception | None = None
     overloaded: bool = False
+    received: int = 0

@@ -1,17 +1,13 @@
 """Every request goes through `Transport.send`: the only retry loop."""
 
-import base64
 import logging
 import random
-import re
 import time
-import urllib.parse
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 import anyio
 import attrs
-import msgspec
 
 from aihub_async import errors
 from aihub_async.config import Settings
@@ -20,14 +16,10 @@ from aihub_async.policies.retry import Backoff, Failure, RetryQuota, Verdict, ju
 from aihub_async.transport.events import AttemptEvent, Hook, record_response
 from aihub_async.transport.governor import Governor
 from aihub_async.transport.messages import Failed, Request, Response, Wire
+from aihub_async.transport.redaction import Redactor, kept_headers, request_id, server_message
 
 logger = logging.getLogger("aihub_async")
 
-_REQUEST_IDS = frozenset({"x-request-id", "request-id", "x-correlation-id", "x-trace-id"})
-_KEPT_HEADERS = frozenset(
-    {"content-type", "content-length", "content-range", "date", "location", "retry-after", "server"} | _REQUEST_IDS
-)
-_KEPT_BODY = 4096
 _PUSH_BACK = frozenset({429, 503})
 
 
@@ -47,12 +39,12 @@ class _Call:
 
     request: Request
     started: float
-    expires: float | None
+    expires: float
     attempts: list[Attempt] = attrs.field(factory=list)
     unclear: bool = False
 
     def remaining(self, now: float) -> float:
-        return float("inf") if self.expires is None else self.expires - now
+        return self.expires - now
 
 
 class Transport:
@@ -77,7 +69,7 @@ class Transport:
         self.quota = quota or RetryQuota()
         self.hooks = tuple(hooks)
         self._backoff = Backoff()
-        self._redactor = _Redactor(settings.api_key.reveal())
+        self._redactor = Redactor(settings)
 
     def derive(self, settings: Settings) -> "Transport":
         """A transport with other settings on the same pool."""
@@ -100,7 +92,7 @@ class Transport:
         settings, monotonic = self.settings, self.clock.monotonic
         started = monotonic()
         transfer = request.body.length / settings.min_throughput if request.body is not None else 0.0
-        expires = None if settings.deadline is None else started + settings.deadline + transfer
+        expires = float("inf") if settings.deadline is None else started + settings.deadline + transfer
         call = _Call(request, started, expires)
         while True:
             began = monotonic()
@@ -122,22 +114,26 @@ class Transport:
 
     async def _attempt_in_turn(self, call: _Call, timeout: float) -> Response | Failed:
         """Wait for a place, then try once; queueing is charged to the deadline but not to the attempt's timeout."""
-        request, governor = call.request, self.governor
+        request, governor, monotonic = call.request, self.governor, self.clock.monotonic
         size = request.body.length if request.body is not None else 0
-        with anyio.move_on_after(call.remaining(self.clock.monotonic())) as queue:
+        with anyio.move_on_after(call.remaining(monotonic())) as queue:
             await governor.acquire(request.lane, size)
             # Without this a deadline that passes at the same moment would leak the place.
             queue.deadline = float("inf")
         if queue.cancelled_caught:
-            return Failed(Failure.NOT_SENT, "the deadline passed while the request waited for its turn")
+            return Failed(Failure.QUEUED, "the deadline passed while the request waited for its turn")
         try:
-            return await self.wire.attempt(request, min(timeout, call.remaining(self.clock.monotonic())))
+            remaining = call.remaining(monotonic())
+            if remaining <= 0:
+                return Failed(Failure.QUEUED, "the deadline passed before the request could be sent")
+            return await self.wire.attempt(request, min(timeout, remaining))
         finally:
             governor.release(request.lane, size)
 
     def _decide(self, call: _Call, outcome: Response | Failed, began: float) -> tuple[Verdict, float]:
         """Judge an outcome, keep a record of it and tell the hooks."""
         request = call.request
+        call.expires += outcome.received / self.settings.min_throughput
         if isinstance(outcome, Response):
             result: int | Failure = outcome.status
             asked = (
@@ -157,25 +153,28 @@ class Transport:
         self._inform_governor(outcome, asked)
         delay = 0.0
         if verdict is Verdict.RETRY:
-            delay = self._delay(call, asked)
+            delay = self._delay(call, asked, free=isinstance(outcome, Failed) and outcome.overloaded)
             call.unclear = call.unclear or result in _UNCLEAR
             if delay < 0:
                 verdict, delay = Verdict.FAIL, 0.0
         self._record(call, outcome, began, delay if verdict is Verdict.RETRY else None)
         return verdict, delay
 
-    def _delay(self, call: _Call, asked: float | None) -> float:
-        """Seconds before the next attempt, or -1 when there must be none."""
+    def _delay(self, call: _Call, asked: float | None, *, free: bool) -> float:
+        """Seconds before the next attempt, or -1 when there must be none.
+
+        A `free` retry waits for this machine, not for the server: it costs nothing, and only the deadline ends it.
+        """
         retry = len(call.attempts) + 1
-        if retry > self.settings.max_retries:
+        if not free and retry > self.settings.max_retries:
             return -1
         delay = self._backoff.delay(retry, self.clock.random)
         if asked is not None:
             # A little jitter on top, so that everybody who was told the same time does not come back at once.
             delay = asked + min(delay, 1.0)
-        if delay >= call.remaining(self.clock.monotonic()) or not self.quota.take():
+        if delay >= call.remaining(self.clock.monotonic()):
             return -1
-        return delay
+        return delay if free or self.quota.take() else -1
 
     def _inform_governor(self, outcome: Response | Failed, asked: float | None) -> None:
         limit = self.governor.limit
@@ -208,29 +207,33 @@ class Transport:
                 duration=now - began,
                 wait=wait,
                 sent=request.body.length if request.body is not None else 0,
-                received=len(outcome.body) if isinstance(outcome, Response) else 0,
+                received=outcome.received,
             )
-            for hook in self.hooks:
-                hook(event)
+            self._tell(event)
         if wait is not None:
             logger.info(
                 "%s %s: %s, attempt %d, again in %.2f s",
                 request.operation.method,
-                request.path,
+                self._redactor.text(request.path),
                 text,
                 number,
                 wait,
             )
         elif logger.isEnabledFor(logging.DEBUG):
-            logger.debug("%s %s: %s in %.3f s", request.operation.method, request.path, text, now - began)
+            path = self._redactor.text(request.path)
+            logger.debug("%s %s: %s in %.3f s", request.operation.method, path, text, now - began)
+
+    def _tell(self, event: AttemptEvent) -> None:
+        for hook in self.hooks:
+            try:
+                hook(event)
+            except Exception:  # an observer's mistake must not lose the answer of a call that may have been billed
+                logger.exception("the hook %r raised; the call goes on", hook)
 
     def details(self, request: Request, response: Response, attempts: Sequence[Attempt] = ()) -> RequestDetails:
         """What an error about this answer should tell, with secrets removed."""
         redact = self._redactor.also(request.secrets)
-        headers = {
-            name: redact.text(value) for name, value in response.headers.items() if name.lower() in _KEPT_HEADERS
-        }
-        kept = response.body[:_KEPT_BODY]
+        headers = kept_headers(response.headers, redact)
         return RequestDetails(
             operation=request.operation.name,
             method=request.operation.method,
@@ -238,10 +241,10 @@ class Transport:
             attempts=tuple(attempts),
             status=response.status,
             reason=redact.text(response.reason),
-            request_id=next((headers[name] for name in headers if name.lower() in _REQUEST_IDS), None),
-            server_message=redact.text(_server_message(kept)) or None,
+            request_id=request_id(headers),
+            server_message=server_message(response.body, redact),
             headers=headers,
-            body=redact.text(kept.decode("utf-8", "replace")).encode(),
+            body=redact.beginning(response.body),
         )
 
     def _error(self, call: _Call, outcome: Response | Failed, *, ambiguous: bool) -> Exception:
@@ -250,15 +253,14 @@ class Transport:
         if outcome.failure is Failure.SOURCE and outcome.error is not None:
             return outcome.error
         operation = call.request.operation
-        path = self._redactor.also(call.request.secrets).text(call.request.path)
-        details = RequestDetails(operation.name, operation.method, path, tuple(call.attempts))
+        redact = self._redactor.also(call.request.secrets)
+        details = RequestDetails(operation.name, operation.method, redact.text(call.request.path), tuple(call.attempts))
+        message = redact.text(outcome.message)
         if ambiguous:
             return errors.OutcomeUnknownError(
-                f"{outcome.message}; it may or may not have been carried out",
-                details,
-                cause=outcome.failure.value,
+                f"{message}; it may or may not have been carried out", details, cause=outcome.failure.value
             )
-        return _FAILURE_ERRORS[outcome.failure](outcome.message, details)
+        return _FAILURE_ERRORS[outcome.failure](message, details)
 
     def _status_error(self, call: _Call, response: Response, *, ambiguous: bool) -> RequestError:
         details = self.details(call.request, response, call.attempts)
@@ -269,6 +271,8 @@ class Transport:
                 details,
                 cause=str(response.status),
             )
+        if response.status < 300:
+            return errors.ProtocolError(f"the server answered {response.status}, which is no final answer", details)
         if response.status < 400:
             return errors.RedirectError(
                 f"the server answered {response.status} (a redirect); none is followed, check api_root",
@@ -282,6 +286,7 @@ class Transport:
 _UNCLEAR = frozenset({Failure.LOST, Failure.TRUNCATED, Failure.TIMEOUT, 408, 500, 502, 504})
 _FAILURE_ERRORS: dict[Failure, type[RequestError]] = {
     Failure.NOT_SENT: errors.ConnectError,
+    Failure.QUEUED: errors.RequestTimeoutError,
     Failure.CERTIFICATE: errors.CertificateError,
     Failure.LOST: errors.ConnectionLostError,
     Failure.TRUNCATED: errors.ConnectionLostError,
@@ -294,42 +299,3 @@ _HINTS = {
     401: " (check api_key and ib_context, and that they may do this)",
     403: " (the organization may be out of consumption units)",
 }
-
-
-def _server_message(body: bytes) -> str:
-    try:
-        answer = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError, ValueError):
-        return ""
-    if not isinstance(answer, dict):
-        return ""
-    message = answer.get("message") or answer.get("msg") or ""
-    return message if isinstance(message, str) else ""
-
-
-class _Redactor:
-    """Removes secrets from texts of the server, also where they are base64- or URL-encoded."""
-
-    def __init__(self, *secrets: str) -> None:
-        self._secrets = secrets
-        forms = {form for secret in secrets if secret for form in _forms(secret)}
-        longest_first = sorted(forms, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if forms else None
-
-    def also(self, secrets: Sequence[str]) -> "_Redactor":
-        return _Redactor(*self._secrets, *secrets) if secrets else self
-
-    def text(self, text: str) -> str:
-        return self._pattern.sub("***", text) if self._pattern else text
-
-
-def _forms(secret: str) -> set[str]:
-    raw = secret.encode("utf-8", "surrogatepass")
-    encoded = set()
-    for shift in range(3):
-        # Base64 of a text that contains the secret at any offset: the middle characters depend on the secret only.
-        whole = base64.b64encode(b"\0" * shift + raw).decode()
-        encoded.add(whole[-(-shift * 8 // 6) : (shift + len(raw)) * 8 // 6])
-    encoded |= {form.replace("+", "-").replace("/", "_") for form in encoded}
-    quoted = urllib.parse.quote(raw, safe="")
-    return {secret, quoted, urllib.parse.quote_plus(raw), *(form for form in encoded if len(form) >= 6)}

@@ -1,0 +1,99 @@
+"""What may be kept of an answer: no secret, in whichever form the server repeats it."""
+
+import base64
+import html
+import json
+import re
+import urllib.parse
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from aihub_async.config import Settings
+
+_REQUEST_IDS = frozenset({"x-request-id", "request-id", "x-correlation-id", "x-trace-id"})
+_KEPT_HEADERS = frozenset(
+    {"content-type", "content-length", "content-range", "date", "location", "retry-after", "server"} | _REQUEST_IDS
+)
+_KEPT_BODY = 4096
+_KEPT_MESSAGE = 2048
+_LONGEST_READ = 64 * 1024
+_SECRET_HEADER = re.compile(r"authorization|cookie|key|token|secret|password", re.IGNORECASE)
+_MASK = "***"
+
+
+class Redactor:
+    """Removes secrets from texts, also where they are encoded as base64, for a URL, or in JSON or HTML.
+
+    Knows the API key, and the values of those extra headers whose name tells that they are secret.
+    """
+
+    def __init__(self, settings: Settings, *more: str) -> None:
+        self._settings = settings
+        secrets = [settings.api_key.reveal(), *_header_secrets(settings.headers), *more]
+        forms = {form for secret in secrets if secret for form in _forms(secret)}
+        longest_first = sorted(forms, key=len, reverse=True)
+        self._longest = len(longest_first[0])
+        self._pattern = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
+
+    def also(self, secrets: Sequence[str]) -> "Redactor":
+        """A redactor that knows more secrets."""
+        return Redactor(self._settings, *secrets) if secrets else self
+
+    def text(self, text: str) -> str:
+        """The text without secrets."""
+        return self._pattern.sub(_MASK, text)
+
+    def beginning(self, body: bytes) -> bytes:
+        """The first bytes of a body without secrets, not even the half of one at the cut."""
+        if not body:
+            return body
+        text = self.text(body[:_LONGEST_READ].decode("utf-8", "replace"))
+        if len(body) > _LONGEST_READ:
+            text = text[: -self._longest]
+        return text[:_KEPT_BODY].encode()
+
+
+def kept_headers(headers: Mapping[str, str], redact: Redactor) -> dict[str, str]:
+    """The headers that may be kept, without secrets."""
+    return {name: redact.text(value) for name, value in headers.items() if name.lower() in _KEPT_HEADERS}
+
+
+def request_id(headers: Mapping[str, str]) -> str | None:
+    """The server's id of a request, if it sent one."""
+    return next((value for name, value in headers.items() if name.lower() in _REQUEST_IDS), None)
+
+
+def server_message(body: bytes, redact: Redactor) -> str | None:
+    """What an error answer says, in the form of the v2 API or of the v1 API."""
+    if len(body) > _LONGEST_READ:
+        return None
+    try:
+        answer = msgspec.json.decode(body)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+    if not isinstance(answer, dict):
+        return None
+    message = answer.get("message") or answer.get("msg")
+    return redact.text(message)[:_KEPT_MESSAGE] if isinstance(message, str) and message else None
+
+
+def _header_secrets(headers: Mapping[str, str]) -> Iterable[str]:
+    for name, value in headers.items():
+        if _SECRET_HEADER.search(name):
+            yield value
+            yield value.rpartition(" ")[2]
+
+
+def _forms(secret: str) -> set[str]:
+    raw = secret.encode("utf-8", "surrogatepass")
+    encoded = set()
+    for shift in range(3):
+        # Base64 of a text that contains the secret at any offset: the middle characters depend on the secret only.
+        whole = base64.b64encode(b"\0" * shift + raw).decode()
+        encoded.add(whole[-(-shift * 8 // 6) : (shift + len(raw)) * 8 // 6])
+    encoded |= {form.replace("+", "-").replace("/", "_") for form in encoded}
+    quoted = {urllib.parse.quote(raw, safe=safe) for safe in ("", "/")} | {urllib.parse.quote_plus(raw)}
+    in_json = {json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
+    in_json |= {form.replace("/", "\\/") for form in in_json}
+    return {secret, html.escape(secret)} | quoted | in_json | {form for form in encoded if len(form) >= 6}
