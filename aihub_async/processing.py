@@ -110,7 +110,7 @@ async def process(
         raise InvalidRequestError("give sources to upload, or the batch_id of a batch that has its files")
     upload = None
     if sources is not None:
-        batch_id = (await client.batches.create(batch_name or _new_name(), workspace)).id
+        batch_id = (await client.batches.create(batch_name or new_batch_name(), workspace)).id
         upload = await client.batches.upload(batch_id, sources, on_progress=on_progress)
         _check_count(upload, batch_id)
     handle: RunHandle
@@ -139,7 +139,8 @@ async def process(
     return Processed(run, None if batch_id is None else int(batch_id), files, upload)
 
 
-def _new_name() -> str:
+def new_batch_name() -> str:
+    """A name that says when, and that nobody else has."""
     return f"aihub-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
 
 

@@ -1,0 +1,5 @@
+"""`python -m aihub_async.cli`."""
+
+from aihub_async.cli import main
+
+main()
