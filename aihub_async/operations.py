@@ -4,7 +4,9 @@ One row per operation: its name in the published specification, the method and p
 that mean success, and what may be sent again after an unclear failure. Resources, the emulator, the contract test and
 the docs all read this table.
 
-Source of the current rows: the published OpenAPI specification of August 2026 (27 operations).
+Source of the current rows: the published OpenAPI specification of August 2026 (27 operations). Below them stand the
+operations that left the service, the deprecated ones, and those that are not in any published specification; the
+latter have names of our own.
 """
 
 import enum
@@ -153,6 +155,52 @@ DELETE_SECRET     = Operation("deleteSecret",        "DELETE", "/v2/aihub/secret
 
 # A query in the shape of a POST: it changes nothing.
 GET_AUDIT_LOGS    = Operation("getAuditLogs",        "POST",   "/v1/auditlogs",                          {200},      _SAFE)
+
+# Conversations and queries left the service in February 2026. Source: the specification until then.
+_REMOVED = Standing.REMOVED
+CREATE_CONVERSATION = Operation("createConversation", "POST",  "/v2/conversations",                      {201},      _ONCE,    _REMOVED)
+LIST_CONVERSATIONS  = Operation("listConversations",  "GET",   "/v2/conversations",                      {200},      _SAFE,    _REMOVED)
+GET_CONVERSATION    = Operation("getConversation",    "GET",   "/v2/conversations/{conversation_id}",    {200},      _SAFE,    _REMOVED)
+UPDATE_CONVERSATION = Operation("updateConversation", "PUT",   "/v2/conversations/{conversation_id}",    {204},      _SAFE,    _REMOVED)
+DELETE_CONVERSATION = Operation("deleteConversation", "DELETE", "/v2/conversations/{conversation_id}",   {204},      _SETTLED, _REMOVED)
+CONVERSE            = Operation("converse",           "POST",  "/v2/conversations/{conversation_id}/prompts", {200}, _ONCE,    _REMOVED)
+ADD_DOCUMENTS       = Operation("addDocumentsToConversation", "POST",
+                                "/v2/conversations/{conversation_id}/documents",                         {201},      _ONCE,    _REMOVED)
+DELETE_DOCUMENTS    = Operation("deleteDocumentsFromConversation", "DELETE",
+                                "/v2/conversations/{conversation_id}/documents",                         {204},      _SETTLED, _REMOVED)
+GET_DOCUMENT        = Operation("getConversationDocumentMetadata", "GET",
+                                "/v2/conversations/{conversation_id}/documents/{document_id}",           {200},      _SAFE,    _REMOVED)
+RUN_QUERY           = Operation("runQuery",           "POST",  "/v2/queries",                            {202},      _ONCE,    _REMOVED)
+GET_QUERY_STATUS    = Operation("getQueryStatus",     "GET",   "/v2/queries/{query_id}",                 {200},      _SAFE,    _REMOVED)
+
+# Deprecated, still supported. Source: the pages "Run apps endpoint (Deprecated)", "Flow Binary API" and "Job status".
+_LEGACY = Standing.LEGACY
+RUN_LEGACY_APP      = Operation("runLegacyApp",       "POST",  "/v2/zero-shot-idp/projects/app/{app_id}/run",      {200}, _ONCE, _LEGACY)
+RUN_LEGACY_APP_BY_NAME = Operation("runLegacyAppByName", "POST", "/v2/zero-shot-idp/projects/app/run",             {200}, _ONCE, _LEGACY)
+RUN_LEGACY_APP_SYNC = Operation("runLegacyAppSync",   "POST",  "/v2/zero-shot-idp/projects/app/{app_id}/run/sync", {200}, _ONCE, _LEGACY)
+LEGACY_JOB_STATUS   = Operation("legacyJobStatus",    "GET",   "/v1/jobs/status",                        {200},      _SAFE,    _LEGACY)
+COMPILE_FLOW        = Operation("compileFlowBinary",  "POST",  "/v1/flow_binary/compile",                {200},      _ONCE,    _LEGACY)
+RUN_FLOW            = Operation("runFlowBinary",      "POST",  "/v1/flow/run_binary_async",              {200},      _ONCE,    _LEGACY)
+RUN_FLOW_SYNC       = Operation("runFlowBinarySync",  "POST",  "/v1/flow/run_binary_sync",               {200},      _ONCE,    _LEGACY)
+# A query in the shape of a POST.
+GET_FLOW_RESULTS    = Operation("getFlowBinaryResults", "POST", "/v1/flow_binary/results",               {200},      _SAFE,    _LEGACY)
+MOUNT_DRIVE         = Operation("mountDrive",         "POST",  "/v1/drives/{path*}",                     {200},      _ONCE,    _LEGACY)
+
+# Not in any published specification of AI Hub. The file operations are those of the platform's file system, which
+# Instabase's own tools use with AI Hub; the list of jobs was seen in use by others.
+_UNVERIFIED = Standing.UNVERIFIED
+LIST_LEGACY_JOBS    = Operation("listLegacyJobs",     "GET",   "/v1/jobs/list",                          {200},      _SAFE,    _UNVERIFIED)
+CREATE_NODE         = Operation("createNode",         "POST",  "/v2/files/{path*}",                      {200, 201, 204}, _ONCE, _UNVERIFIED)
+APPEND_FILE         = Operation("appendToFile",       "PATCH", "/v2/files/{path*}",                      {204},      _ONCE,    _UNVERIFIED)
+COPY_FILE           = Operation("copyFileOrFolder",   "POST",  "/v2/files/copy",                         {202},      _ONCE,    _UNVERIFIED)
+EXTRACT_ARCHIVE     = Operation("extractArchive",     "POST",  "/v2/files/extract",                      {202},      _ONCE,    _UNVERIFIED)
+
+# Of these only the names are published ("list, pause, resume, cancel, or retry flow jobs"): method and path are a guess
+# on the pattern of /v1/jobs/status, and each method takes another `path`.
+PAUSE_JOB           = Operation("pauseJob",           "POST",  "/v1/jobs/pause",                         {200},      _SAFE,    _UNVERIFIED)
+RESUME_JOB          = Operation("resumeJob",          "POST",  "/v1/jobs/resume",                        {200},      _SAFE,    _UNVERIFIED)
+CANCEL_JOB          = Operation("cancelJob",          "POST",  "/v1/jobs/cancel",                        {200},      _SAFE,    _UNVERIFIED)
+RETRY_JOB           = Operation("retryJob",           "POST",  "/v1/jobs/retry",                         {200},      _ONCE,    _UNVERIFIED)
 # fmt: on
 
 OPERATIONS: tuple[Operation, ...] = tuple(
