@@ -94,3 +94,11 @@ class FolderListing(Model):
     nodes: list[FileNode] = attrs.field(factory=list)
     next_page_token: str | None = None
     has_more: bool | None = None
+
+
+@attrs.frozen
+class FileJob:
+    """The job of a copy or an extraction; None where the answer named none, for where it does is not documented."""
+
+    job_id: str | None = None
+    location: str | None = None

@@ -1,0 +1,76 @@
+"""Files given to a call that sends them itself, rather than through a batch."""
+
+import base64
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from aihub_async.errors import InvalidRequestError
+from aihub_async.transport.body import Body
+from aihub_async.uploads.sources import Content, content_body
+
+MAX_FILE_BYTES = 50 * 1024 * 1024
+"""Largest single file (docs: limits)."""
+
+MAX_UPLOAD_BYTES = 100 * 1024 * 1024
+"""Largest single upload, all files together (docs: limits)."""
+
+NamedFiles = Mapping[str, Content] | Iterable[str | os.PathLike[str] | tuple[str, Content]]
+"""Files by name, or a list of local paths and of pairs of name and content. A str in a list is a local path."""
+
+
+def named_bodies(files: NamedFiles) -> list[tuple[str, Body]]:
+    """Name and body of each file, measured but not read.
+
+    Raises:
+        InvalidRequestError: not files, one of them above 50 MB, or all together above 100 MB.
+        SourceError: a file cannot be read.
+    """
+    if isinstance(files, str | bytes | os.PathLike):
+        raise InvalidRequestError("give a list of files, or a dict of names and contents")
+    pairs = files.items() if isinstance(files, Mapping) else map(_pair, files)
+    bodies = [(name, content_body(content, name)) for name, content in pairs]
+    for name, body in bodies:
+        if body.length > MAX_FILE_BYTES:
+            raise InvalidRequestError(f"{name} has {body.length} bytes; the API takes {MAX_FILE_BYTES} per file")
+    total = sum(body.length for _, body in bodies)
+    if total > MAX_UPLOAD_BYTES:
+        raise InvalidRequestError(f"the files have {total} bytes together; the API takes {MAX_UPLOAD_BYTES} at once")
+    return bodies
+
+
+def _pair(item: Any) -> tuple[str, Content]:
+    if isinstance(item, str | os.PathLike):
+        path = Path(item)
+        return path.name, path
+    if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str):
+        return item[0], item[1]
+    raise InvalidRequestError(
+        f"a file is a path or a pair of name and content, not {type(item).__name__}; bytes and streams need a name"
+    )
+
+
+async def inline_files(files: NamedFiles, *, most: int | None = None) -> list[dict[str, str]]:
+    """Files as v1 takes them inside JSON: base64 of their content.
+
+    Raises:
+        InvalidRequestError: none, more than `most`, or too large ones (see `named_bodies`).
+        SourceError: a file cannot be read.
+    """
+    bodies = named_bodies(files)
+    if not bodies:
+        raise InvalidRequestError("no files were given")
+    if most is not None and len(bodies) > most:
+        raise InvalidRequestError(f"{len(bodies)} files were given; in memory the API takes {most} at once, use run()")
+    return [{"file_name": name, "file_content": await _base64(body)} for name, body in bodies]
+
+
+async def _base64(body: Body) -> str:
+    content = bytearray()
+
+    async def write(chunk: bytes) -> None:
+        content.extend(chunk)
+
+    await body.write_to(write)
+    return base64.b64encode(content).decode()
