@@ -4,26 +4,22 @@ import ssl
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import quote
 
-from aihub_async.config import Secret, Settings, make_settings
-from aihub_async.errors import InvalidRequestError
+from aihub_async.config import Settings, as_secret, make_settings
 from aihub_async.models import Run, RunSettings
-from aihub_async.models.decode import encode
-from aihub_async.operations import Operation, Repeat
 from aihub_async.processing import Processed, process
-from aihub_async.resources._base import QueryValue, encode_query
+from aihub_async.resources._base import QueryValue
+from aihub_async.resources._raw import raw_request
 from aihub_async.resources.audit import Audit
 from aihub_async.resources.batches import Batches
 from aihub_async.resources.files import Files
 from aihub_async.resources.jobs import Jobs
 from aihub_async.resources.runs import Apps
 from aihub_async.resources.secrets import Secrets
-from aihub_async.transport.body import JSON_TYPE, BytesBody
 from aihub_async.transport.events import Hook
-from aihub_async.transport.messages import Request, Response
+from aihub_async.transport.messages import Response
 from aihub_async.transport.transport import Clock, Transport
-from aihub_async.uploads.sources import Content, content_body
+from aihub_async.uploads.sources import Content
 
 if TYPE_CHECKING:
     import aiohttp
@@ -49,7 +45,7 @@ class AsyncAIHub:
         ssl_context: TLS settings; the system's certificates by default.
         proxy: URL of an HTTP proxy.
         connector: an aiohttp connector to use; it stays yours to close.
-        trust_env: take proxies and netrc from the environment.
+        trust_env: take the proxy from the environment (HTTPS_PROXY, NO_PROXY …); netrc is never read.
         allow_insecure: allow an ``http://`` root that is not on this machine.
         hooks: called with an `AttemptEvent` after each attempt.
         clock: time, sleep and randomness, for tests.
@@ -86,7 +82,7 @@ class AsyncAIHub:
         clock: Clock | None = None,
     ) -> None:
         # Rebound at once, so that no traceback with locals shows the key.
-        key, api_key = None if api_key is None else Secret(api_key), None
+        key, api_key = as_secret(api_key), None
         settings = make_settings(
             key,
             ib_context,
@@ -257,20 +253,18 @@ class AsyncAIHub:
         Returns:
             The raw answer: `status`, `headers`, `body`, `json()`.
 
+        Raises:
+            InvalidRequestError: the path, a header or the body cannot be sent as it is.
+            RequestError: see the tree in `aihub_async.errors`.
+
         Example:
             >>> async def batches(client):
             ...     return (await client.request("GET", "/v2/batches", params={"limit": 5})).json()
         """
-        if json is not None and content is not None:
-            raise InvalidRequestError("give json or content, not both")
-        operation = Operation(
-            "request", method.upper(), _checked_path(path), frozenset(range(200, 300)), _repeat_class(method)
-        )
-        body = None if content is None else content_body(content, path)
-        if json is not None:
-            body = BytesBody(encode(json), JSON_TYPE)
-        query = encode_query(params) if params else ""
-        return await self._transport.send(Request(operation, operation.path, query, headers, body))
+        request = raw_request(method, path, params=params, json=json, content=content, headers=headers)
+        # They may hold secrets, and this frame is part of a traceback.
+        del json, content, headers
+        return await self._transport.send(request)
 
     async def aclose(self) -> None:
         """Close the connections. A second call does nothing; clients made by `with_options` leave them open."""
@@ -287,22 +281,3 @@ class AsyncAIHub:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(api_root={self.settings.api_root!r}, ib_context={self.settings.ib_context!r})"
-
-
-def _repeat_class(method: str) -> Repeat:
-    match method.upper():
-        case "GET" | "HEAD" | "OPTIONS" | "PUT":
-            return Repeat.SAFE
-        case "DELETE":
-            return Repeat.SETTLED
-        case _:
-            return Repeat.ONCE
-
-
-def _checked_path(path: str) -> str:
-    if not path.startswith("/") or "?" in path or "#" in path:
-        raise InvalidRequestError(f"path must begin with a slash and have no query: {path!r} (use params=…)")
-    encoded = quote(path, safe="/%:@!$&'()*+,;=~")
-    if any(segment.lower().replace("%2e", ".") in {".", ".."} for segment in encoded.split("/")):
-        raise InvalidRequestError(f"path must not have . or .. in it: {path!r}")
-    return encoded

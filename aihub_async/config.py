@@ -20,8 +20,15 @@ from aihub_async.errors import ConfigurationError
 DEFAULT_API_ROOT = "https://aihub.instabase.com/api"
 KIB = 1024
 
-# Header values travel as Latin-1; everything else would be dropped or mangled on the way.
-_HEADER_TEXT = re.compile(r"[\x20-\x7e\xa0-\xff]+")
+# Servers read a header as Latin-1 or as UTF-8; only ASCII arrives as what it was.
+_HEADER_TEXT = re.compile(r"[\x20-\x7e]+")
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+# Without what URL parsers disagree about.
+_ROOT = re.compile(r"[^\s\\\x00-\x1f\x7f]+")
+_WHAT_IS_WRONG = (
+    "is empty or has characters that an HTTP header cannot carry (line breaks, control characters, or letters outside "
+    "ASCII); was it pasted with a line break?"
+)
 
 
 @attrs.frozen(repr=False)
@@ -73,7 +80,7 @@ class Settings:
         if "ib_context" in given:
             given["ib_context"] = header_text("ib_context", given["ib_context"])
         if "headers" in given:
-            given["headers"] = {**self.headers, **_checked_headers(given["headers"])}
+            given["headers"] = {**self.headers, **checked_headers(given["headers"])}
         return _checked_numbers(attrs.evolve(self, **given))
 
 
@@ -83,7 +90,6 @@ def make_settings(
     api_root: str | None,
     *,
     allow_insecure: bool = False,
-    environ: Mapping[str, str] = os.environ,
     **options: Any,
 ) -> Settings:
     """Gather and check the settings of a client.
@@ -91,16 +97,16 @@ def make_settings(
     Raises:
         ConfigurationError: something is missing or cannot be used; the message names it and says what to do.
     """
-    key = api_key if api_key is not None else environ.get("AIHUB_API_KEY")
-    if not key:
-        raise ConfigurationError("no API key: pass api_key=… or set AIHUB_API_KEY")
-    context = ib_context if ib_context is not None else environ.get("AIHUB_IB_CONTEXT")
-    root = api_root or environ.get("AIHUB_API_ROOT") or DEFAULT_API_ROOT
+    # Wrapped at once, so that no traceback with locals shows the key.
+    api_key = as_secret(api_key)
+    _check_key(api_key)
+    context = ib_context if ib_context is not None else os.environ.get("AIHUB_IB_CONTEXT")
+    root = api_root or os.environ.get("AIHUB_API_ROOT") or DEFAULT_API_ROOT
     given = {name: value for name, value in options.items() if value is not None}
-    given["headers"] = _checked_headers(given.get("headers", {}))
+    given["headers"] = checked_headers(given.get("headers", {}))
     return _checked_numbers(
         Settings(
-            api_key=_checked_key(key),
+            api_key=api_key,
             ib_context=header_text("ib_context", context) if context else None,
             api_root=_checked_root(root, allow_insecure=allow_insecure),
             **given,
@@ -110,31 +116,42 @@ def make_settings(
 
 def header_text(label: str, value: str) -> str:
     """Check that a text can travel in a header; the message never quotes it."""
-    if not _HEADER_TEXT.fullmatch(value):
-        raise ConfigurationError(
-            f"{label} is empty or has characters that an HTTP header cannot carry (line breaks, control characters, "
-            "or letters outside Latin-1); was it pasted with a line break?"
-        )
+    if not _matches(_HEADER_TEXT, value):
+        raise ConfigurationError(f"{label} {_WHAT_IS_WRONG}")
     return value
 
 
-def _checked_key(key: str | Secret) -> Secret:
-    secret = key if isinstance(key, Secret) else Secret(key.strip(" "))
-    del key
-    # A helper that raises would keep the key among the locals of its frame.
-    if not _HEADER_TEXT.fullmatch(secret.reveal()):
-        raise ConfigurationError(
-            "api_key is empty or has characters that an HTTP header cannot carry (line breaks, control characters, or "
-            "letters outside Latin-1); was it pasted with a line break?"
-        )
-    return secret
+def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Check names and values of headers; the message never quotes a value."""
+    for name in headers:
+        if not _matches(_HEADER_NAME, name):
+            raise ConfigurationError(f"{name!r} cannot be the name of a header")
+    return {name: header_text(f"header {name}", value) for name, value in headers.items()}
 
 
-def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    return {header_text("a header name", name): header_text(f"header {name}", value) for name, value in headers.items()}
+def _matches(pattern: re.Pattern[str], value: object) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
+def as_secret(key: object) -> Secret:
+    """Wrap a key; None is looked up in the environment, and what is no text becomes an empty secret."""
+    if isinstance(key, Secret):
+        return key
+    found = os.environ.get("AIHUB_API_KEY", "") if key is None else key
+    return Secret(found.strip(" ") if isinstance(found, str) else "")
+
+
+def _check_key(key: Secret) -> None:
+    # It looks at the key without a local variable: this frame is part of the traceback.
+    if not key.reveal():
+        raise ConfigurationError("no API key: pass api_key=…, a str, or set AIHUB_API_KEY")
+    if not _HEADER_TEXT.fullmatch(key.reveal()):
+        raise ConfigurationError(f"api_key {_WHAT_IS_WRONG}")
 
 
 def _checked_root(root: str, *, allow_insecure: bool) -> str:
+    if not _matches(_ROOT, root):
+        raise ConfigurationError(f"api_root {root!r} must not have spaces, backslashes or control characters")
     try:
         parts = urlsplit(root)
         host, _port = parts.hostname, parts.port
@@ -144,8 +161,8 @@ def _checked_root(root: str, *, allow_insecure: bool) -> str:
         raise ConfigurationError("api_root must not hold a user name or password; pass api_key=… instead")
     if parts.scheme not in {"http", "https"} or not host:
         raise ConfigurationError(f"api_root {root!r} is not a URL such as https://my-org.instabase.com/api")
-    if parts.query or parts.fragment or re.search(r"\s", root):
-        raise ConfigurationError(f"api_root {root!r} must not have a query, a fragment or spaces")
+    if "?" in root or "#" in root:
+        raise ConfigurationError(f"api_root {root!r} must not have a query or a fragment")
     if parts.scheme == "http" and not allow_insecure and not _is_loopback(host):
         raise ConfigurationError(
             f"api_root {root!r} would send the API key unencrypted; use https://, or pass allow_insecure=True"
@@ -163,21 +180,22 @@ def _is_loopback(host: str) -> bool:
 
 
 def _checked_numbers(settings: Settings) -> Settings:
-    positive = {
-        "timeout": settings.timeout,
-        "connect_timeout": settings.connect_timeout,
-        "max_connections": settings.max_connections,
-        "max_bytes_in_flight": settings.max_bytes_in_flight,
-        "min_throughput": settings.min_throughput,
-        "max_response_bytes": settings.max_response_bytes,
-        "deadline": settings.deadline if settings.deadline is not None else 1,
-    }
-    for name, value in positive.items():
-        if not value > 0:
-            raise ConfigurationError(f"{name} must be greater than 0, not {value!r}")
-    if settings.max_retries < 0:
-        raise ConfigurationError(f"max_retries must be 0 or more, not {settings.max_retries!r}")
+    for name in ("timeout", "deadline", "connect_timeout", "max_retry_after", "min_throughput"):
+        value = getattr(settings, name)
+        if value is not None and not (_is_number(value) and value > 0):
+            raise ConfigurationError(f"{name} must be a number greater than 0, not {value!r}")
+    for name, least in _COUNTS.items():
+        value = getattr(settings, name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ConfigurationError(f"{name} must be a whole number, {least} or more, not {value!r}")
     return settings
+
+
+_COUNTS = {"max_retries": 0, "max_connections": 1, "max_bytes_in_flight": 1, "max_response_bytes": 1}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @functools.cache

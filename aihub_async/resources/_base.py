@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from aihub_async import operations as ops
-from aihub_async.errors import ProtocolError
+from aihub_async.errors import InvalidRequestError, ProtocolError
 from aihub_async.models.decode import DecodeError, decode, encode
 from aihub_async.operations import Operation
 from aihub_async.transport.body import JSON_TYPE, Body, BytesBody
@@ -88,18 +88,33 @@ def build_request(
     """Put a request together.
 
     Raises:
-        InvalidRequestError: a name or an id cannot be part of a URL.
+        InvalidRequestError: a name or an id cannot be part of a URL, or a text is not valid Unicode.
     """
     return Request(
         operation,
         operation.url_path(**(path or {})),
         query=encode_query(query) if query else "",
         headers=headers,
-        body=BytesBody(encode(json), JSON_TYPE) if json is not None else body,
+        body=json_body(json) if json is not None else body,
         lane=Lane.CONTROL if operation in _CONTROL else Lane.BULK,
         sink=sink,
         secrets=tuple(secrets),
     )
+
+
+def json_body(json: Any) -> BytesBody:
+    """A JSON body.
+
+    Raises:
+        InvalidRequestError: something in it has no JSON form.
+    """
+    try:
+        return BytesBody(encode(json), JSON_TYPE)
+    except (TypeError, UnicodeEncodeError, RecursionError) as error:
+        # The original quotes the text, which may be a secret.
+        reason = "a text is not valid Unicode" if isinstance(error, UnicodeEncodeError) else str(error)
+    del json
+    raise InvalidRequestError(f"the body cannot be written as JSON: {reason}")
 
 
 def read_answer(transport: Transport, cls: type[T], request: Request, response: Response) -> T:
@@ -111,21 +126,28 @@ def read_answer(transport: Transport, cls: type[T], request: Request, response: 
     try:
         return decode(cls, response.body)
     except DecodeError as error:
-        content_type = response.headers.get("Content-Type", "no content type")
-        hint = "; is api_root right, and is no login page in between?" if "html" in content_type else ""
         details = transport.details(request, response)
+        content_type = details.headers.get("Content-Type", "no content type")
+        hint = "; is api_root right, and is no login page in between?" if "html" in content_type else ""
         raise ProtocolError(f"{response.status} with {content_type}: {error}{hint}", details) from None
 
 
 def encode_query(query: Mapping[str, QueryValue]) -> str:
-    """Percent-encode a query; None is left out, booleans become `true` and `false`, lists repeat their key."""
+    """Percent-encode a query; None is left out, booleans become `true` and `false`, lists repeat their key.
+
+    Raises:
+        InvalidRequestError: a text is not valid Unicode.
+    """
     pairs = [
         (name, _query_text(item))
         for name, value in query.items()
         if value is not None
         for item in (value if isinstance(value, list | tuple) else (value,))
     ]
-    return urlencode(pairs, quote_via=quote)
+    try:
+        return urlencode(pairs, quote_via=quote)
+    except UnicodeEncodeError:
+        raise InvalidRequestError("a query value is not valid Unicode") from None
 
 
 def _query_text(value: object) -> str:

@@ -1,8 +1,10 @@
 """A download that survives broken connections and crashes."""
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -12,7 +14,11 @@ import msgspec
 from aihub_async.errors import InvalidRequestError
 from aihub_async.models import FileMetadata
 
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-[0-9]{1,19}/([0-9]{1,19}|\*)")
+_UNFIT = re.compile(r'[\x00-\x1f\x7f<>:"|?*\ud800-\udfff]')
+_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)\s*(\..*)?", re.IGNORECASE)
+# File systems take 255; the partial file and its note need a longer name than the file.
+_MAX_NAME_BYTES = 240
 
 
 @attrs.frozen
@@ -31,7 +37,7 @@ class Download:
     target: Path
     origin: _Origin
     _file: BinaryIO
-    _received: int = 0
+    received: int = 0
 
     @classmethod
     def prepare(cls, path: str, to: Path, metadata: FileMetadata, *, resume: bool) -> Self:
@@ -44,25 +50,35 @@ class Download:
         file = _part(target).open("r+b" if keep and _part(target).exists() else "w+b")
         if not keep:
             _note(target).write_bytes(msgspec.json.encode(origin))
-        return cls(target, origin, file, file.seek(0, os.SEEK_END))
+        download = cls(target, origin, file, file.seek(0, os.SEEK_END))
+        if origin.size is not None and download.received > origin.size:
+            download._cut(0)
+        return download
 
     @property
     def complete(self) -> bool:
         """True when no byte is missing."""
-        return self._received == self.origin.size
+        return self.received == self.origin.size
 
     def request_headers(self) -> Mapping[str, str]:
-        """Ask for what is missing."""
-        return {"Range": f"bytes={self._received}-"} if self._received else {}
+        """Ask for what is missing, uncompressed: a range counts the bytes of what is sent."""
+        if self.received and self.complete:
+            # All bytes came, but not the end of the answer. A range of nothing is an error, so one is asked for again.
+            self._cut(self.received - 1)
+        headers = {"Accept-Encoding": "identity"}
+        return {**headers, "Range": f"bytes={self.received}-"} if self.received else headers
 
     def begin(self, status: int, headers: Mapping[str, str]) -> str | None:
         """Check that the answer continues the file; a whole file starts it anew."""
-        if status != 206:
-            self._truncate()
+        modified = headers.get("Last-Modified")
+        if modified is not None and self.origin.last_modified not in {None, modified}:
+            return "the file changed during the download"
+        if status != HTTPStatus.PARTIAL_CONTENT:
+            self._cut(0)
             return self._check_total(headers.get("Content-Length") if "Content-Encoding" not in headers else None)
         found = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
-        if found is None or int(found[1]) != self._received:
-            return f"asked for bytes from {self._received}, got Content-Range {headers.get('Content-Range')!r}"
+        if found is None or int(found[1]) != self.received or "Content-Encoding" in headers:
+            return f"asked for bytes from {self.received}, got Content-Range {headers.get('Content-Range')!r}"
         return self._check_total(None if found[2] == "*" else found[2])
 
     def _check_total(self, total: str | None) -> str | None:
@@ -70,15 +86,20 @@ class Download:
             return None
         return f"the file changed during the download: it had {self.origin.size} bytes, now {total}"
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, chunk: bytes) -> str | None:
         """Append to the partial file."""
+        if self.origin.size is not None and self.received + len(chunk) > self.origin.size:
+            return f"the server sent more than the {self.origin.size} bytes of the file"
         self._file.write(chunk)
-        self._received += len(chunk)
+        self.received += len(chunk)
+        return None
 
     def finish(self) -> Path:
-        """Put the complete file in its place."""
-        if self.origin.size is not None and not self.complete:
-            raise OSError(f"{self.origin.path}: got {self._received} of {self.origin.size} bytes")
+        """Put the complete file in its place.
+
+        Raises:
+            OSError: it cannot be stored.
+        """
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
@@ -86,16 +107,46 @@ class Download:
         _note(self.target).unlink(missing_ok=True)
         return self.target
 
-    def _truncate(self) -> None:
-        self._file.seek(0)
+    def _cut(self, length: int) -> None:
+        self._file.seek(length)
         self._file.truncate()
-        self._received = 0
+        self.received = length
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+
+
+class Digest:
+    """The checksum of an answer, or of anything that is fed to it; the sink of a request."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    @property
+    def value(self) -> bytes:
+        """The checksum of all bytes so far."""
+        return self._hash.digest()
+
+    def request_headers(self) -> Mapping[str, str]:
+        """Begin anew."""
+        self._hash = hashlib.sha256()
+        return {"Accept-Encoding": "identity"}
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> str | None:  # noqa: ARG002  # the shape of a sink
+        """Take any answer."""
+        return None
+
+    def write(self, chunk: bytes) -> str | None:
+        """Take the next bytes."""
+        self._hash.update(chunk)
+        return None
+
+    async def feed(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+        self._hash.update(chunk)
 
 
 def local_name(path: str) -> str:
@@ -106,9 +157,13 @@ def local_name(path: str) -> str:
         ('passwd', '_con')
     """
     name = re.split(r"[/\\]", path.rstrip("/\\"))[-1]
-    name = re.sub(r'[\x00-\x1f<>:"|?*]', "_", name).rstrip(". ")
-    device = re.fullmatch(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?", name)
-    return f"_{name}" if device or not name else name
+    name = _UNFIT.sub("_", name).rstrip(". ")
+    name = f"_{name}" if _DEVICE.fullmatch(name) or not name else name
+    stem, dot, suffix = name.rpartition(".")
+    while len(name.encode()) > _MAX_NAME_BYTES:
+        stem, suffix = (stem[:-1], suffix) if stem else (stem, suffix[:-1])
+        name = stem + dot + suffix
+    return name
 
 
 def _part(target: Path) -> Path:

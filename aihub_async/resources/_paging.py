@@ -22,7 +22,7 @@ class Page(Generic[T]):
 class Pages(Generic[T]):
     """The items of all pages: `async for item in pages`, or page by page with `await pages.next_page()`.
 
-    Holds one page at a time. Iterating goes on where it stopped.
+    Holds two pages at most. Iterating goes on where it stopped.
 
     Raises:
         PaginationError: a page repeats itself, or more is promised and nothing comes.
@@ -41,6 +41,8 @@ class Pages(Generic[T]):
         self._key = key
         self._cursor = start
         self._last_keys: frozenset[object] = frozenset()
+        self._last_items: list[T] = []
+        self._seen: set[str | int] = set()
         self._done = False
 
     async def next_page(self) -> list[T] | None:
@@ -52,16 +54,20 @@ class Pages(Generic[T]):
         if page.next is None:
             self._done = True
             return items
-        if page.next == self._cursor:
-            raise self._error(f"the server gave the cursor {page.next!r} twice")
+        if page.next in self._seen or page.next == self._cursor:
+            raise self._error("the server gave the same cursor twice")
         if not items:
             raise self._error("the server promises more and gives an empty page")
+        self._seen.add(page.next)
         self._cursor = page.next
         return items
 
     def _new_items(self, page: Page[T]) -> list[T]:
         """Leave out what the page before had too: lists by offset shift when something is added meanwhile."""
         if self._key is None:
+            if page.items and page.items == self._last_items:
+                raise self._error("the server repeats a page; does it ignore the offset?")
+            self._last_items = page.items
             return page.items
         keys = [self._key(item) for item in page.items]
         items = [item for item, key in zip(page.items, keys, strict=True) if key not in self._last_keys]

@@ -5,19 +5,26 @@ Paths are those of drives, such as ``/org/workspace/fs/Instabase Drive/a.pdf``.
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
+
+from anyio import to_thread
 
 from aihub_async import operations as ops
 from aihub_async.config import header_text
-from aihub_async.errors import InvalidRequestError
+from aihub_async.errors import Attempt, InvalidRequestError, PreconditionFailedError, ProtocolError
 from aihub_async.models import DeletionJob, FileMetadata
 from aihub_async.models.decode import encode
-from aihub_async.resources._base import Resource
-from aihub_async.resources._download import Download
+from aihub_async.policies.retry import Failure
+from aihub_async.resources._base import Resource, build_request
+from aihub_async.resources._download import Digest, Download
+from aihub_async.transport.body import Body
+from aihub_async.transport.messages import Request, Response
 from aihub_async.uploads.sources import Content, content_body
 
-_RANGE = re.compile(r"bytes=\d+-\d*")
+_RANGE = re.compile(r"bytes=([0-9]{1,19})-([0-9]{0,19})")
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/")
 
 
 class Files(Resource):
@@ -41,15 +48,30 @@ class Files(Resource):
 
         Raises:
             NotFoundError: there is none.
+            ProtocolError: the server sent another range.
         """
-        if range is not None and not _RANGE.fullmatch(range):
+        wanted = None if range is None else _RANGE.fullmatch(range)
+        if range is not None and wanted is None:
             raise InvalidRequestError(f"range must look like 'bytes=0-4', not {range!r}")
         headers = _retry_header(ib_retry_config)
         if range is not None:
-            headers["Range"] = range
-        response = await self._send(
-            ops.READ_FILE, query={"expect-node-type": str(expect_node_type)}, headers=headers, path=path
+            # A range of a compressed file would be of no use.
+            headers |= {"Range": range, "Accept-Encoding": "identity"}
+        request = build_request(
+            ops.READ_FILE, {"path": path}, query={"expect-node-type": str(expect_node_type)}, headers=headers
         )
+        response = await self._transport.send(request)
+        return response.body if wanted is None else self._only(wanted, request, response)
+
+    def _only(self, wanted: re.Match[str], request: Request, response: Response) -> bytes:
+        first, last = int(wanted[1]), int(wanted[2]) if wanted[2] else None
+        if response.status != HTTPStatus.PARTIAL_CONTENT:
+            return response.body[first : None if last is None else last + 1]
+        given = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
+        if given is None or int(given[1]) != first or int(given[2]) - first + 1 != len(response.body):
+            details = self._transport.details(request, response)
+            got = details.headers.get("Content-Range")
+            raise ProtocolError(f"asked for {wanted[0]}, got Content-Range {got!r}", details)
         return response.body
 
     async def download(self, path: str, to: str | os.PathLike[str], *, resume: bool = True) -> Path:
@@ -72,11 +94,22 @@ class Files(Resource):
             OSError: the disk is full or not writable; an existing `to` is untouched.
         """
         metadata = await self.get_file_metadata(path)
-        download = Download.prepare(path, Path(to), metadata, resume=resume)
-        with download:
+        with Download.prepare(path, Path(to), metadata, resume=resume) as download:
             if not download.complete:
-                await self._send(ops.READ_FILE, query={"expect-node-type": "file"}, sink=download, path=path)
-            return download.finish()
+                await self._fill(download, path)
+            # Waits for the disk.
+            return await to_thread.run_sync(download.finish)
+
+    async def _fill(self, download: Download, path: str) -> None:
+        request = build_request(ops.READ_FILE, {"path": path}, query={"expect-node-type": "file"}, sink=download)
+        while True:
+            before = download.received
+            response = await self._transport.send(request)
+            if download.complete or download.origin.size is None:
+                return
+            if download.received <= before:
+                message = f"got {download.received} of {download.origin.size} bytes, and no more"
+                raise ProtocolError(message, self._transport.details(request, response))
 
     async def write(self, path: str, data: Content, *, if_none_match: bool = False) -> None:
         """Create or overwrite a file; missing parent folders are created.
@@ -94,7 +127,20 @@ class Files(Resource):
         if body.length == 0:
             raise InvalidRequestError(f"{path}: the API does not store empty files")
         headers = {"If-None-Match": "*"} if if_none_match else None
-        await self._send(ops.WRITE_FILE, body=body, headers=headers, path=path)
+        try:
+            await self._send(ops.WRITE_FILE, body=body, headers=headers, path=path)
+        except PreconditionFailedError as error:
+            # The file that is there may be what an earlier attempt wrote, whose answer was lost.
+            if not _unclear(error.attempts[:-1]) or not await self._holds(path, body):
+                raise
+
+    async def _holds(self, path: str, body: Body) -> bool:
+        if (await self.get_file_metadata(path)).size != body.length:
+            return False
+        remote, local = Digest(), Digest()
+        await self._send(ops.READ_FILE, query={"expect-node-type": "file"}, sink=remote, path=path)
+        await body.write_to(local.feed)
+        return remote.value == local.value
 
     async def get_file_metadata(
         self, path: str, ib_retry_config: str | Mapping[str, int] | None = None
@@ -104,7 +150,9 @@ class Files(Resource):
         Raises:
             NotFoundError: there is none.
         """
-        response = await self._send(ops.GET_FILE_METADATA, headers=_retry_header(ib_retry_config), path=path)
+        # The length of a compressed answer would not be that of the file.
+        headers = {"Accept-Encoding": "identity", **_retry_header(ib_retry_config)}
+        response = await self._send(ops.GET_FILE_METADATA, headers=headers, path=path)
         return FileMetadata(response.status, response.headers)
 
     async def delete(self, path: str) -> DeletionJob:
@@ -115,6 +163,10 @@ class Files(Resource):
         """
         response = await self._send(ops.DELETE_FILE, path=path)
         return DeletionJob.from_location(response.headers.get("Location"))
+
+
+def _unclear(attempts: Sequence[Attempt]) -> bool:
+    return any(attempt.outcome not in {Failure.NOT_SENT.value, "429"} for attempt in attempts)
 
 
 def _retry_header(config: str | Mapping[str, int] | None) -> dict[str, str]:

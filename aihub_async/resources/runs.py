@@ -18,6 +18,7 @@ from aihub_async.models import (
 from aihub_async.resources._base import Id, Resource, build_request, given, read_answer
 from aihub_async.resources._paging import Page, Pages, offset_page
 from aihub_async.resources.batches import as_batch_id
+from aihub_async.transport.messages import Request
 from aihub_async.transport.transport import Transport
 
 _PAGE = 100
@@ -215,13 +216,7 @@ class _AnyRuns(Resource):
             return RunDeletion()
         return self._read(RunDeletion, ops.DELETE_RUN, response, run_id=run_id)
 
-    async def _start(
-        self, operation: ops.Operation, path: Mapping[str, Id], body: dict[str, Any], settings: Settings | None
-    ) -> Run:
-        plain = settings_dict(settings)
-        if settings is not None:
-            body["settings"] = plain
-        request = build_request(operation, path, json=body, secrets=_passwords(plain))
+    async def _start(self, request: Request) -> Run:
         return read_answer(self._transport, Run, request, await self._transport.send(request))
 
 
@@ -272,7 +267,10 @@ class Runs(_AnyRuns):
             output_workspace=output_workspace,
             output_dir=output_dir,
         )
-        return await self._start(ops.RUN_APP, {}, body, settings)
+        request = _run_request(ops.RUN_APP, {}, body, settings)
+        # It may hold passwords, and this frame is part of a traceback.
+        del settings
+        return await self._start(request)
 
 
 class DeploymentRuns(_AnyRuns):
@@ -324,7 +322,10 @@ class DeploymentRuns(_AnyRuns):
             output_workspace=output_workspace,
             output_dir=output_dir,
         )
-        return await self._start(ops.RUN_DEPLOYMENT, {"deployment_id": deployment_id}, body, settings)
+        request = _run_request(ops.RUN_DEPLOYMENT, {"deployment_id": deployment_id}, body, settings)
+        # It may hold passwords, and this frame is part of a traceback.
+        del settings
+        return await self._start(request)
 
 
 class Deployments:
@@ -364,9 +365,25 @@ def _texts(values: str | Sequence[str] | None) -> tuple[str, ...] | None:
     return tuple(str(RunStatus(value)) if isinstance(value, RunStatus) else value for value in values)
 
 
-def _passwords(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """PDF passwords in the settings, so that a server that echoes them does not put them into an error."""
-    found: Any = settings
-    for key in ("runtime_config", "instabase", "pdf", "passwords"):
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return tuple(value for value in found.values() if isinstance(value, str)) if isinstance(found, Mapping) else ()
+def _run_request(
+    operation: ops.Operation, path: Mapping[str, Id], body: dict[str, Any], settings: Settings | None
+) -> Request:
+    plain = settings_dict(settings)
+    if settings is not None:
+        body = {**body, "settings": plain}
+    return build_request(operation, path, json=body, secrets=_secrets_in(plain))
+
+
+def _secrets_in(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """PDF passwords and webhook headers, so that a server that echoes them does not put them into an error."""
+    found = (
+        _values_at(settings, "runtime_config", "instabase", "pdf", "passwords"),
+        _values_at(settings, "webhook_config", "headers"),
+    )
+    return tuple(value for values in found for value in values if isinstance(value, str))
+
+
+def _values_at(settings: object, *keys: str) -> Sequence[object]:
+    for key in keys:
+        settings = settings.get(key) if isinstance(settings, Mapping) else None
+    return tuple(settings.values()) if isinstance(settings, Mapping) else ()

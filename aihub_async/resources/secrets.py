@@ -1,11 +1,12 @@
 """`client.secrets`: the organization's vault. Values go in and never come out."""
 
+import functools
 from collections.abc import Sequence
 
 from aihub_async import operations as ops
-from aihub_async.errors import InvalidRequestError
+from aihub_async.errors import InvalidRequestError, OutcomeUnknownError
 from aihub_async.models import AllowedWorkspacesType, ListSecrets
-from aihub_async.resources._base import Resource, given
+from aihub_async.resources._base import Resource, build_request, given
 
 
 class Secrets(Resource):
@@ -30,10 +31,11 @@ class Secrets(Resource):
 
         Raises:
             InvalidRequestError: the combination makes no sense.
-            OutcomeUnknownError: the connection broke and the secret may or may not exist.
+            OutcomeUnknownError: the connection broke and the secret may or may not exist. Its `reconcile()` looks for
+                the alias; `update()` then makes sure of the value.
         """
         _check_workspaces(allowed_workspaces_type, allowed_workspaces, required=True)
-        await self._send(
+        request = build_request(
             ops.CREATE_SECRET,
             json=given(
                 alias=alias,
@@ -44,6 +46,18 @@ class Secrets(Resource):
             ),
             secrets=(value,),
         )
+        # This frame is part of a traceback, which shows no secret.
+        del value
+        try:
+            await self._transport.send(request)
+        except OutcomeUnknownError as error:
+            error.reconcile = functools.partial(self._find, alias)
+            raise
+
+    async def _find(self, alias: str) -> None:
+        listed = await self.list(alias=alias)
+        if not any(secret.alias == alias for secret in listed.secrets):
+            raise LookupError(f"there is no secret {alias!r}")
 
     async def list(self, alias: str | None = None, workspace: str | None = None) -> ListSecrets:
         """List secrets, without their values; not paged. Non-admins must name a workspace."""
@@ -68,7 +82,7 @@ class Secrets(Resource):
         """Change what is given of a secret; None leaves it as it is."""
         if allowed_workspaces_type is not None:
             _check_workspaces(allowed_workspaces_type, allowed_workspaces, required=False)
-        await self._send(
+        request = build_request(
             ops.UPDATE_SECRET,
             json=given(
                 alias=alias,
@@ -79,6 +93,9 @@ class Secrets(Resource):
             ),
             secrets=() if value is None else (value,),
         )
+        # This frame is part of a traceback, which shows no secret.
+        del value
+        await self._transport.send(request)
 
 
 def _check_workspaces(kind: str, workspaces: Sequence[str] | None, *, required: bool) -> None:
