@@ -29,10 +29,11 @@ def demo(folder: Path) -> None:
     """Write samples, process them, show the fields and the script that does the same."""
     from aihub_async.emulator import Emulator, write_samples
 
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = write_samples(folder)
+    err.print(f"{len(paths)} documents written to {folder}/", highlight=False)
+
     async def work() -> Processed:
-        folder.mkdir(parents=True, exist_ok=True)
-        paths = write_samples(folder)
-        err.print(f"{len(paths)} documents written to {folder}/", highlight=False)
         async with Emulator() as hub, AsyncAIHub(hub.api_key, api_root=hub.api_root) as client:
             err.print(
                 f"emulator at {hub.api_root}; uploading and running the app [bold]key-values[/] …", highlight=False
