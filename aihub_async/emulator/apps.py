@@ -210,7 +210,7 @@ def extracted_documents(app: App, document: Document) -> list[ExtractedDocument]
     if len(documents) + len(fields) != len(items) or (documents and fields):
         raise TypeError("an app returns a mapping, Fields or ExtractedDocuments")
     if documents:
-        return documents
+        return [attrs.evolve(each, class_name=each.class_name or app.class_name) for each in documents]
     return [ExtractedDocument(fields, class_name=app.class_name)]
 
 

@@ -10,6 +10,11 @@ Row = sqlite3.Row
 
 _COMMIT_DELAY = 0.02  # seconds; many small uploads share one commit
 
+# Exclusive: a second emulator on the same folder fails at its start instead of corrupting the first.
+_PRAGMAS = """
+PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA temp_store=MEMORY;
+"""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS batches(
     id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, workspace TEXT NOT NULL, owner TEXT NOT NULL,
@@ -51,13 +56,14 @@ class Database:
     """
 
     def __init__(self, path: Path) -> None:
-        self._connection = sqlite3.connect(path, check_same_thread=False, cached_statements=256)
+        # No timeout: whoever holds the lock is another emulator, which will not let go of it soon.
+        self._connection = sqlite3.connect(path, timeout=0, check_same_thread=False, cached_statements=256)
         self._connection.row_factory = sqlite3.Row
-        # Exclusive: a second emulator on the same folder fails at its start instead of corrupting the first.
-        self._connection.executescript(
-            "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA temp_store=MEMORY;"
-        )
-        self._connection.executescript(_SCHEMA)
+        try:
+            self._connection.executescript(_PRAGMAS + _SCHEMA)
+        except sqlite3.Error:
+            self._connection.close()
+            raise
         self._commit_timer: asyncio.TimerHandle | None = None
         self._deferred: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
 
