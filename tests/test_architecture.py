@@ -85,19 +85,19 @@ def test_uploads_and_waiting_are_engines_over_callables() -> None:
             assert not [name for name, _ in runtime_imports(path) if name.startswith("aihub_async.resources")]
 
 
-def test_one_client_module_imports_aiohttp() -> None:
+def test_only_the_wire_imports_aiohttp() -> None:
     importers = {
         str(path.relative_to(PACKAGE))
         for path in modules()
         if part_of(path) != "emulator"
         and any(name.split(".")[0] == "aiohttp" and top for name, top in runtime_imports(path))
     }
-    assert importers == {"transport/http.py"}
+    assert importers == {"transport/http.py", "transport/direct.py"}
 
 
 def test_heavy_modules_are_imported_when_used() -> None:
     for path in modules():
-        if part_of(path) in {"emulator", "cli"} or path.name == "http.py":
+        if part_of(path) in {"emulator", "cli"} or path.name in {"http.py", "direct.py"}:
             continue
         loaded = {name.split(".")[0] for name, top in runtime_imports(path) if top}
         assert not loaded & HEAVY, path

@@ -1,11 +1,12 @@
 """Request bodies: they know their length and can be sent again."""
 
+import errno
 import os
 import stat
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from collections.abc import AsyncIterable, Awaitable, Callable
 from typing import Protocol
 
+import anyio
 import attrs
 
 from aihub_async.errors import SourceChangedError, SourceError
@@ -13,7 +14,12 @@ from aihub_async.errors import SourceChangedError, SourceError
 CHUNK = 256 * 1024
 """Bytes per read of a file. Measured: 1 MiB chunks are twice as slow over TLS, smaller ones cost more calls."""
 
-Write = Callable[[bytes], Awaitable[None]]
+JSON_TYPE = "application/json"
+OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_OPEN_PATIENCE = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
+"""Seconds between tries to open a file while the process is out of descriptors."""
+
+Write = Callable[[bytes | memoryview], Awaitable[None]]
 
 
 class Body(Protocol):
@@ -22,6 +28,11 @@ class Body(Protocol):
     @property
     def length(self) -> int:
         """Size in bytes."""
+        ...
+
+    @property
+    def held(self) -> int:
+        """Bytes of it that are in memory while it is sent; they count against `max_bytes_in_flight`."""
         ...
 
     @property
@@ -42,7 +53,7 @@ class Body(Protocol):
 class BytesBody:
     """A body in memory."""
 
-    data: bytes = attrs.field(repr=False)
+    data: bytes | memoryview = attrs.field(repr=False)
     content_type: str = "application/octet-stream"
 
     @property
@@ -50,12 +61,19 @@ class BytesBody:
         """Size in bytes."""
         return len(self.data)
 
+    @property
+    def held(self) -> int:
+        """All of it."""
+        return len(self.data)
+
     async def write_to(self, write: Write) -> None:
-        """Write the bytes at once."""
-        await write(self.data)
-
-
-JSON_TYPE = "application/json"
+        """Write the bytes, many of them in chunks: the transport copies what the network does not take at once."""
+        if len(self.data) <= CHUNK:
+            await write(self.data)
+            return
+        view = memoryview(self.data)
+        for position in range(0, len(view), CHUNK):
+            await write(view[position : position + CHUNK])
 
 
 @attrs.frozen
@@ -81,31 +99,37 @@ class Fingerprint:
 class FileBody:
     """A file, or a part of one, read in chunks at every attempt; memory stays flat.
 
-    The file is compared with its `fingerprint` when it is opened and again before its last chunk is sent.
+    `path` may be the descriptor of an open file, which stays open and keeps its position. The file is compared with
+    its `fingerprint` when it is opened and again before its last chunk is sent.
     """
 
-    path: Path
+    path: str | int
     fingerprint: Fingerprint
     offset: int
     length: int
     content_type: str = "application/octet-stream"
 
+    @property
+    def held(self) -> int:
+        """One chunk."""
+        return min(self.length, CHUNK)
+
     @classmethod
-    def measure(cls, path: str | os.PathLike[str]) -> "FileBody":
+    def measure(cls, path: str | os.PathLike[str] | int) -> "FileBody":
         """The whole of a regular file.
 
         Raises:
             SourceError: it does not exist, may not be read or is no regular file.
         """
-        with os.fdopen(open_regular(path), "rb", buffering=0) as file:
-            fingerprint = Fingerprint.of(os.fstat(file.fileno()))
-        return cls(Path(path), fingerprint, 0, fingerprint.size)
+        descriptor, status = open_regular(path)
+        os.close(descriptor)
+        return cls(path if isinstance(path, int) else os.fspath(path), Fingerprint.of(status), 0, status.st_size)
 
     async def write_to(self, write: Write) -> None:
         """Write the bytes between `offset` and `offset + length`."""
-        descriptor = open_regular(self.path)
+        descriptor, status = await open_patiently(self.path)
         try:
-            self._check(descriptor)
+            self._check(status)
             await self._copy(descriptor, write)
         finally:
             os.close(descriptor)
@@ -113,44 +137,118 @@ class FileBody:
     async def _copy(self, descriptor: int, write: Write) -> None:
         position, end = self.offset, self.offset + self.length
         while position < end:
-            chunk = os.pread(descriptor, min(CHUNK, end - position), position)
+            chunk = read_at(descriptor, min(CHUNK, end - position), position, self.path)
             if not chunk:
                 raise SourceChangedError(f"{self.path} shrank while it was uploaded", name=str(self.path))
             position += len(chunk)
             if position >= end:
-                self._check(descriptor)
+                self._check(os.fstat(descriptor))
             await write(chunk)
 
-    def _check(self, descriptor: int) -> None:
-        if Fingerprint.of(os.fstat(descriptor)) != self.fingerprint:
+    def _check(self, status: os.stat_result) -> None:
+        if Fingerprint.of(status) != self.fingerprint:
             raise SourceChangedError(f"{self.path} changed while it was uploaded; upload it again", name=str(self.path))
 
 
-def open_regular(path: str | os.PathLike[str]) -> int:
-    """Open a regular file for reading and give its descriptor; never blocks on a FIFO or a device.
+def read_file(path: str) -> BytesBody | FileBody:
+    """The body of a file: its bytes when they fit into one chunk, otherwise a `FileBody` that reads them later.
+
+    Raises:
+        SourceError: it does not exist, may not be read, is no regular file, or changes while it is read.
+    """
+    descriptor, status = open_regular(path)
+    try:
+        size = status.st_size
+        if size > CHUNK:
+            return FileBody(path, Fingerprint.of(status), 0, size)
+        # One byte more than expected, so that growth shows.
+        data = read_at(descriptor, size + 1, 0, path)
+        after = os.fstat(descriptor)
+        if len(data) != size or after.st_mtime_ns != status.st_mtime_ns or after.st_ctime_ns != status.st_ctime_ns:
+            raise SourceChangedError(f"{path} changed while it was read; upload it again", name=path)
+        return BytesBody(data)
+    finally:
+        os.close(descriptor)
+
+
+def read_at(descriptor: int, size: int, position: int, path: str | int) -> bytes:
+    """Up to `size` bytes of an open file.
+
+    Raises:
+        SourceError: the disk fails.
+    """
+    try:
+        return os.pread(descriptor, size, position)
+    except OSError as error:
+        raise SourceError(f"cannot read {path!r}: {error.strerror}", name=str(path)) from None
+
+
+def open_regular(path: str | os.PathLike[str] | int) -> tuple[int, os.stat_result]:
+    """Open a regular file for reading: its descriptor and status. Never blocks on a FIFO or a device.
 
     Raises:
         SourceError: it does not exist, may not be read or is no regular file.
     """
-    name = os.fspath(path)
+    name = str(path) if isinstance(path, int) else os.fspath(path)
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        raise SourceError(f"cannot read {name!r}: {error.strerror}", name=name) from None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        if isinstance(path, int):
+            descriptor = os.dup(path)
+        else:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        failure = SourceError(f"cannot read {name!r}: {reason}", name=name)
+        # Kept for whoever can wait until descriptors are free again.
+        raise failure from (error if is_out_of_descriptors(error) else None)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
         raise SourceError(f"{name!r} is not a regular file", name=name)
-    return descriptor
+    return descriptor, status
+
+
+async def open_patiently(path: str | os.PathLike[str] | int) -> tuple[int, os.stat_result]:
+    """`open_regular`, waiting a few seconds for a descriptor when the process has none left."""
+    for pause in _OPEN_PATIENCE:
+        try:
+            return open_regular(path)
+        except SourceError as error:
+            if not is_out_of_descriptors(error.__cause__):
+                raise
+        await anyio.sleep(pause)
+    return open_regular(path)
+
+
+async def read_patiently(path: str) -> BytesBody | FileBody:
+    """`read_file`, waiting a few seconds for a descriptor when the process has none left."""
+    for pause in _OPEN_PATIENCE:
+        try:
+            return read_file(path)
+        except SourceError as error:
+            if not is_out_of_descriptors(error.__cause__):
+                raise
+        await anyio.sleep(pause)
+    return read_file(path)
+
+
+def is_out_of_descriptors(error: BaseException | None) -> bool:
+    """Whether the process or the machine has no descriptors or buffers left for the moment."""
+    return isinstance(error, OSError) and error.errno in OUT_OF_DESCRIPTORS
 
 
 @attrs.frozen
 class StreamBody:
     """Bytes of a known length from an async stream; `open` starts the stream anew at every attempt."""
 
-    open: Callable[[], AsyncIterator[bytes]]
+    open: Callable[[], AsyncIterable[bytes]]
     length: int
     name: str
     content_type: str = "application/octet-stream"
+
+    @property
+    def held(self) -> int:
+        """One chunk."""
+        return min(self.length, CHUNK)
 
     async def write_to(self, write: Write) -> None:
         """Write the stream, which must give exactly `length` bytes."""

@@ -51,6 +51,11 @@ class FormBody:
         """Size in bytes."""
         return sum(len(self._open(part)) + part.body.length + len(_END) for part in self.parts) + len(self._close)
 
+    @property
+    def held(self) -> int:
+        """What its largest part holds: they are sent one after the other."""
+        return max((part.body.held for part in self.parts), default=0)
+
     async def write_to(self, write: Write) -> None:
         """Write all parts.
 

@@ -1,6 +1,9 @@
 """Who may send now: one governor per client for requests and bytes in flight."""
 
 import asyncio
+import os
+import random
+import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable
 
@@ -18,6 +21,7 @@ class _Waiter:
     lane: Lane
     size: int
     turn: asyncio.Future[None]
+    gone: bool = False
 
 
 class Governor:
@@ -32,21 +36,35 @@ class Governor:
         max_bytes: int,
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
+        random: Callable[[], float] = random.random,
     ) -> None:
         self.limit = AdaptiveLimit(max_requests, clock)
         self._max_bytes = max_bytes
         self._clock = clock
         self._sleep = sleep
+        self._random = random
+        self.pause_until = float("-inf")
+        self.forget()
+        _governors.add(self)
+
+    def forget(self) -> None:
+        """Begin without requests: the child of a fork never finishes those of its parent."""
         self._bulk = 0
         self._control = 0
         self._bytes = 0
         self._queues: dict[Lane, deque[_Waiter]] = {Lane.BULK: deque(), Lane.CONTROL: deque()}
-        self.pause_until = float("-inf")
 
     @property
     def in_flight(self) -> int:
         """Requests that are being sent now."""
         return self._bulk + self._control
+
+    def try_acquire(self, lane: Lane, size: int) -> bool:
+        """Take a place if one is free now, nobody waits for it and there is no pause."""
+        if self._queues[lane] or not self._admits(lane, size) or self.pause_until > self._clock():
+            return False
+        self._enter(lane, size)
+        return True
 
     async def acquire(self, lane: Lane, size: int) -> None:
         """Wait for a place for a request with a body of `size` bytes, and for the end of a pause."""
@@ -57,7 +75,8 @@ class Governor:
             await self._queue_up(_Waiter(lane, size, asyncio.get_running_loop().create_future()))
         try:
             while (pause := self.pause_until - self._clock()) > 0:
-                await self._sleep(pause)
+                # Spread, so that everybody who waited for the same moment does not start in it.
+                await self._sleep(pause + min(pause, 1.0) * self._random())
         except BaseException:
             self.release(lane, size)
             raise
@@ -93,9 +112,9 @@ class Governor:
     def _wake(self) -> None:
         for lane in (Lane.CONTROL, Lane.BULK):
             queue = self._queues[lane]
-            while queue and (queue[0].turn.done() or self._admits(lane, queue[0].size)):
+            while queue and (queue[0].gone or self._admits(lane, queue[0].size)):
                 waiter = queue.popleft()
-                if not waiter.turn.done():
+                if not waiter.gone:
                     self._enter(lane, waiter.size)
                     waiter.turn.set_result(None)
 
@@ -103,10 +122,23 @@ class Governor:
         self._queues[waiter.lane].append(waiter)
         try:
             await waiter.turn
-        except asyncio.CancelledError:
-            if waiter.turn.cancelled():
-                # Stays in its queue, where `_wake` drops it.
-                self._wake()
-            else:
+        except BaseException:
+            if waiter.turn.done() and not waiter.turn.cancelled():
                 self.release(waiter.lane, waiter.size)
+            else:
+                # Stays in its queue, where `_wake` drops it.
+                waiter.gone = True
+                self._wake()
             raise
+
+
+_governors: weakref.WeakSet[Governor] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    for governor in _governors:
+        governor.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)

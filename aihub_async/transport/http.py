@@ -1,4 +1,4 @@
-"""The wire: the only client module that imports aiohttp. Makes one attempt at one request.
+"""The wire: with `direct.py` the only client module that imports aiohttp. Makes one attempt at one request.
 
 An attempt never raises for what the network or the server did; it returns a `Response` or a `Failed`. aiohttp's
 exceptions hold request headers in their repr and args, so they end here.
@@ -6,9 +6,9 @@ exceptions hold request headers in their repr and args, so they end here.
 
 import asyncio
 import contextlib
-import errno
 import os
 import platform
+import socket
 import ssl
 import weakref
 from collections.abc import AsyncGenerator, Mapping
@@ -26,15 +26,13 @@ from aihub_async._version import __version__
 from aihub_async.config import Settings, default_ssl_context
 from aihub_async.errors import ClosedClientError, SourceChangedError, SourceError
 from aihub_async.policies.retry import Failure
-from aihub_async.transport.body import JSON_TYPE, Body
+from aihub_async.transport.body import JSON_TYPE, Body, is_out_of_descriptors
+from aihub_async.transport.direct import ERROR_BODY, Direct, Progress, fits
 from aihub_async.transport.messages import Failed, Request, Response, Sink
 from aihub_async.transport.target import Target, default_headers, find_proxy
 
 USER_AGENT = f"aihub-async/{__version__} python/{platform.python_version()} aiohttp/{aiohttp.__version__}"
 _KEEPALIVE = 30.0
-_ERROR_BODY = 64 * 1024
-"""Bytes of an error answer that are read; the rest says nothing new, and may be endless."""
-_OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class _Payload(aiohttp.Payload):
@@ -62,7 +60,7 @@ class _Payload(aiohttp.Payload):
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:  # noqa: ARG002  # aiohttp's signature
         """Write the body; its length is already known to the server."""
 
-        async def write(chunk: bytes) -> None:
+        async def write(chunk: bytes | memoryview) -> None:
             # aiohttp sends the headers together with the first chunk: until then nothing has left.
             transport = writer.transport
             self.begun = self.begun or (transport is not None and not transport.is_closing())
@@ -217,6 +215,7 @@ class HTTPWire:
         self._pool = pool
         self._target = Target.of(settings.api_root)
         self._session: aiohttp.ClientSession | None = None
+        self._direct: Direct | None = None
         self._headers = default_headers(settings, USER_AGENT)
         self._own_headers: Mapping[str, str] | None = None
         if find_proxy(settings) is not None:
@@ -239,8 +238,16 @@ class HTTPWire:
         self._session = self._pool.open_session(self._headers, self._session)
         return self._session
 
+    def _open_direct(self, session: aiohttp.ClientSession) -> Direct:
+        if self._direct is None or self._direct.session is not session:
+            self._direct = Direct(session, self._target.url("/", ""), self._headers, self._settings)
+        return self._direct
+
     async def attempt(self, request: Request, seconds: float) -> Response | Failed:
         """Send a request once, within `seconds`; a long answer gets more time as its bytes arrive."""
+        session = self._open_session()
+        if request.body is not None and self._own_headers is None and fits(request, session):
+            return await self._attempt_directly(self._open_direct(session), request, request.body, seconds)
         payload = _Payload(request.body) if request.body is not None else None
         headers = request.headers
         if self._own_headers is not None:
@@ -250,7 +257,7 @@ class HTTPWire:
         answer: aiohttp.ClientResponse | None = None
         with anyio.move_on_after(seconds) as scope:
             try:
-                answer = await self._open_session().request(
+                answer = await session.request(
                     request.operation.method,
                     self._target.url(request.path, request.query),
                     data=payload,
@@ -269,13 +276,23 @@ class HTTPWire:
                 answer.close()
         return _timed_out(seconds, payload, answer)
 
+    async def _attempt_directly(
+        self, direct: Direct, request: Request, body: Body, seconds: float
+    ) -> Response | Failed:
+        progress = Progress()
+        try:
+            outcome = await direct.attempt(request, body, seconds, progress)
+        except (aiohttp.ClientError, OSError, SourceError) as error:
+            return _failed_before_answer(error, progress)
+        return _timed_out(seconds, progress, None) if outcome is None else outcome
+
 
 async def _read(
     answer: aiohttp.ClientResponse, request: Request, settings: Settings, scope: anyio.CancelScope
 ) -> Response | Failed:
     success = answer.status < 300
     sink = request.sink if success else None
-    limit = settings.max_response_bytes if success else _ERROR_BODY
+    limit = settings.max_response_bytes if success else ERROR_BODY
     if sink is not None and (refusal := sink.begin(answer.status, answer.headers)) is not None:
         return Failed(Failure.PROTOCOL, refusal)
     chunks: list[bytes] = []
@@ -313,12 +330,14 @@ def _pass_on(sink: Sink, chunk: bytes, received: int) -> Failed | None:
     return None if refusal is None else Failed(Failure.PROTOCOL, refusal, received=received)
 
 
-def _failed_before_answer(error: Exception, payload: _Payload | None) -> Failed:
+def _failed_before_answer(error: Exception, payload: _Payload | Progress | None) -> Failed:
     if payload is not None and payload.error is not None:
         return Failed(Failure.SOURCE, str(payload.error), payload.error)
     name = type(error).__name__
     cause = getattr(error, "os_error", error)
-    overloaded = getattr(cause, "errno", None) in _OUT_OF_DESCRIPTORS
+    # A resolver that says "try again later" is a shortage like that of descriptors: everybody slows down and waits.
+    later = isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_AGAIN
+    overloaded = later or is_out_of_descriptors(cause)
     if isinstance(error, aiohttp.ClientConnectorCertificateError) or isinstance(cause, ssl.SSLCertVerificationError):
         return Failed(Failure.CERTIFICATE, "the server's TLS certificate was refused: " + _certificate_reason(error))
     if isinstance(error, _NO_CONNECTION):
@@ -348,7 +367,7 @@ def _certificate_reason(error: Exception) -> str:
     return str(getattr(certificate_error, "verify_message", "") or type(certificate_error).__name__)
 
 
-def _timed_out(seconds: float, payload: _Payload | None, answer: aiohttp.ClientResponse | None) -> Failed:
+def _timed_out(seconds: float, payload: _Payload | Progress | None, answer: aiohttp.ClientResponse | None) -> Failed:
     if payload is not None and payload.error is not None:
         return Failed(Failure.SOURCE, str(payload.error), payload.error)
     if payload is not None and not payload.begun and payload.size:

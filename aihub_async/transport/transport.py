@@ -64,7 +64,11 @@ class Transport:
         self.clock = clock or Clock()
         self.wire = wire
         self.governor = governor or Governor(
-            settings.max_connections, settings.max_bytes_in_flight, self.clock.monotonic, self.clock.sleep
+            settings.max_connections,
+            settings.max_bytes_in_flight,
+            self.clock.monotonic,
+            self.clock.sleep,
+            self.clock.random,
         )
         self.quota = quota or RetryQuota()
         self.hooks = tuple(hooks)
@@ -115,12 +119,9 @@ class Transport:
     async def _attempt_in_turn(self, call: _Call, timeout: float) -> Response | Failed:
         """Wait for a place, then try once; queueing is charged to the deadline but not to the attempt's timeout."""
         request, governor, monotonic = call.request, self.governor, self.clock.monotonic
-        size = request.body.length if request.body is not None else 0
-        with anyio.move_on_after(call.remaining(monotonic())) as queue:
-            await governor.acquire(request.lane, size)
-            # Without this a deadline that passes at the same moment would leak the place.
-            queue.deadline = float("inf")
-        if queue.cancelled_caught:
+        size = request.body.held if request.body is not None else 0
+        # Most requests need not wait, and then a scope of their own would cost more than their turn.
+        if not governor.try_acquire(request.lane, size) and not await self._queue(call, size):
             return Failed(Failure.QUEUED, "the deadline passed while the request waited for its turn")
         try:
             remaining = call.remaining(monotonic())
@@ -129,6 +130,14 @@ class Transport:
             return await self.wire.attempt(request, min(timeout, remaining))
         finally:
             governor.release(request.lane, size)
+
+    async def _queue(self, call: _Call, size: int) -> bool:
+        """Wait for a place until the call's deadline; False when that has passed."""
+        with anyio.move_on_after(call.remaining(self.clock.monotonic())) as scope:
+            await self.governor.acquire(call.request.lane, size)
+            # Without this a deadline that passes at the same moment would leak the place.
+            scope.deadline = float("inf")
+        return not scope.cancelled_caught
 
     def _decide(self, call: _Call, outcome: Response | Failed, began: float) -> tuple[Verdict, float]:
         """Judge an outcome, keep a record of it and tell the hooks."""

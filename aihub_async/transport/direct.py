@@ -1,0 +1,181 @@
+"""The direct way for small bodies: one write and one answer on a connection of the pool.
+
+A file of 20 KB takes aiohttp's request machinery (URL, cookies, header maps, a writer task) longer than the kernel
+needs to send it. Its connector and its parser are used here, without what lies between them. Everything else,
+and every attempt that something wants to see on its way (a proxy, tracing, a mock of the session), goes through
+`ClientSession.request`.
+"""
+
+import asyncio
+from collections.abc import Mapping
+
+import aiohttp
+from aiohttp import hdrs
+from aiohttp.connector import Connection
+from aiohttp.helpers import TimerNoop
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.streams import StreamReader
+from yarl import URL
+
+from aihub_async.config import Settings
+from aihub_async.errors import ClosedClientError, SourceError
+from aihub_async.policies.retry import Failure
+from aihub_async.transport.body import CHUNK, Body, BytesBody
+from aihub_async.transport.deadlines import Deadlines
+from aihub_async.transport.messages import Failed, Request, Response
+
+ERROR_BODY = 64 * 1024
+"""Bytes of an error answer that are read; the rest says nothing new, and may be endless."""
+_ORIGINAL_REQUEST = aiohttp.ClientSession._request
+_NO_TIMER = TimerNoop()
+
+
+def fits(request: Request, session: aiohttp.ClientSession) -> bool:
+    """Whether this request may go the direct way."""
+    body = request.body
+    return (
+        body is not None
+        and body.length <= CHUNK
+        and request.sink is None
+        and not request.headers
+        and not session.trace_configs
+        # Libraries that replace this method to see or fake requests must see these too.
+        and aiohttp.ClientSession._request is _ORIGINAL_REQUEST
+    )
+
+
+class Progress:
+    """How far an attempt came: what an error means depends on it."""
+
+    size = 1
+    """The head alone is something to send, so an empty body has begun with it too."""
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.error: SourceError | None = None
+
+
+class Direct:
+    """Sends small bodies over the connector of one session."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, root: URL, headers: Mapping[str, str], settings: Settings
+    ) -> None:
+        connector = session.connector
+        if connector is None:
+            raise ClosedClientError("the session is closed")
+        loop = asyncio.get_running_loop()
+        self.session = session
+        self._connector = connector
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout)
+        self._max_response_bytes = settings.max_response_bytes
+        # The connector reads nothing but the origin and the TLS settings: one request stands for all.
+        self._origin = aiohttp.ClientRequest("GET", root, loop=loop, session=session)
+        self._deadlines = Deadlines(loop)
+        self._prefix = root.raw_path.rstrip("/")
+        fixed = [(hdrs.HOST, self._origin.headers[hdrs.HOST]), *headers.items()]
+        fixed.append((hdrs.ACCEPT_ENCODING, "gzip, deflate"))
+        if connector.force_close:
+            fixed.append((hdrs.CONNECTION, "close"))
+        self._fixed = "".join(f"{name}: {value}\r\n" for name, value in fixed)
+
+    async def attempt(
+        self, request: Request, body: Body, seconds: float, progress: Progress
+    ) -> Response | Failed | None:
+        """Send a request once; None when `seconds` ran out.
+
+        Raises:
+            aiohttp.ClientError, OSError: the network's doing; `progress` tells whether anything was sent.
+        """
+        limit = self._deadlines.start(seconds)
+        cancelling = limit.task.cancelling()
+        try:
+            data = body.data if isinstance(body, BytesBody) else await _collect(body)
+            connection = await self._connect()
+            return await self._exchange(connection, self._head(request, body) + data, progress)
+        except SourceError as error:
+            progress.error = error
+            raise
+        except HttpProcessingError as error:
+            return Failed(Failure.LOST, f"the server's answer is not HTTP ({type(error).__name__})")
+        except asyncio.CancelledError:
+            if limit.expired and limit.task.uncancel() <= cancelling:
+                return None
+            raise
+        finally:
+            self._deadlines.stop(limit)
+
+    async def _connect(self) -> Connection:
+        try:
+            return await self._connector.connect(self._origin, traces=[], timeout=self._timeout)
+        except TimeoutError:
+            raise aiohttp.ConnectionTimeoutError from None
+
+    def _head(self, request: Request, body: Body) -> bytes:
+        query = f"?{request.query}" if request.query else ""
+        return (
+            f"{request.operation.method} {self._prefix}{request.path}{query} HTTP/1.1\r\n{self._fixed}"
+            f"Content-Type: {body.content_type}\r\nContent-Length: {body.length}\r\n\r\n"
+        ).encode()
+
+    async def _exchange(self, connection: Connection, message: bytes, progress: Progress) -> Response | Failed:
+        protocol, transport = connection.protocol, connection.transport
+        if protocol is None or transport is None or transport.is_closing():
+            connection.close()
+            raise aiohttp.ClientConnectionResetError("the connection was closed while it waited in the pool")
+        try:
+            protocol.set_response_params(timer=_NO_TIMER, read_until_eof=True)
+            progress.begun = True
+            transport.write(message)
+            while True:
+                head, content = await protocol.read()
+                if not 100 <= head.code < 200 or head.code == 101:
+                    break
+            body: bytes | Failed = await self._read(content, head.code) if not content.at_eof() else b""
+            if isinstance(body, Failed) or transport.get_write_buffer_size():
+                # An answer that came before the whole request was out leaves the rest of it in the way.
+                protocol.force_close()
+            connection.release()
+        except BaseException:
+            connection.close()
+            raise
+        if isinstance(body, Failed):
+            return body
+        return Response(head.code, head.reason or "", head.headers, body, len(body))
+
+    async def _read(self, content: StreamReader, status: int) -> bytes | Failed:
+        success = status < 300
+        limit = self._max_response_bytes if success else ERROR_BODY
+        chunks: list[bytes] = []
+        received = 0
+        try:
+            async for chunk in content.iter_any():
+                received += len(chunk)
+                chunks.append(chunk)
+                if received > limit:
+                    if success:
+                        return Failed(
+                            Failure.TOO_LARGE,
+                            f"the answer is larger than max_response_bytes ({limit})",
+                            received=received,
+                        )
+                    break
+        except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
+            # Of an error answer the status says enough, whatever became of its body.
+            if success:
+                return Failed(Failure.TRUNCATED, f"the answer broke off ({type(error).__name__})", received=received)
+        return b"".join(chunks)
+
+    def close(self) -> None:
+        """Let the timer go."""
+        self._deadlines.close()
+
+
+async def _collect(body: Body) -> bytes:
+    chunks: list[bytes] = []
+
+    async def keep(chunk: bytes | memoryview) -> None:
+        chunks.append(bytes(chunk))
+
+    await body.write_to(keep)
+    return b"".join(chunks)

@@ -1,0 +1,1 @@
+"""The programs that are measured against each other; each runs in a fresh process (see `run.py`)."""
