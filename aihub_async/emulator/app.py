@@ -168,6 +168,8 @@ class Emulator:
     ) -> Callable[[Extract], Extract]:
         """Register a callable as an app; it is called on a worker thread, once per file.
 
+        Register apps before the start where interrupted runs in `data_dir` are to go on.
+
         Args:
             name: what runs ask for, as `app_name`.
             class_name: of the documents, unless the callable gives its own.

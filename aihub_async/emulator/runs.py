@@ -13,10 +13,11 @@ from aihub_async.emulator.settings import Settings
 from aihub_async.emulator.state import Database, Row
 from aihub_async.emulator.wire import ApiError
 
-STATUSES = ("CANCELLED", "COMPLETE", "FAILED", "PAUSED", "RUNNING", "STOPPED_AT_CHECKPOINT")
 _SORT_COLUMNS = {None: "start_ns", "start_timestamp": "start_ns", "status": "status"}
 _ORDERS = {None: "DESC", "DESCENDING": "DESC", "ASCENDING": "ASC"}
 _DAY = 86_400  # seconds; list runs looks back this far unless told otherwise
+
+_LATEST = 9_000_000_000  # Unix seconds; as nanoseconds still an integer of SQLite
 
 
 @attrs.frozen(kw_only=True)
@@ -92,7 +93,8 @@ class Runs:
         since = now - _DAY if wanted.from_timestamp is None else wanted.from_timestamp
         # "To now" includes the second that has begun; a given end includes its whole second as well.
         until = now if wanted.to_timestamp is None else wanted.to_timestamp
-        clauses, values = ["start_ns >= ?", "start_ns < ?"], [since * 10**9, (until + 1) * 10**9]
+        bounds = (min(since, _LATEST) * 10**9, min(until + 1, _LATEST) * 10**9)
+        clauses, values = ["start_ns >= ?", "start_ns < ?"], list(bounds)
         for column, value in wanted.equal.items():
             if value is not None:
                 clauses.append(f"{column} = ?")

@@ -93,7 +93,6 @@ class Server:
         call = Call(
             route.operation,
             values,
-            path=target,
             raw_query=query,
             headers=headers,
             account=account,

@@ -109,7 +109,7 @@ class Webhooks:
         session = self._session
         if session is None:
             self._session = session = aiohttp.ClientSession(timeout=_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar())
-        headers = {str(name): str(value) for name, value in (target.get("headers") or {}).items()}
+        headers = dict(target.get("headers") or {})
         try:
             async with session.post(target["url"], json=payload, headers=headers, allow_redirects=False) as response:
                 return response.status
@@ -126,10 +126,16 @@ def check_target(target: Any) -> None:
     if target is None:
         return
     url = target.get("url") if isinstance(target, Mapping) else None
-    if not isinstance(url, str) or not isinstance(target.get("headers") or {}, Mapping):
-        raise ApiError(400, "webhook_config is an object with a url and, optionally, headers.")
+    if not isinstance(url, str) or not _are_headers(target.get("headers") or {}):
+        raise ApiError(400, "webhook_config is an object with a url and, optionally, headers of strings.")
     if not _is_local(url):
         raise ApiError(400, "The emulator sends webhooks to this machine only (localhost, 127.0.0.1, ::1).")
+
+
+def _are_headers(headers: Any) -> bool:
+    if not isinstance(headers, Mapping):
+        return False
+    return all(isinstance(text, str) and text.isprintable() for pair in headers.items() for text in pair)
 
 
 def _is_local(url: str) -> bool:

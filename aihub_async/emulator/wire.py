@@ -16,6 +16,8 @@ from aihub_async.operations import Operation
 MAX_JSON_BODY = 10_000_000
 """Largest JSON request, in bytes."""
 
+_MOST_DIGITS = 18  # so many fit in SQLite's integers
+
 _TRUE = frozenset({"true", "1", "yes"})
 _FALSE = frozenset({"false", "0", "no"})
 
@@ -63,14 +65,13 @@ def json_answer(content: Any, status: int = 200, headers: Mapping[str, str] | No
 class Call:
     """One authenticated request on its way to a handler."""
 
-    __slots__ = ("_chunks", "_query", "_raw_query", "account", "headers", "operation", "path", "values")
+    __slots__ = ("_chunks", "_query", "_raw_query", "account", "headers", "operation", "values")
 
     def __init__(
         self,
         operation: Operation,
         values: Mapping[str, str],
         *,
-        path: str,
         raw_query: str,
         headers: Mapping[str, str],
         account: Account,
@@ -78,7 +79,6 @@ class Call:
     ) -> None:
         self.operation = operation
         self.values = values
-        self.path = path
         self.headers = headers
         self.account = account
         self._raw_query = raw_query
@@ -161,10 +161,21 @@ def parse_integer(name: str, raw: str, *, least: int = 0) -> int:
     Raises:
         ApiError: 400, anything else.
     """
-    # 18 digits fit in SQLite's integers; longer ones are nonsense here.
-    if not raw.isascii() or not raw.isdigit() or len(raw) > 18 or int(raw) < least:
+    if not raw.isascii() or not raw.isdigit() or len(raw) > _MOST_DIGITS or int(raw) < least:
         raise ApiError(400, f"{name} must be an integer of at least {least}.")
     return int(raw)
+
+
+def json_integer(wanted: Mapping[str, Any], name: str) -> int:
+    """An integer of at least 0 in a request body.
+
+    Raises:
+        ApiError: 400, missing or anything else.
+    """
+    value = wanted.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 10**_MOST_DIGITS:
+        raise ApiError(400, f"{name} must be an integer of at least 0.")
+    return value
 
 
 def to_token(cursor: str) -> str:

@@ -55,6 +55,8 @@ async def test_a_folder_can_be_the_input(api, hub):
         ({"settings": []}, 400),
         ({"settings": {"webhook_config": {"url": "https://example.com/"}}}, 400),
         ({"settings": {"webhook_config": "http://127.0.0.1/"}}, 400),
+        ({"settings": {"webhook_config": {"url": "http://[::1"}}}, 400),
+        ({"settings": {"webhook_config": {"url": "http://localhost/", "headers": {"a": "\r\nb: c"}}}}, 400),
         ({"output_dir": "a/../b"}, 400),
         ({"output_workspace": 3}, 400),
     ],
@@ -175,6 +177,20 @@ async def test_a_run_waits_while_runs_are_held(api, hub):
     hub.release_runs()
     await hub.idle()
     assert await status_of(api, run_id) == "COMPLETE"
+
+
+async def test_a_run_takes_the_time_it_is_given(connect):
+    async with Emulator(run_seconds=60) as slow:
+        api = await connect(slow)
+        slow.app("Quick", run_seconds=0)(lambda document: {})
+        batch_id = await api.batch(NOTE)
+        ids = {}
+        for app in ("key-values", "Quick"):
+            started = await api("POST", "/v2/apps/runs", json={"app_name": app, "batch_id": batch_id})
+            ids[app] = started.json["id"]
+        while await status_of(api, ids["Quick"]) == "RUNNING":
+            pass
+        assert await status_of(api, ids["key-values"]) == "RUNNING"
 
 
 async def test_a_cancelled_run_stays_cancelled(api, hub):

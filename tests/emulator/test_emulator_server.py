@@ -101,6 +101,26 @@ async def test_expect_continue_is_answered(hub, api):
     assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 ")
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/v2/batches", b'{"name": "\\ud800"}'),
+        ("POST", "/v2/batches/multipart-upload", b'{"batch_id": 1, "filename": "a", "file_size": ' + b"9" * 30 + b"}"),
+        ("POST", "/v2/apps/runs", b'{"app_name": "key-values", "batch_id": ' + b"9" * 30 + b"}"),
+        ("GET", "/v2/batches?limit=" + "9" * 30, b""),
+        ("GET", "/v2/batches?offset=%D9%A1", b""),
+        ("POST", "/v2/aihub/secrets", b"\xff\xfe"),
+    ],
+)
+async def test_odd_numbers_and_characters_are_the_callers_mistake(api, method, path, body):
+    assert (await api(method, path, data=body)).status == 400
+
+
+async def test_times_beyond_all_runs_are_fine(api):
+    for name in ("from_timestamp", "to_timestamp"):
+        assert (await api("GET", f"/v2/apps/runs?{name}={'9' * 18}")).json == {"runs": []}
+
+
 async def test_a_mistake_of_the_emulator_is_a_500(api, hub, monkeypatch, caplog):
     monkeypatch.setattr(hub._hub.vault, "select", None)
     broken = await api("GET", "/v2/aihub/secrets")

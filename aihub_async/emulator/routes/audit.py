@@ -30,15 +30,16 @@ async def get_audit_logs(hub: Hub, call: Call) -> Answer:
     try:
         wanted = await call.json()
         start, size = _number(wanted, "start", 0), _number(wanted, "size", hub.settings.list_page_size)
+        log_type, email = _text(wanted, "log_type"), _text(wanted, "email")
         since, until = _number(wanted, "start_time", 0), _number(wanted, "end_time", 2**62)
     except ApiError as error:
         # v1: an error is a 200 that says so.
         return json_answer({"status": "ERROR", "msg": error.message})
     hub.db.flush()
     rows = hub.db.all(
-        "SELECT * FROM audit WHERE (?1 IS NULL OR log_type = ?1) AND (?2 IS NULL OR email = ?2)"
-        " AND at_ms BETWEEN ?3 AND ?4 ORDER BY id DESC LIMIT ?5 OFFSET ?6",
-        *(wanted.get("log_type"), wanted.get("email"), since, until),
+        "SELECT * FROM audit WHERE log_type = COALESCE(?, log_type) AND email = COALESCE(?, email)"
+        " AND at_ms BETWEEN ? AND ? ORDER BY id DESC LIMIT ? OFFSET ?",
+        *(log_type, email, since, until),
         *(min(size, hub.settings.max_page_size), start),
     )
     results = [
@@ -55,6 +56,13 @@ async def get_audit_logs(hub: Hub, call: Call) -> Answer:
         for row in rows
     ]
     return json_answer({"status": "OK", "data": {"results": results}})
+
+
+def _text(wanted: Mapping[str, Any], name: str) -> str | None:
+    value = wanted.get(name)
+    if value is not None and not isinstance(value, str):
+        raise ApiError(400, f"{name} must be a string.")
+    return value
 
 
 def _number(wanted: Mapping[str, Any], name: str, default: int) -> int:

@@ -35,8 +35,8 @@ async def list_batches(hub: Hub, call: Call) -> Answer:
     """List batches, oldest first."""
     limit, offset = page_window(hub, call)
     rows = hub.db.all(
-        "SELECT * FROM batches WHERE NOT deleted AND (?1 IS NULL OR workspace = ?1) AND (?2 IS NULL OR owner = ?2)"
-        " ORDER BY id LIMIT ?3 OFFSET ?4",
+        "SELECT * FROM batches WHERE NOT deleted AND workspace = COALESCE(?, workspace) AND owner = COALESCE(?, owner)"
+        " ORDER BY id LIMIT ? OFFSET ?",
         *(call.text("workspace"), call.text("username"), limit, offset),
     )
     return json_answer({"batches": [_view(hub, row) for row in rows]})

@@ -9,17 +9,15 @@ from aihub_async import operations as ops
 from aihub_async.emulator.hub import Hub
 from aihub_async.emulator.routes.batches import checked_file_name, put_into_batch, required_name
 from aihub_async.emulator.state import Row
-from aihub_async.emulator.wire import Answer, ApiError, Call, Handler, json_answer, parse_integer
+from aihub_async.emulator.wire import Answer, ApiError, Call, Handler, json_answer, json_integer, parse_integer
 
 
 async def create_upload(hub: Hub, call: Call) -> Answer:
     """Open a session."""
     wanted = await call.json()
-    batch_id = wanted.get("batch_id")
-    if not isinstance(batch_id, int) or isinstance(batch_id, bool):
-        raise ApiError(400, "batch_id must be an integer.")
+    batch_id = json_integer(wanted, "batch_id")
     name = checked_file_name(required_name(wanted, "filename"))
-    size = _file_size(wanted.get("file_size"))
+    size = _file_size(wanted)
     if hub.settings.max_file_size is not None and size > hub.settings.max_file_size:
         raise ApiError(413, f"A file has {hub.settings.max_file_size} bytes at most.")
     hub.batch(batch_id)
@@ -68,12 +66,9 @@ async def commit_upload(hub: Hub, call: Call) -> Answer:
     return Answer(201)
 
 
-def _file_size(value: Any) -> int:
-    if isinstance(value, str):
-        return parse_integer("file_size", value)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ApiError(400, "file_size must be an integer of at least 0.")
-    return value
+def _file_size(wanted: Mapping[str, Any]) -> int:
+    value = wanted.get("file_size")
+    return parse_integer("file_size", value) if isinstance(value, str) else json_integer(wanted, "file_size")
 
 
 def _open_session(hub: Hub, session_id: str) -> Row:

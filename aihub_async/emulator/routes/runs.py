@@ -12,7 +12,7 @@ from aihub_async.emulator.runs import NewRun, RunFilter, run_view
 from aihub_async.emulator.settings import MAX_TAG_CHARACTERS
 from aihub_async.emulator.storage import clean_path
 from aihub_async.emulator.webhooks import check_target
-from aihub_async.emulator.wire import Answer, ApiError, Call, Handler, json_answer
+from aihub_async.emulator.wire import Answer, ApiError, Call, Handler, json_answer, json_integer
 
 
 async def run_app(hub: Hub, call: Call) -> Answer:
@@ -125,15 +125,14 @@ async def _start(hub: Hub, new: NewRun) -> dict[str, Any]:
 
 
 def _input(hub: Hub, wanted: Mapping[str, Any]) -> tuple[int | None, str]:
-    batch_id, input_dir = wanted.get("batch_id"), _path(wanted, "input_dir")
-    if (batch_id is None) == (input_dir is None):
+    input_dir = _path(wanted, "input_dir")
+    if (wanted.get("batch_id") is None) == (input_dir is None):
         raise ApiError(400, "Give one of batch_id and input_dir.")
     if input_dir is not None:
         if not hub.drive.is_folder(input_dir):
             raise ApiError(404, f"There is no folder /{input_dir}.")
         return None, input_dir
-    if not isinstance(batch_id, int) or isinstance(batch_id, bool):
-        raise ApiError(400, "batch_id must be an integer.")
+    batch_id = json_integer(wanted, "batch_id")
     batch = hub.db.one("SELECT id, folder FROM batches WHERE id = ? AND NOT deleted", batch_id)
     if batch is None:
         raise ApiError(404, f"There is no batch {batch_id}.")
