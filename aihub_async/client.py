@@ -1,5 +1,6 @@
 """`AsyncAIHub`: one client, its pool of connections and its resources."""
 
+import os
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
@@ -12,8 +13,12 @@ from aihub_async.resources._base import QueryValue
 from aihub_async.resources._raw import raw_request
 from aihub_async.resources.audit import Audit
 from aihub_async.resources.batches import Batches
+from aihub_async.resources.conversations import Conversations
 from aihub_async.resources.files import Files
+from aihub_async.resources.flows import Flows
 from aihub_async.resources.jobs import Jobs
+from aihub_async.resources.legacy import Legacy
+from aihub_async.resources.queries import Queries
 from aihub_async.resources.runs import Apps
 from aihub_async.resources.secrets import Secrets
 from aihub_async.transport.events import Hook
@@ -24,6 +29,9 @@ from aihub_async.uploads.sources import Content
 if TYPE_CHECKING:
     import aiohttp
 
+    from aihub_async.ingest.job import IngestJob
+    from aihub_async.ingest.progress import JobStatus
+    from aihub_async.ingest.scan import Sources as IngestSources
     from aihub_async.uploads.engine import UploadProgress
     from aihub_async.uploads.sources import Sources
 
@@ -113,6 +121,10 @@ class AsyncAIHub:
         self.files = Files(transport)
         self.secrets = Secrets(transport)
         self.audit = Audit(transport)
+        self.legacy = Legacy(transport)
+        self.flows = Flows(transport, self.legacy)
+        self.conversations = Conversations(transport)
+        self.queries = Queries(transport)
 
     @property
     def settings(self) -> Settings:
@@ -229,6 +241,87 @@ class AsyncAIHub:
                 "include_validation_results": include_validation_results,
             },
         )
+
+    def ingest(
+        self,
+        sources: "IngestSources",
+        *,
+        app_name: str | None = None,
+        app_id: str | None = None,
+        out: "str | os.PathLike[str]",
+        journal: "str | os.PathLike[str] | None" = None,
+        owner: str | None = None,
+        version: str | None = None,
+        workspace: str | None = None,
+        settings: RunSettings | Mapping[str, Any] | None = None,
+        format: str = "jsonl",
+        rows: str = "document",
+        raw: bool = False,
+        send_all_types: bool = False,
+        batch_files: int = 1000,
+        batch_bytes: int = 1 << 30,
+        max_runs: int = 8,
+        settle: float = 5.0,
+        on_progress: "Callable[[JobStatus], None] | None" = None,
+    ) -> "IngestJob":
+        """A bulk job: a source of any size through batches, runs and results, which any interruption only delays.
+
+        Nothing happens before `job.plan()` or `job.run()`. Making the same job again and running it goes on where it
+        was stopped or killed: nothing is lost, and nothing is run twice.
+
+        Args:
+            sources: a folder, a file, or an iterable of paths or of ``(name, path)``, which must give the same again.
+            app_name: name of the app; this or `app_id`.
+            app_id: id of the app.
+            out: folder of the results: one part per batch, and the dead-letter list ``failures.jsonl``.
+            journal: the job's record, an SQLite file; ``job.db`` in `out` by default.
+            owner: who made the app.
+            version: of the app; the latest production version by default.
+            workspace: of the batches and of the runs' output.
+            settings: keys, runtime configuration and tags of all runs; not kept in the journal.
+            format: ``"jsonl"``, ``"csv"`` or ``"parquet"`` (needs the extra `parquet`).
+            rows: one per ``"document"`` or one per ``"field"``.
+            raw: keep the server's result pages too, in ``out/raw``.
+            send_all_types: send files whose extension AI Hub is not known to take, too.
+            batch_files: files of a run, at most 1,000.
+            batch_bytes: bytes of a batch, about.
+            max_runs: runs in flight at once.
+            settle: seconds after which a request that was in flight when its process died has surely arrived or not.
+            on_progress: called with the `JobStatus` about twice a second.
+
+        Raises:
+            ConfigurationError: the arguments do not make a job.
+
+        Example:
+            >>> async def ingest(client):
+            ...     job = client.ingest("scans", app_name="invoices", out="results")
+            ...     print(await job.plan())
+            ...     status = await job.run()
+            ...     return status.complete
+        """
+        # SQLite and all of the job's machinery are only needed here.
+        from aihub_async.ingest.job import IngestJob  # noqa: PLC0415
+        from aihub_async.ingest.options import JobOptions  # noqa: PLC0415
+
+        options = JobOptions(
+            out=out,
+            journal=os.path.join(out, "job.db") if journal is None else journal,  # noqa: PTH118 - `out` may be text
+            app_name=app_name,
+            app_id=app_id,
+            owner=owner,
+            version=version,
+            workspace=workspace,
+            settings=settings,
+            format=format,
+            rows=rows,
+            raw=raw,
+            send_all_types=send_all_types,
+            batch_files=batch_files,
+            batch_bytes=batch_bytes,
+            max_runs=max_runs,
+            settle=settle,
+        )
+        return IngestJob(self, sources, options, on_progress=on_progress)
 
     async def request(
         self,

@@ -1,0 +1,177 @@
+"""`IngestJob`: a bulk job that can be planned, run, interrupted and run again."""
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
+import attrs
+
+from aihub_async.errors import IngestError
+from aihub_async.ingest import export, ledger
+from aihub_async.ingest.journal import Journal, no_boundary
+from aihub_async.ingest.options import JobOptions
+from aihub_async.ingest.pipeline import Pipeline
+from aihub_async.ingest.plan import Plan, make_plan
+from aihub_async.ingest.progress import JobStatus, read_status
+from aihub_async.ingest.records import BatchRow, BatchState
+from aihub_async.ingest.remote import Remote
+from aihub_async.ingest.scan import Candidate, Sources, scan
+
+if TYPE_CHECKING:
+    from aihub_async.client import AsyncAIHub
+
+FAILURES = "failures.jsonl"
+
+
+class IngestJob:
+    """A bulk job; `AsyncAIHub.ingest` makes it.
+
+    Everything that it does is in its journal. Whatever interrupts it, making the same job again and running it goes on
+    where it stopped.
+
+    Example:
+        >>> async def ingest(client):
+        ...     job = client.ingest("scans", app_name="invoices", out="results")
+        ...     print(await job.plan())
+        ...     return await job.run()
+    """
+
+    def __init__(
+        self,
+        client: "AsyncAIHub",
+        sources: Sources,
+        options: JobOptions,
+        *,
+        on_progress: Callable[[JobStatus], None] | None = None,
+        boundary: Callable[[str], None] = no_boundary,
+    ) -> None:
+        self._client = client
+        self._sources = sources
+        self.options = options
+        self._on_progress = on_progress
+        self._boundary = boundary
+        self._pipeline: Pipeline | None = None
+        self._stop_asked = False
+
+    async def plan(self, *, contents: bool = True) -> Plan:
+        """Read the source and record it in the journal; nothing is sent.
+
+        Args:
+            contents: look for files of equal content, which reads all files that have the size of another.
+
+        Returns:
+            What there is to do, and what has changed since the last plan or run.
+
+        Raises:
+            JournalError: the journal cannot be used; see the exception tree.
+        """
+        async with await self._open() as journal:
+            pipeline = self._new_pipeline(journal)
+            await pipeline.plan(self._scan())
+            return await make_plan(journal, pipeline.changes, contents=contents)
+
+    async def run(self, *, retry_failed: bool = False) -> JobStatus:
+        """Do the whole job, or what is left of it.
+
+        Results appear in `out` as one part per batch, and at the end the dead-letter list as ``failures.jsonl``.
+
+        Args:
+            retry_failed: plan the files on the dead-letter list again, except those that were refused.
+
+        Returns:
+            How far the job came; `complete` unless it was stopped or a run waits for a review.
+
+        Raises:
+            IngestError: it cannot go on, such as on a full disk. Run the same job again to resume it.
+            JournalError: the journal cannot be used; see the exception tree.
+            RequestError: the server refuses everything, or cannot be reached.
+        """
+        async with await self._open() as journal:
+            await self._check_parts(journal)
+            pipeline = self._new_pipeline(journal)
+            if retry_failed:
+                await pipeline.retry_failed()
+            if self._stop_asked:
+                pipeline.stop()
+            try:
+                status = await pipeline.run(self._scan())
+            except BaseExceptionGroup as group:
+                raise _first(group) from None
+            await self._write_failures(journal)
+            return status
+
+    def stop(self) -> None:
+        """Let `run` finish what is in flight and return. It can be called from a signal handler of the event loop."""
+        self._stop_asked = True
+        if self._pipeline is not None:
+            self._pipeline.stop()
+
+    async def status(self) -> JobStatus:
+        """How far the journal says that the job is; it can be asked while another process works.
+
+        Raises:
+            JournalError: there is no journal, or it cannot be read.
+        """
+        return await anyio.to_thread.run_sync(read_status, self.options.journal)
+
+    async def _open(self) -> Journal:
+        spec = self.options.spec(self._sources)
+        source = spec["source"]
+        if source is not None and not await anyio.Path(source).exists():
+            raise IngestError(f"there is no {source!r} to ingest")
+        return await Journal.open(self.options.journal, spec, now=time.time(), boundary=self._boundary)
+
+    def _new_pipeline(self, journal: Journal) -> Pipeline:
+        self._pipeline = Pipeline(
+            journal,
+            Remote(self._client, self.options),
+            self.options,
+            boundary=self._boundary,
+            on_progress=self._on_progress,
+        )
+        return self._pipeline
+
+    def _scan(self) -> Iterator[Candidate]:
+        skip = frozenset({os.path.realpath(self.options.out), os.path.realpath(self.options.journal)})
+        return scan(self._sources, send_all_types=self.options.send_all_types, skip=skip)
+
+    async def _check_parts(self, journal: Journal) -> None:
+        """Export again what the journal says is written but the folder does not have."""
+        options = self.options
+
+        def check(db: sqlite3.Connection) -> None:
+            lost = [
+                batch
+                for batch in ledger.batches(db)
+                if batch.state is BatchState.EXPORTED and not _is_written(options, batch)
+            ]
+            anew = (attrs.evolve(batch, state=BatchState.COMPLETE, note="its part is gone") for batch in lost)
+            ledger.put_batches(db, anew)
+
+        await journal.call(check)
+
+    async def _write_failures(self, journal: Journal) -> None:
+        path = self.options.out / FAILURES
+
+        def write(db: sqlite3.Connection) -> None:
+            if export.write_failures(path, ledger.failures(db), self._boundary) == 0:
+                path.unlink()
+
+        await journal.call(write)
+
+
+def _is_written(options: JobOptions, batch: BatchRow) -> bool:
+    part = export.part_path(options.out, batch.no, options.format)
+    raw = export.part_path(options.out / "raw", batch.no, "jsonl")
+    return part.exists() and part.stat().st_size == batch.part_bytes and (raw.exists() or not options.raw)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that stopped everything else: of a group, the first one that is no cancellation."""
+    for error in group.exceptions:
+        return _first(error) if isinstance(error, BaseExceptionGroup) else error
+    return group

@@ -1,0 +1,143 @@
+"""Reading and writing the journal's rows; everything here runs in the journal's writer thread."""
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+
+from aihub_async.ingest.records import BATCH_COLUMNS, BatchRow, BatchState, Failure, FileRow, FileState
+from aihub_async.ingest.schema import folder_checksum
+
+_FILE = "id, folder, base, given, name, size, mtime_ns, batch, state"
+_BATCH = ", ".join(BATCH_COLUMNS)
+_BATCH_MARKS = ", ".join("?" * (len(BATCH_COLUMNS) + 1))
+
+
+def put_file(connection: sqlite3.Connection, row: FileRow) -> None:
+    """Write a file's row."""
+    connection.execute("REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row.stored())
+
+
+def settle_files(connection: sqlite3.Connection, ids: Iterable[int], state: FileState) -> None:
+    """Give files another state."""
+    for number in ids:
+        found = connection.execute(f"SELECT {_FILE} FROM files WHERE id = ?", (number,)).fetchone()  # noqa: S608 - constant names
+        row = FileRow(*found)._replace(state=state)
+        connection.execute("UPDATE files SET state = ?, crc = ? WHERE id = ?", (int(state), row.checksum(), number))
+
+
+def fail_files(connection: sqlite3.Connection, failed: Iterable[tuple[int, str, str]]) -> None:
+    """Record files that have no result: id, reason, message."""
+    for number, reason, message in failed:
+        settle_files(connection, [number], FileState.FAILED)
+        put_failure(connection, number, reason, message)
+
+
+def put_failure(connection: sqlite3.Connection, file: int, reason: str, message: str) -> None:
+    """Write a row of the dead-letter list."""
+    connection.execute("REPLACE INTO failures VALUES (?, ?, ?)", (file, reason, message))
+
+
+def put_batch(connection: sqlite3.Connection, row: BatchRow) -> None:
+    """Write a batch's row."""
+    connection.execute(f"REPLACE INTO batches VALUES ({_BATCH_MARKS})", row.stored())  # noqa: S608 - constant names
+
+
+def put_batches(connection: sqlite3.Connection, rows: Iterable[BatchRow]) -> None:
+    """Write the rows of batches."""
+    for row in rows:
+        put_batch(connection, row)
+
+
+def batch(connection: sqlite3.Connection, number: int) -> BatchRow:
+    """One batch."""
+    found = connection.execute(f"SELECT {_BATCH} FROM batches WHERE no = ?", (number,)).fetchone()  # noqa: S608 - constant names
+    return BatchRow(*found)
+
+
+def batches(connection: sqlite3.Connection) -> Iterator[BatchRow]:
+    """All batches in order."""
+    for row in connection.execute(f"SELECT {_BATCH} FROM batches ORDER BY no"):  # noqa: S608 - constant names
+        yield BatchRow(*row)
+
+
+def unsettled(connection: sqlite3.Connection, after: int, limit: int) -> list[BatchRow]:
+    """The next batches with something left to do, those that are being filled left out."""
+    settled = (BatchState.FILLING, BatchState.EXPORTED, BatchState.FAILED)
+    found = connection.execute(
+        f"SELECT {_BATCH} FROM batches WHERE no > ? AND state NOT IN (?, ?, ?) ORDER BY no LIMIT ?",  # noqa: S608 - constant names
+        (after, *map(int, settled), limit),
+    )
+    return [BatchRow(*row) for row in found]
+
+
+def files_of(connection: sqlite3.Connection, row: BatchRow, state: FileState | None = None) -> list[FileRow]:
+    """The files of a batch, in order; only those in `state` if it is given."""
+    found = connection.execute(
+        f"SELECT {_FILE} FROM files WHERE id BETWEEN ? AND ? AND batch = ?",  # noqa: S608 - constant names
+        (row.first, row.last, row.no),
+    )
+    files = (FileRow(*columns) for columns in found)
+    return [file for file in files if state is None or file.state == state]
+
+
+def sources_of(connection: sqlite3.Connection, row: BatchRow) -> dict[str, tuple[int, str]]:
+    """The uploaded files of a batch: their ids and local paths by their names in the batch."""
+    rows = files_of(connection, row, FileState.UPLOADED)
+    paths = folders(connection, (file.folder for file in rows))
+    return {file.upload_name: (file.id, _path(paths[file.folder], file.base)) for file in rows}
+
+
+def find(connection: sqlite3.Connection, folder: int, base: str, given: str) -> FileRow | None:
+    """The newest row of a source."""
+    found = connection.execute(
+        f"SELECT {_FILE} FROM files WHERE folder = ? AND base = ? AND given = ? ORDER BY id DESC LIMIT 1",  # noqa: S608 - constant names
+        (folder, base, given),
+    ).fetchone()
+    return None if found is None else FileRow(*found)
+
+
+def failed(connection: sqlite3.Connection, after: int, limit: int) -> list[FileRow]:
+    """The next failed files; those that were refused are left out."""
+    found = connection.execute(
+        f"SELECT {_FILE} FROM files WHERE state = ? AND id > ? ORDER BY id LIMIT ?",  # noqa: S608 - constant names
+        (int(FileState.FAILED), after, limit),
+    )
+    return [FileRow(*row) for row in found]
+
+
+def folder(connection: sqlite3.Connection, path: str) -> int:
+    """The id of a folder, recorded if it is new."""
+    found = connection.execute("SELECT id FROM folders WHERE path = ?", (path,)).fetchone()
+    if found is not None:
+        return int(found[0])
+    (number,) = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM folders").fetchone()
+    connection.execute("INSERT INTO folders VALUES (?, ?, ?)", (number, path, folder_checksum(number, path)))
+    return int(number)
+
+
+def folders(connection: sqlite3.Connection, numbers: Iterable[int]) -> dict[int, str]:
+    """The paths of folders."""
+    return {
+        number: connection.execute("SELECT path FROM folders WHERE id = ?", (number,)).fetchone()[0]
+        for number in set(numbers)
+    }
+
+
+def failures(connection: sqlite3.Connection) -> Iterator[Failure]:
+    """The dead-letter list, in the order of the files."""
+    found = connection.execute(
+        "SELECT path, base, coalesce(nullif(name, ''), base), batch, size, reason, message "
+        "FROM failures JOIN files ON files.id = failures.file JOIN folders ON folders.id = files.folder "
+        "ORDER BY failures.file"
+    )
+    for folder, base, name, number, size, reason, message in found:
+        yield Failure(_path(folder, base), name, number, size, reason, message)
+
+
+def put_sample(connection: sqlite3.Connection, at: float, uploaded: int, uploaded_bytes: int, done: int) -> None:
+    """Record how far the job was at a time."""
+    connection.execute("INSERT INTO samples VALUES (?, ?, ?, ?)", (at, uploaded, uploaded_bytes, done))
+
+
+def _path(folder: str, base: str) -> str:
+    return os.path.join(folder, base)  # noqa: PTH118 - a Path object for each of 1,000,000 files is slow
