@@ -28,6 +28,12 @@ _CONTROL = frozenset(
         ops.DELETE_BATCH_FILE,
         ops.DELETE_FILE,
         ops.ABORT_UPLOAD,
+        ops.LEGACY_JOB_STATUS,
+        ops.PAUSE_JOB,
+        ops.RESUME_JOB,
+        ops.CANCEL_JOB,
+        ops.GET_CONVERSATION,
+        ops.GET_QUERY_STATUS,
     }
 )
 
@@ -126,10 +132,12 @@ def read_answer(transport: Transport, cls: type[T], request: Request, response: 
     try:
         return decode(cls, response.body)
     except DecodeError as error:
-        details = transport.details(request, response)
-        content_type = details.headers.get("Content-Type", "no content type")
-        hint = "; is api_root right, and is no login page in between?" if "html" in content_type else ""
-        raise ProtocolError(f"{response.status} with {content_type}: {error}{hint}", details) from None
+        reason = str(error)
+    # Raised here, the error carries no context: the frames of a decoder show the body, and a body may echo the key.
+    details = transport.details(request, response)
+    content_type = details.headers.get("Content-Type", "no content type")
+    hint = "; is api_root right, and is no login page in between?" if "html" in content_type else ""
+    raise ProtocolError(f"{response.status} with {content_type}: {reason}{hint}", details)
 
 
 def encode_query(query: Mapping[str, QueryValue]) -> str:
