@@ -69,7 +69,7 @@ async def inline_files(files: NamedFiles, *, most: int | None = None) -> list[di
 async def _base64(body: Body) -> str:
     content = bytearray()
 
-    async def write(chunk: bytes) -> None:
+    async def write(chunk: bytes | memoryview) -> None:
         content.extend(chunk)
 
     await body.write_to(write)

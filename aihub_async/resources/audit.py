@@ -1,9 +1,9 @@
 """`client.audit`: audit logs, for Enterprise organizations with access to them."""
 
 from aihub_async import operations as ops
-from aihub_async.errors import LegacyAPIError
 from aihub_async.models import AuditLogEntry, AuditLogs
 from aihub_async.resources._base import Resource, build_request, given, read_answer
+from aihub_async.resources._legacy import refuse_error
 from aihub_async.resources._paging import Page, Pages, offset_page
 
 _PAGE = 100
@@ -46,11 +46,8 @@ class Audit(Resource):
             ),
         )
         response = await self._transport.send(request)
-        logs = read_answer(self._transport, AuditLogs, request, response)
-        if logs.status == "ERROR":
-            details = self._transport.details(request, response)
-            raise LegacyAPIError(details.server_message or "the server answered with status ERROR", details)
-        return logs
+        refuse_error(self._transport, request, response)
+        return read_answer(self._transport, AuditLogs, request, response)
 
     def iter_logs(
         self,

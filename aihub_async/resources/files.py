@@ -8,17 +8,21 @@ import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from anyio import to_thread
 
 from aihub_async import operations as ops
 from aihub_async.config import header_text
 from aihub_async.errors import Attempt, InvalidRequestError, PreconditionFailedError, ProtocolError
-from aihub_async.models import DeletionJob, FileMetadata
+from aihub_async.models import DeletionJob, FileJob, FileMetadata, FileNode, FolderListing
 from aihub_async.models.decode import encode
 from aihub_async.policies.retry import Failure
-from aihub_async.resources._base import Resource, build_request
+from aihub_async.resources._base import Resource, build_request, given
 from aihub_async.resources._download import Digest, Download
+from aihub_async.resources._filesystem import APPEND_BYTES, file_job, pieces
+from aihub_async.resources._legacy import refuse_error
+from aihub_async.resources._paging import Page, Pages
 from aihub_async.transport.body import Body
 from aihub_async.transport.messages import Request, Response
 from aihub_async.uploads.sources import Content, content_body
@@ -163,6 +167,120 @@ class Files(Resource):
         """
         response = await self._send(ops.DELETE_FILE, path=path)
         return DeletionJob.from_location(response.headers.get("Location"))
+
+    # What follows is not in the published specification.
+
+    async def list_folder(self, path: str, start_token: str | None = None) -> FolderListing:
+        """One page of a folder's files and folders; `iter_folder()` gives them all.
+
+        Unverified: only the node type is in the published specification, the listing is that of Instabase's own tools.
+
+        Args:
+            path: full path.
+            start_token: `next_page_token` of the page before.
+
+        Raises:
+            NotFoundError: there is no such folder.
+        """
+        query = given(**{"expect-node-type": "folder", "start-token": start_token})
+        return await self._fetch(FolderListing, ops.READ_FILE, query=query, path=path)
+
+    def iter_folder(self, path: str) -> Pages[FileNode]:
+        """A folder's files and folders, page by page; not what is in the latter. Unverified, like `list_folder()`.
+
+        Example:
+            >>> async def names(client, folder):
+            ...     return [node.name async for node in client.files.iter_folder(folder)]
+        """
+
+        async def fetch(cursor: str | int | None) -> Page[FileNode]:
+            answer = await self.list_folder(path, None if cursor is None else str(cursor))
+            return Page(answer.nodes, answer.next_page_token or None if answer.has_more else None)
+
+        return Pages(ops.READ_FILE, fetch)
+
+    async def create_folder(self, path: str) -> None:
+        """Create an empty folder. Unverified: not in the published specification.
+
+        Args:
+            path: full path of the new folder; its parent exists.
+
+        Raises:
+            StatusError: it exists already, or its parent does not.
+            OutcomeUnknownError: the connection broke and the folder may or may not exist.
+        """
+        parent, _, name = path.rstrip("/").rpartition("/")
+        if not parent.strip("/") or not name:
+            raise InvalidRequestError(f"{path!r} has no parent folder to create it in")
+        ops.encode_segment("folder name", name)
+        await self._send(ops.CREATE_NODE, json={"name": name, "node_type": "folder"}, path=parent)
+
+    async def append(self, path: str, data: Content) -> None:
+        """Append to a file, 10 MiB at a time. Unverified: not in the published specification.
+
+        Args:
+            path: full path of a file that exists.
+            data: bytes, a `pathlib.Path`, or an open binary file.
+
+        Raises:
+            NotFoundError: there is no such file.
+            OutcomeUnknownError: the connection broke and the last piece may or may not be there; the file's size
+                (`get_file_metadata()`) tells.
+        """
+        body = content_body(data, path)
+        for piece in pieces(body, APPEND_BYTES):
+            await self._send(ops.APPEND_FILE, body=piece, headers={"IB-Cursor": "-1"}, path=path)
+
+    async def copy(self, src_path: str, dst_path: str) -> FileJob:
+        """Start copying a file or folder. Unverified: not in the published specification.
+
+        Args:
+            src_path: full path of what is there.
+            dst_path: full path of the copy.
+
+        Returns:
+            The job, for `client.jobs.wait()`, as far as the answer names it.
+
+        Raises:
+            NotFoundError: there is no `src_path`.
+            OutcomeUnknownError: the connection broke and the job may or may not have started.
+        """
+        return await self._file_job(ops.COPY_FILE, src_path, dst_path)
+
+    async def extract(self, src_path: str, dst_path: str) -> FileJob:
+        """Start extracting an archive into a folder; otherwise like `copy()`. Unverified like it."""
+        return await self._file_job(ops.EXTRACT_ARCHIVE, src_path, dst_path)
+
+    async def _file_job(self, operation: ops.Operation, src_path: str, dst_path: str) -> FileJob:
+        for path in (src_path, dst_path):
+            # A path in a body needs the same care as one in a URL.
+            ops.READ_FILE.url_path(path=path)
+        response = await self._send(operation, json={"src_path": src_path, "dst_path": dst_path})
+        return file_job(response)
+
+    async def mount(self, path: str, mount_point_name: str, mount_details: Mapping[str, Any]) -> None:
+        """Connect a drive, by the API of the older platform; AI Hub does it in its user interface.
+
+        Args:
+            path: where to mount it, such as ``org/workspace/fs``.
+            mount_point_name: the drive's display name.
+            mount_details: sent as they are: `client_type` (``"S3"``, ``"Azure"`` …), `prefix`, `bucket_name`,
+                `aws_region`, `encryption`, and the credentials of that service, of which no full list is published.
+                Their values never appear in errors.
+
+        Raises:
+            LegacyAPIError: the server refused it.
+            OutcomeUnknownError: the connection broke and the drive may or may not be mounted.
+
+        Example:
+            >>> async def mount(client, keys):
+            ...     details = {"client_type": "S3", "bucket_name": "scans", "aws_region": "eu-west-1", **keys}
+            ...     await client.files.mount("org/workspace/fs", "Scans", details)
+        """
+        body = {"action": "mount", "mount_point_name": mount_point_name, "mount_details": dict(mount_details)}
+        hidden = tuple(value for value in mount_details.values() if isinstance(value, str))
+        request = build_request(ops.MOUNT_DRIVE, {"path": path}, json=body, secrets=hidden)
+        refuse_error(self._transport, request, await self._transport.send(request))
 
 
 def _unclear(attempts: Sequence[Attempt]) -> bool:

@@ -1,0 +1,43 @@
+"""What the file operations outside the published specification need."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from aihub_async.errors import InvalidRequestError
+from aihub_async.models import DeletionJob, FileJob
+from aihub_async.transport.body import Body, BytesBody, FileBody
+from aihub_async.transport.messages import Response
+
+APPEND_BYTES = 10_485_760
+"""Bytes that one request appends: the parts of Instabase's own tools."""
+
+
+def pieces(body: Body, size: int) -> Iterator[Body]:
+    """A body cut into parts of `size` bytes, the last of which may be smaller; one part for an empty body.
+
+    Raises:
+        InvalidRequestError: larger than one part, and not something that can be read in parts.
+    """
+    if body.length <= size:
+        yield body
+        return
+    if not isinstance(body, BytesBody | FileBody):
+        raise InvalidRequestError(f"more than {size} bytes can be appended from bytes or a file on disk only")
+    for offset in range(0, body.length, size):
+        yield body.part(offset, min(size, body.length - offset))
+
+
+def file_job(response: Response) -> FileJob:
+    """The job that an answer names: in its Location header, or as `job_id` in its body."""
+    location = response.headers.get("Location")
+    if location is not None:
+        return FileJob(DeletionJob.from_location(location).job_id, location)
+    try:
+        return FileJob(msgspec.json.decode(response.body, type=_Named).job_id)
+    except msgspec.DecodeError:
+        return FileJob()
+
+
+class _Named(msgspec.Struct):
+    job_id: str | None = None
