@@ -21,7 +21,7 @@ from aihub_async.config import Settings
 from aihub_async.errors import ClosedClientError, SourceError
 from aihub_async.policies.retry import Failure
 from aihub_async.transport.body import CHUNK, Body, BytesBody
-from aihub_async.transport.deadlines import Deadlines
+from aihub_async.transport.deadlines import Deadlines, Limit
 from aihub_async.transport.messages import Failed, Request, Response
 
 ERROR_BODY = 64 * 1024
@@ -69,6 +69,7 @@ class Direct:
         self._connector = connector
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout)
         self._max_response_bytes = settings.max_response_bytes
+        self._min_throughput = settings.min_throughput
         # The connector reads nothing but the origin and the TLS settings: one request stands for all.
         self._origin = aiohttp.ClientRequest("GET", root, loop=loop, session=session)
         self._deadlines = Deadlines(loop)
@@ -92,7 +93,7 @@ class Direct:
         try:
             data = body.data if isinstance(body, BytesBody) else await _collect(body)
             connection = await self._connect()
-            return await self._exchange(connection, self._head(request, body) + data, progress)
+            return await self._exchange(connection, self._head(request, body) + data, progress, limit)
         except SourceError as error:
             progress.error = error
             raise
@@ -118,7 +119,9 @@ class Direct:
             f"Content-Type: {body.content_type}\r\nContent-Length: {body.length}\r\n\r\n"
         ).encode()
 
-    async def _exchange(self, connection: Connection, message: bytes, progress: Progress) -> Response | Failed:
+    async def _exchange(
+        self, connection: Connection, message: bytes, progress: Progress, limit: Limit
+    ) -> Response | Failed:
         protocol, transport = connection.protocol, connection.transport
         if protocol is None or transport is None or transport.is_closing():
             connection.close()
@@ -131,7 +134,7 @@ class Direct:
                 head, content = await protocol.read()
                 if not 100 <= head.code < 200 or head.code == 101:
                     break
-            body: bytes | Failed = await self._read(content, head.code) if not content.at_eof() else b""
+            body: bytes | Failed = await self._read(content, head.code, limit) if not content.at_eof() else b""
             if isinstance(body, Failed) or transport.get_write_buffer_size():
                 # An answer that came before the whole request was out leaves the rest of it in the way.
                 protocol.force_close()
@@ -143,20 +146,23 @@ class Direct:
             return body
         return Response(head.code, head.reason or "", head.headers, body, len(body))
 
-    async def _read(self, content: StreamReader, status: int) -> bytes | Failed:
+    async def _read(self, content: StreamReader, status: int, limit: Limit) -> bytes | Failed:
         success = status < 300
-        limit = self._max_response_bytes if success else ERROR_BODY
+        most = self._max_response_bytes if success else ERROR_BODY
         chunks: list[bytes] = []
         received = 0
         try:
             async for chunk in content.iter_any():
+                if received:
+                    # A long answer gets the time of its bytes.
+                    limit.when += len(chunk) / self._min_throughput
                 received += len(chunk)
                 chunks.append(chunk)
-                if received > limit:
+                if received > most:
                     if success:
                         return Failed(
                             Failure.TOO_LARGE,
-                            f"the answer is larger than max_response_bytes ({limit})",
+                            f"the answer is larger than max_response_bytes ({most})",
                             received=received,
                         )
                     break

@@ -23,6 +23,11 @@ class _Waiter:
     turn: asyncio.Future[None]
     gone: bool = False
 
+    @property
+    def left(self) -> bool:
+        """Whether nobody waits here any more: cancelled just now, or gone with its event loop."""
+        return self.gone or self.turn.cancelled()
+
 
 class Governor:
     """Admits requests within an adaptive limit of requests and a budget of body bytes, in order of arrival.
@@ -112,9 +117,9 @@ class Governor:
     def _wake(self) -> None:
         for lane in (Lane.CONTROL, Lane.BULK):
             queue = self._queues[lane]
-            while queue and (queue[0].gone or self._admits(lane, queue[0].size)):
+            while queue and (queue[0].left or self._admits(lane, queue[0].size)):
                 waiter = queue.popleft()
-                if not waiter.gone:
+                if not waiter.left:
                     self._enter(lane, waiter.size)
                     waiter.turn.set_result(None)
 

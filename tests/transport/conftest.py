@@ -1,14 +1,13 @@
 """A server that says exactly the bytes it is told to, and counts what reaches it; a clock that never waits."""
 
 import asyncio
-import contextlib
 import datetime as dt
 import json
 import socket
 import ssl
 import struct
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,8 +132,8 @@ class RawServer:
         self._writers.add(writer)
         self.connections += 1
         number = self.connections
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError, asyncio.CancelledError):
-            while True:
+        try:
+            while not writer.is_closing():
                 seen = await self._read(reader, number)
                 self.seen.append(seen)
                 script = self.scripts[min(len(self.seen), len(self.scripts)) - 1]
@@ -143,8 +142,11 @@ class RawServer:
                     await writer.drain()
                 else:
                     await script(Exchange(seen, writer))
-                if writer.is_closing():
-                    return
+        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError, asyncio.CancelledError):
+            writer.transport.abort()
+        finally:
+            self._tasks.discard(task)
+            self._writers.discard(writer)
 
     async def _read(self, reader: asyncio.StreamReader, number: int) -> Seen:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -260,9 +262,9 @@ async def tls_server(certificate: Path) -> AsyncIterator[RawServer]:
 
 
 @pytest.fixture
-def wire() -> Iterator[Any]:
+def wire() -> Any:
     """What tests write answers with."""
-    yield _Wire
+    return _Wire
 
 
 class _Wire:
