@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import os
 import subprocess
 import sys
 import textwrap
@@ -199,6 +198,14 @@ async def test_a_given_connector_stays_open(server, make_client):
     assert len(server.seen) == 1
 
 
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def three_at_once(client: AsyncAIHub) -> None:
+    await asyncio.gather(*(client.apps.runs.results("r") for _ in range(3)))
+
+
 # 58
 @pytest.mark.parametrize("kind", ["get", "put", "large put", "once", "queued", "backing off"])
 async def test_cancelling_anywhere_leaves_nothing(server, make_client, wire, kind, tmp_path):
@@ -214,14 +221,14 @@ async def test_cancelling_anywhere_leaves_nothing(server, make_client, wire, kin
         "put": lambda: client.batches.add_file(1, "a", b"1"),
         "large put": lambda: client.batches.add_file(1, "a", file),
         "once": lambda: client.batches.create("x"),
-        "queued": lambda: asyncio.gather(*(client.apps.runs.results("r") for _ in range(3))),
+        "queued": lambda: three_at_once(client),
         "backing off": lambda: client.batches.get(1),
     }
     if kind == "queued":
         server.says(wire.answer(200, {"files": []}))
     await calls[kind]()
     tasks = len(asyncio.all_tasks())
-    descriptors = len(os.listdir("/proc/self/fd"))
+    descriptors = open_descriptors()
     for turns in range(200):
         server.seen.clear()
         if kind == "backing off":
@@ -241,7 +248,7 @@ async def test_cancelling_anywhere_leaves_nothing(server, make_client, wire, kin
         raise AssertionError("never got through")
     await call
     async with asyncio.timeout(2):
-        while len(asyncio.all_tasks()) > tasks + 1 or len(os.listdir("/proc/self/fd")) > descriptors + 2:
+        while len(asyncio.all_tasks()) > tasks + 1 or open_descriptors() > descriptors + 2:
             await asyncio.sleep(0.01)
     assert turns > 3
     assert (governor.in_flight, governor._bytes) == (0, 0)
