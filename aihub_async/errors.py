@@ -268,6 +268,11 @@ class RequestError(AIHubError):
         """The beginning of the answer's body as text, with secrets removed."""
         return self.details.body.decode("utf-8", "replace")
 
+    @property
+    def data(self) -> None:
+        """Always None, as in the official SDK, whose scripts may look at it."""
+        return
+
 
 class ConnectError(RequestError):
     """No connection could be made; nothing was sent."""

@@ -1,0 +1,235 @@
+"""What the generated classes stand on."""
+
+import functools
+import warnings
+import weakref
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from types import TracebackType
+from typing import Any, ParamSpec, Protocol, Self, TypeVar
+
+from aihub_async.client import AsyncAIHub
+from aihub_async.errors import AIHubError, ClosedClientError, OutcomeUnknownError
+from aihub_sync._portal import EXIT_GRACE, INTERRUPT_GRACE, Call, portal
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class Lease:
+    """Keeps the loop thread for one client, until it is closed or nobody holds it any more."""
+
+    def __init__(self, client: AsyncAIHub) -> None:
+        portal.clients.add(client)
+        self._finalizer = weakref.finalize(self, portal.retire, client)
+        self._finalizer.atexit = False
+        self._client = client
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the loop and wait for it; an interrupt cancels it."""
+        if portal.is_here() or not self._finalizer.alive:
+            raise _refusal(coroutine)
+        call = Call(coroutine)
+        try:
+            portal.submit(call.start)
+            call.wait()
+        except BaseException:
+            # Ctrl-C, or whatever else a signal handler raised.
+            portal.submit(call.cancel)
+            call.wait(INTERRUPT_GRACE)
+            raise
+        error = call.error()
+        if error is None:
+            return call.task.result()
+        try:
+            raise self._presentable(error)
+        finally:
+            # The traceback holds this frame: without this they would keep each other alive.
+            del error, call
+
+    def run_later(self, coroutine: Coroutine[Any, Any, object]) -> None:
+        """Run a coroutine on the loop without waiting for it; not at all after closing."""
+        if self._finalizer.alive:
+            portal.submit(Call(coroutine).start)
+        else:
+            coroutine.close()
+
+    def call_soon(self, callback: Callable[[], object]) -> None:
+        """Call a function on the loop without waiting for it."""
+        portal.submit(callback)
+
+    def close(self) -> None:
+        """Close the client; a second call does nothing."""
+        if portal.is_here():
+            raise ClosedClientError("close() would wait for itself here, on the client's own event loop thread")
+        if self._finalizer.detach() is None:
+            return
+        call = portal.retire(self._client)
+        if call is not None:
+            call.wait(2 * EXIT_GRACE)
+
+    def _presentable(self, error: BaseException) -> BaseException:
+        if not isinstance(error, AIHubError):
+            return error
+        if isinstance(error, OutcomeUnknownError) and error.reconcile is not None:
+            error.reconcile = functools.partial(self._reconcile, error.reconcile)
+        # Where inside the client it was raised helps nobody; the frames of the caller do.
+        return error.with_traceback(None)
+
+    def _reconcile(self, reconcile: Callable[[], Awaitable[T]]) -> T:
+        return self.run(_awaited(reconcile))
+
+
+def _refusal(coroutine: Coroutine[Any, Any, Any]) -> ClosedClientError:
+    coroutine.close()
+    if not portal.is_here():
+        return ClosedClientError("the client is closed; make a new one")
+    name = getattr(coroutine, "__qualname__", "the call")
+    return ClosedClientError(
+        f"{name}() would wait for itself: this code (a hook, a callback or a source) runs on the client's own event "
+        f"loop thread. Write: asyncio.get_running_loop().run_in_executor(None, METHOD, ARGUMENT …)"
+    )
+
+
+async def _awaited(make: Callable[[], Awaitable[T]]) -> T:
+    return await make()
+
+
+class Facade:
+    """An async object, and the lease of the client that it belongs to."""
+
+    _async: Any
+    _owner = True
+
+    def __init__(self, wrapped: Any, lease: Lease) -> None:
+        self._bind(wrapped, lease)
+
+    def _bind(self, wrapped: Any, lease: Lease) -> None:
+        self._async = wrapped
+        self._lease = lease
+
+    def _derive(self, wrapped: Any) -> Self:
+        """Another one on the same lease; closing it ends nothing."""
+        derived = type(self).__new__(type(self))
+        derived._bind(wrapped, self._lease)
+        derived._owner = False
+        return derived
+
+    def _close(self) -> None:
+        if self._owner:
+            self._lease.close()
+
+
+class AsyncPages(Protocol[T]):
+    """The one shape of async iterators."""
+
+    async def next_page(self) -> list[T] | None:
+        """The next items, or None."""
+
+
+class Pages(Iterator[T]):
+    """The items of all pages: `for item in pages`, or page by page with `pages.next_page()`.
+
+    Holds one page at a time. Iterating goes on where it stopped. It may be left half-way; `close()`, or the end of a
+    `with` block, then lets go at once of what it still holds. For one thread at a time.
+
+    Raises:
+        PaginationError: a page repeats itself, or more is promised and nothing comes.
+    """
+
+    def __init__(self, pages: AsyncPages[T], lease: Lease) -> None:
+        self._pages: AsyncPages[T] | None = pages
+        self._lease = lease
+        self._left: Iterator[T] = iter(())
+
+    def next_page(self) -> list[T] | None:
+        """What is left of the current page, else the items of the next one; None after the last."""
+        left = list(self._left)
+        if left or self._pages is None:
+            return left or None
+        page = self._lease.run(self._pages.next_page())
+        if page is None:
+            self._pages = None
+        return page
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> T:
+        while True:
+            for item in self._left:
+                return item
+            page = self.next_page()
+            if page is None:
+                raise StopIteration
+            self._left = iter(page)
+
+    def close(self) -> None:
+        """Stop; a second call does nothing."""
+        aclose = self._let_go()
+        if aclose is not None:
+            self._lease.run(aclose())
+
+    def _let_go(self) -> Callable[[], Coroutine[Any, Any, None]] | None:
+        pages, self._pages, self._left = self._pages, None, iter(())
+        return getattr(pages, "aclose", None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        aclose = self._let_go()
+        if aclose is not None:
+            self._lease.run_later(aclose())
+
+
+def renamed(**names: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Accept keywords under the names that older versions of the official SDK gave them: `renamed(old="new")`."""
+
+    def decorate(method: Callable[P, T]) -> Callable[P, T]:
+        @functools.wraps(method)
+        def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+            if not kwargs.keys().isdisjoint(names):
+                _rename(method.__qualname__, kwargs, names)
+            return method(*args, **kwargs)
+
+        return wrapper
+
+    return decorate
+
+
+def _rename(method: str, kwargs: dict[str, Any], names: dict[str, str]) -> None:
+    for old in names.keys() & kwargs.keys():
+        new = names[old]
+        if new in kwargs:
+            raise TypeError(f"{method}() got {old}=, the old name of {new}=, beside {new}= itself")
+        warnings.warn(f"{method}(): {old}= is now {new}=", DeprecationWarning, stacklevel=3)
+        kwargs[new] = kwargs.pop(old)
+
+
+class _Hidden(str):
+    """Text that tracebacks with local variables do not show."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+def hidden(text: str | None) -> str | None:
+    """Keep a secret out of tracebacks that show local variables."""
+    return _Hidden(text) if isinstance(text, str) else text
+
+
+def warn_of_debug(debug: bool | None) -> None:
+    """The official SDK's switch; its output showed the API key."""
+    if debug is not None:
+        warnings.warn(
+            'AIHub(): debug= has no effect; write logging.getLogger("aihub_async").setLevel(logging.DEBUG)',
+            DeprecationWarning,
+            stacklevel=3,
+        )

@@ -1,0 +1,138 @@
+"""Writes the sync client from the sources of the async one: `python -m aihub_sync._generate`.
+
+With `--check` it writes nothing and says what is out of date. It knows four shapes: coroutines, plain methods and
+properties, page-by-page iterators, and context managers. Anything else in the sources is an error, and so is a rule
+that nothing needs any more.
+"""
+
+import ast
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from aihub_sync._generate.docstrings import UnknownError
+from aihub_sync._generate.layout import Imports, import_order
+from aihub_sync._generate.rules import BASE, CLIENT, COMMAND, PACKAGE, PAGES, SHARED_MODULES, SYNC_NAMES, Rules
+from aihub_sync._generate.sources import Class, Sources, parse_module, read_sources
+from aihub_sync._generate.writer import Writer, names_in, parsed
+
+__all__ = ["UnknownError", "difference", "generate", "main", "parse_module"]
+
+SOURCES = Path(__file__).resolve().parents[2] / "aihub_async"
+TARGET = Path(__file__).resolve().parents[1] / "_generated"
+
+
+def generate(sources: Sources, exported: Sequence[str]) -> dict[str, str]:
+    """The text of every generated file by its name.
+
+    Raises:
+        UnknownError: the sources have something without a rule, or a rule has nothing to apply to.
+    """
+    rules = Rules()
+    twins = _twins(sources)
+    homes = {name: f"{PACKAGE}.{found.module.stem}" for name, found in twins.items()}
+    files = {}
+    for module in sources.modules.values():
+        classes = [found for found in twins.values() if found.module is module]
+        if classes:
+            files[f"{module.stem}.py"] = Writer(module, homes, rules).file(classes)
+    unused = rules.unused()
+    if unused:
+        raise UnknownError("rules that nothing needs any more: " + "; ".join(unused))
+    return {"__init__.py": _names_file(exported, homes), **files}
+
+
+def _names_file(exported: Sequence[str], homes: Mapping[str, str]) -> str:
+    """The names that the package gives: those of the async one, with the twins in place of what they stand for."""
+    imports = Imports({})
+    for name in exported:
+        twin = SYNC_NAMES.get(name, name)
+        imports.add(homes.get(name, "aihub_async"), twin)
+    for name in SHARED_MODULES:
+        imports.add("aihub_async", name)
+    imports.add(BASE, "Pages")
+    names = sorted({*(SYNC_NAMES.get(name, name) for name in exported), *SHARED_MODULES, "Pages"}, key=import_order)
+    listed = "\n".join(f'    "{name}",' for name in names)
+    header = f'# Written by `{COMMAND}`. DO NOT EDIT: edits are lost.\n"""The public names."""\n'
+    return f"{header}\n{imports.text(PACKAGE)}\n\n__all__ = [\n{listed}\n]\n"
+
+
+def read_exports(root: Path) -> list[str]:
+    """The public names of the async package."""
+    for node in ast.parse((root / "__init__.py").read_text(encoding="utf-8")).body:
+        match node:
+            case ast.Assign(targets=[ast.Name("__all__")], value=ast.List() as names):
+                return list(ast.literal_eval(names))
+            case _:
+                pass
+    raise UnknownError("aihub_async has no __all__")
+
+
+def _twins(sources: Sources) -> dict[str, Class]:
+    """The classes that need a twin, in the order of the sources.
+
+    They can be reached from the client, and something about them is asynchronous. Other classes are values, and shared.
+    """
+    reached = _reachable(sources)
+    chosen: set[str] = set()
+    while True:
+        more = {name for name, item in reached.items() if _is_asynchronous(item, chosen)}
+        if more <= chosen:
+            order = [name for module in sources.modules.values() for name in module.nodes]
+            return {name: reached[name] for name in order if name in chosen}
+        chosen |= more
+
+
+def _reachable(sources: Sources) -> dict[str, Class]:
+    """All classes that attributes and answers lead to, from the client on."""
+    found: dict[str, Class] = {}
+    waiting = [CLIENT]
+    while waiting:
+        name = waiting.pop()
+        item = sources.find(name) if name not in found and name not in PAGES else None
+        if item is not None:
+            found[name] = item
+            waiting += _leads_to(item)
+    return found
+
+
+def _leads_to(item: Class) -> set[str]:
+    public = [method.node for name, same in item.methods.items() if not name.startswith("_") for method in same]
+    answers = {name for node in public if node.returns for name in names_in(parsed(node.returns))}
+    return answers | set(item.groups.values())
+
+
+def _is_asynchronous(item: Class, chosen: set[str]) -> bool:
+    public = [method.node for name, same in item.methods.items() if not name.startswith("_") for method in same]
+    coroutines = any(isinstance(node, ast.AsyncFunctionDef) for node in public)
+    return coroutines or bool(_leads_to(item) & (chosen | PAGES.keys()))
+
+
+def difference(files: Mapping[str, str], target: Path) -> list[str]:
+    """What is wrong with a folder of generated files: missing, out of date, or there without a source."""
+    present = {path.name: path for path in target.glob("*") if path.name != "__pycache__"}
+    stale = [name for name, text in files.items() if name not in present or present[name].read_text("utf-8") != text]
+    orphans = sorted(present.keys() - files.keys())
+    return [f"{name} is out of date" for name in stale] + [f"{name} has no source any more" for name in orphans]
+
+
+def main(argv: Sequence[str], *, sources: Path = SOURCES, target: Path = TARGET) -> int:
+    """Write the files, or with ``--check`` only compare."""
+    if argv not in ([], ["--check"]):
+        sys.stderr.write(f"usage: {COMMAND} [--check]\n")
+        return 2
+    try:
+        files = generate(read_sources(sources), read_exports(sources))
+    except UnknownError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    wrong = difference(files, target)
+    if argv:
+        sys.stderr.writelines(f"{line}; run: {COMMAND}\n" for line in wrong)
+        return 1 if wrong else 0
+    target.mkdir(exist_ok=True)
+    for name in {path.name for path in target.glob("*.py")} - files.keys():
+        (target / name).unlink()
+    for name, text in files.items():
+        (target / name).write_text(text, encoding="utf-8")
+    return 0

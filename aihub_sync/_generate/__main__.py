@@ -1,0 +1,7 @@
+"""The command."""
+
+import sys
+
+from aihub_sync._generate import main
+
+sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,67 @@
+"""What the generator does in place of passing on: tables, each entry of which must be used."""
+
+import attrs
+
+from aihub_sync._generate.docstrings import PHRASES, Docstrings
+
+COMMAND = "python -m aihub_sync._generate"
+PACKAGE = "aihub_sync._generated"
+BASE = "aihub_sync._base"
+
+CLIENT = "AsyncAIHub"
+SYNC_NAMES = {CLIENT: "AIHub"}
+
+SHARED_MODULES = ("errors", "models")
+"""Modules that both packages have under one name."""
+
+PAGES: dict[str, tuple[str, str] | None] = {"Pages": None, "Uploads": ("aihub_async.uploads.report", "UploadRecord")}
+"""Page-by-page iterators by their class, with the module and class of the items if that is no parameter."""
+
+SPECIAL = {
+    "aclose": "close",
+    "__aenter__": "__enter__",
+    "__aexit__": "__exit__",
+    "__repr__": "__repr__",
+}
+"""Methods that are not simply passed on, and their names."""
+
+DROPPED = frozenset({"__await__"})
+"""Special methods without a sync twin: `wait()` is the twin of awaiting."""
+
+ON_LOOP = frozenset({"IngestJob.stop"})
+"""Plain methods that touch what only the event loop may touch; nobody waits for them."""
+
+ASYNCHRONOUS = frozenset(
+    {"Awaitable", "Coroutine", "AsyncIterator", "AsyncIterable", "AsyncGenerator", "AbstractAsyncContextManager"}
+)
+"""Types that nothing may return: what they promise cannot be kept without an event loop."""
+
+OLD_NAMES: dict[str, dict[str, str]] = {
+    "Batches.create": {"workspace_name": "workspace"},
+    "Batches.list": {"file_offset": "offset"},
+    "Batches.get": {"id": "batch_id"},
+    "Batches.delete": {"id": "batch_id"},
+    "Batches.list_files": {"id": "batch_id"},
+    "Batches.add_file": {"id": "batch_id"},
+    "Batches.delete_file": {"id": "batch_id"},
+    "Batches.poll_job": {"id": "job_id"},
+    "Jobs.status": {"id": "job_id"},
+    "Runs.list": {"output_repo": "output_workspaces"},
+    "Runs.status": {"id": "run_id"},
+    "Runs.results": {"id": "run_id"},
+    "Runs.delete": {"id": "run_id"},
+}
+"""Keywords of older versions of the official SDK."""
+
+
+@attrs.define
+class Rules:
+    """Which rules were used."""
+
+    docs: Docstrings = attrs.field(factory=Docstrings)
+    used: set[str] = attrs.field(factory=set)
+
+    def unused(self) -> list[str]:
+        """Rules that nothing needs any more."""
+        known = {*SPECIAL, *DROPPED, *ON_LOOP, *PAGES, *OLD_NAMES, *SYNC_NAMES}
+        return sorted(known - self.used) + sorted(PHRASES.keys() - self.docs.used)

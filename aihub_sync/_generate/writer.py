@@ -1,0 +1,305 @@
+"""Writes one generated file: a class for a class, a line or two for a method."""
+
+import ast
+from collections.abc import Iterator, Mapping, Sequence
+
+from aihub_sync._generate.docstrings import UnknownError
+from aihub_sync._generate.layout import Imports, call, definition, docstring, unparse
+from aihub_sync._generate.rules import (
+    ASYNCHRONOUS,
+    BASE,
+    CLIENT,
+    COMMAND,
+    DROPPED,
+    OLD_NAMES,
+    ON_LOOP,
+    PACKAGE,
+    PAGES,
+    SPECIAL,
+    SYNC_NAMES,
+    Rules,
+)
+from aihub_sync._generate.sources import Class, Field, Function, Import, Method, Module
+
+
+class Writer:
+    """Writes one file."""
+
+    def __init__(self, module: Module, homes: Mapping[str, str], rules: Rules) -> None:
+        self._module = module
+        self._homes = homes
+        self._rules = rules
+        twins = {self._sync(name): Import(home, self._sync(name)) for name, home in homes.items()}
+        pages = {name: Import(BASE, "Pages") for name in PAGES}
+        self._imports = Imports({**twins, **pages, CLIENT: twins[SYNC_NAMES[CLIENT]]})
+        self._class: Class
+        self._origin = module
+
+    def file(self, classes: Sequence[Class]) -> str:
+        """The whole text."""
+        body = [line for item in classes for line in ("", "", *self._write_class(item))]
+        self._imports.add("__future__", "annotations")
+        doc = docstring(f"Sync twins of the classes of `{self._module.name}`.", 0)
+        header = f"# Written by `{COMMAND}` from {self._module.name.replace('.', '/')}.py. DO NOT EDIT: edits are lost."
+        imports = self._imports.text(f"{PACKAGE}.{self._module.stem}")
+        return "\n".join([header, *doc, "", imports, *body]) + "\n"
+
+    def _write_class(self, item: Class) -> Iterator[str]:
+        self._class = item
+        self._origin = self._module
+        home, _, stem = self._module.name.rpartition(".")
+        self._imports.add(home, stem, typing_only=True)
+        self._imports.add(BASE, "Facade")
+        yield f"class {self._sync(item.name)}(Facade):"
+        yield from docstring(self._rules.docs.rewrite(item.doc, item.name), 4)
+        yield ""
+        yield f"    _async: {stem}.{item.name}"
+        for name, methods in item.methods.items():
+            if name == "__init__" and item.name == CLIENT:
+                yield from self._constructor(methods)
+        if item.groups:
+            yield from self._bind(item, stem)
+        for name, field in item.fields.items():
+            yield from self._field(name, field)
+        for name, methods in item.methods.items():
+            if not name.startswith("_") or name in SPECIAL:
+                yield from self._method(name, methods)
+            elif name in DROPPED:
+                self._rules.used.add(name)
+            elif name.startswith("__") and name != "__init__":
+                raise UnknownError(f"{item.name}.{name}: no rule for this special method")
+
+    def _constructor(self, methods: Sequence[Method]) -> Iterator[str]:
+        function = methods[0].node
+        where = f"{CLIENT}.__init__"
+        parameters = self._parameters(function.args, where)
+        parameters.insert(parameters.index("*"), "debug: bool | None = None")
+        arguments = self._arguments(function.args)
+        self._imports.add(self._module.name, CLIENT)
+        for name in ("Lease", "hidden", "warn_of_debug"):
+            self._imports.add(BASE, name)
+        yield ""
+        yield from definition(function, "__init__", parameters, "None", 4)
+        yield "        warn_of_debug(debug)"
+        yield "        api_key = hidden(api_key)"
+        yield from call("wrapped = ", CLIENT, arguments, "", 8)
+        yield "        self._bind(wrapped, Lease(wrapped))"
+
+    def _bind(self, item: Class, stem: str) -> Iterator[str]:
+        self._imports.add(BASE, "Lease", typing_only=True)
+        yield ""
+        yield f"    def _bind(self, wrapped: {stem}.{item.name}, lease: Lease) -> None:"
+        yield "        super()._bind(wrapped, lease)"
+        for name, group in item.groups.items():
+            if group not in self._homes:
+                raise UnknownError(f"{item.name}.{name}: {group} has no sync twin")
+            self._use(group)
+            yield f"        self.{name} = {group}(wrapped.{name}, lease)"
+
+    def _field(self, name: str, field: Field) -> Iterator[str]:
+        where = f"{self._class.name}.{name}"
+        self._origin = field.module
+        yield ""
+        yield "    @property"
+        yield f"    def {name}(self) -> {self._annotation(field.annotation, where)}:"
+        yield from docstring(self._rules.docs.rewrite(field.doc, where), 8)
+        yield from self._pass_on(f"self._async.{name}", field.annotation, where)
+
+    def _method(self, name: str, methods: Sequence[Method]) -> Iterator[str]:
+        where = f"{self._class.name}.{name}"
+        sync_name = SPECIAL.get(name, name)
+        if name in SPECIAL:
+            self._rules.used.add(name)
+        for method in methods:
+            function, self._origin = method.node, method.module
+            yield ""
+            yield from self._decorators(function, where)
+            if function.returns is None:
+                raise UnknownError(f"{where}: what does it return?")
+            parameters = self._parameters(function.args, where)
+            returns = self._annotation(function.returns, where)
+            yield from definition(function, sync_name, parameters, returns, 4)
+            if decorator_names(function) & {"overload"}:
+                continue
+            text = ast.get_docstring(function)
+            if text:
+                yield from docstring(self._rules.docs.rewrite(text, where), 8)
+            yield from self._special(name) if name in SPECIAL else self._body(function, function.returns, where)
+
+    def _decorators(self, function: Function, where: str) -> Iterator[str]:
+        for decorator in function.decorator_list:
+            text = unparse(decorator)
+            if text not in {"property", "overload"} and not text.startswith("deprecated("):
+                raise UnknownError(f"{where}: no rule for the decorator {text}")
+            self._imports.need(decorator, self._origin, where, typing_only=False)
+            yield f"    @{text}"
+        names = OLD_NAMES.get(where)
+        if names is not None and not decorator_names(function) & {"overload"}:
+            self._rules.used.add(where)
+            self._imports.add(BASE, "renamed")
+            pairs = ", ".join(f'{old}="{new}"' for old, new in names.items())
+            yield f"    @renamed({pairs})"
+
+    def _special(self, name: str) -> Iterator[str]:
+        is_client = self._class.name == CLIENT
+        match name:
+            case "aclose" if is_client:
+                yield "        self._close()"
+            case "aclose":
+                yield "        self._lease.run(self._async.aclose())"
+            case "__aenter__":
+                yield "        return self"
+            case "__aexit__" if "aclose" in self._class.methods:
+                yield "        self.close()"
+            case "__repr__":
+                renamed = f'.replace("{CLIENT}", "{self._sync(CLIENT)}", 1)' if is_client else ""
+                yield f"        return repr(self._async){renamed}"
+            case _:
+                raise UnknownError(f"{self._class.name}.{name}: a context manager needs aclose()")
+
+    def _body(self, function: Function, returns: ast.expr, where: str) -> Iterator[str]:
+        target = f"self._async.{function.name}"
+        if "property" in decorator_names(function):
+            yield from self._pass_on(target, returns, where)
+            return
+        if any(isinstance(node, ast.Yield | ast.YieldFrom) for node in ast.walk(function)) and isinstance(
+            function, ast.AsyncFunctionDef
+        ):
+            raise UnknownError(f"{where}: an async generator crosses threads once per item; return pages")
+        arguments = self._arguments(function.args)
+        if where in ON_LOOP and not arguments:
+            self._rules.used.add(where)
+            yield f"        self._lease.call_soon({target})"
+            return
+        if not isinstance(function, ast.AsyncFunctionDef):
+            yield from self._pass_on(target, returns, where, arguments)
+            return
+        wrapper = self._wrapper(returns, where)
+        if unparse(returns) == "None":
+            yield from call("self._lease.run", target, arguments, "", 8)
+        elif wrapper is None:
+            yield from call("return self._lease.run", target, arguments, "", 8)
+        else:
+            yield from call("found = self._lease.run", target, arguments, "", 8)
+            yield f"        return {wrapper}(found, self._lease)"
+
+    def _pass_on(
+        self, target: str, returns: ast.expr, where: str, arguments: Sequence[str] | None = None
+    ) -> Iterator[str]:
+        wrapper = self._wrapper(returns, where)
+        if arguments is None:
+            yield f"        return {target}" if wrapper is None else f"        return {wrapper}({target}, self._lease)"
+        elif wrapper is None:
+            yield from call("" if unparse(returns) == "None" else "return ", target, arguments, "", 8)
+        elif wrapper == "Self":
+            yield from call("return self._derive", target, arguments, "", 8)
+        else:
+            yield from call(f"return {wrapper}", target, arguments, ", self._lease", 8)
+
+    def _wrapper(self, returns: ast.expr, where: str) -> str | None:
+        """The class that an answer is wrapped in, None if it is a value."""
+        returns = parsed(returns)
+        outer = returns.value if isinstance(returns, ast.Subscript) else returns
+        name = outer.id if isinstance(outer, ast.Name) else ""
+        if name in PAGES:
+            return self._use("Pages")
+        if name in self._homes:
+            return self._use(self._sync(name))
+        if name == "Self":
+            return name
+        inner = names_in(returns) & (self._homes.keys() | PAGES.keys() | ASYNCHRONOUS | {"Self"})
+        if inner:
+            raise UnknownError(f"{where}: no rule for returning {unparse(returns)}")
+        return None
+
+    def _use(self, twin: str) -> str:
+        self._imports.need(ast.Name(twin), self._module, twin, typing_only=False)
+        return twin
+
+    def _parameters(self, arguments: ast.arguments, where: str) -> list[str]:
+        positional = [*arguments.posonlyargs, *arguments.args]
+        defaults = [None] * (len(positional) - len(arguments.defaults)) + list(arguments.defaults)
+        parameters = [self._parameter(arg, default, where) for arg, default in zip(positional, defaults, strict=True)]
+        if arguments.posonlyargs:
+            parameters.insert(len(arguments.posonlyargs), "/")
+        if arguments.vararg:
+            parameters.append("*" + self._parameter(arguments.vararg, None, where))
+        elif arguments.kwonlyargs:
+            parameters.append("*")
+        pairs = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+        parameters += [self._parameter(arg, default, where) for arg, default in pairs]
+        if arguments.kwarg:
+            parameters.append("**" + self._parameter(arguments.kwarg, None, where))
+        return parameters
+
+    def _parameter(self, arg: ast.arg, default: ast.expr | None, where: str) -> str:
+        annotated = arg.arg
+        if arg.annotation is not None:
+            twins = names_in(parsed(arg.annotation)) & self._homes.keys()
+            if twins:
+                raise UnknownError(f"{where}: {arg.arg} takes a {twins.pop()}; no rule to unwrap its sync twin")
+            annotated += f": {self._annotation(arg.annotation, where)}"
+        if default is None:
+            return annotated
+        value = self._origin.values.get(default.id) if isinstance(default, ast.Name) else None
+        if not isinstance(value, ast.Constant):
+            value = default
+        self._imports.need(value, self._origin, where, typing_only=False)
+        return f"{annotated}{' = ' if arg.annotation is not None else '='}{unparse(value)}"
+
+    def _arguments(self, arguments: ast.arguments) -> list[str]:
+        passed = [arg.arg for arg in (*arguments.posonlyargs, *arguments.args)][1:]
+        passed += [f"*{arguments.vararg.arg}"] if arguments.vararg else []
+        passed += [f"{arg.arg}={arg.arg}" for arg in arguments.kwonlyargs]
+        return passed + ([f"**{arguments.kwarg.arg}"] if arguments.kwarg else [])
+
+    def _annotation(self, node: ast.expr, where: str) -> str:
+        original = parsed(node)
+        self._imports.need(original, self._origin, where)
+        node = _SyncTypes(self._rules, self._imports).visit(original)
+        return unparse(node)
+
+    def _sync(self, name: str) -> str:
+        if name in SYNC_NAMES:
+            self._rules.used.add(name)
+        return SYNC_NAMES.get(name, name)
+
+
+class _SyncTypes(ast.NodeTransformer):
+    """Types of the async client as those of the sync one."""
+
+    def __init__(self, rules: Rules, imports: Imports) -> None:
+        self._rules = rules
+        self._imports = imports
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:  # the name that ast calls
+        if node.id in SYNC_NAMES:
+            self._rules.used.add(node.id)
+            return ast.Name(SYNC_NAMES[node.id])
+        if node.id not in PAGES:
+            return node
+        self._rules.used.add(node.id)
+        item = PAGES[node.id]
+        if item is None:
+            return ast.Name("Pages")
+        self._imports.add(*item, typing_only=True)
+        return ast.Subscript(ast.Name("Pages"), ast.Name(item[1]))
+
+
+def names_in(node: ast.AST | None) -> set[str]:
+    """All names that code mentions."""
+    return {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)} if node is not None else set()
+
+
+def decorator_names(function: Function) -> set[str]:
+    """The plain decorators of a function."""
+    return names_in(ast.Tuple(list(function.decorator_list)))
+
+
+def parsed(annotation: ast.expr) -> ast.expr:
+    """An annotation that may be written as text."""
+    match annotation:
+        case ast.Constant(value=str(text)):
+            return ast.parse(text, mode="eval").body
+        case _:
+            return annotation

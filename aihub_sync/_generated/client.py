@@ -1,0 +1,376 @@
+# Written by `python -m aihub_sync._generate` from aihub_async/client.py. DO NOT EDIT: edits are lost.
+"""Sync twins of the classes of `aihub_async.client`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from aihub_async.client import AsyncAIHub
+from aihub_sync._base import Facade, Lease, hidden, warn_of_debug
+from aihub_sync._generated.audit import Audit
+from aihub_sync._generated.batches import Batches
+from aihub_sync._generated.conversations import Conversations
+from aihub_sync._generated.files import Files
+from aihub_sync._generated.flows import Flows
+from aihub_sync._generated.job import IngestJob
+from aihub_sync._generated.jobs import Jobs
+from aihub_sync._generated.legacy import Legacy
+from aihub_sync._generated.queries import Queries
+from aihub_sync._generated.runs import Apps
+from aihub_sync._generated.secrets import Secrets
+
+if TYPE_CHECKING:
+    import os
+    import ssl
+    from collections.abc import Callable, Mapping, Sequence
+    from types import TracebackType
+
+    import aiohttp
+
+    from aihub_async import client
+    from aihub_async.config import Settings
+    from aihub_async.ingest.progress import JobStatus
+    from aihub_async.ingest.scan import Sources as IngestSources
+    from aihub_async.models import Run, RunSettings
+    from aihub_async.processing import Processed
+    from aihub_async.resources._base import QueryValue
+    from aihub_async.transport.events import Hook
+    from aihub_async.transport.messages import Response
+    from aihub_async.transport.transport import Clock
+    from aihub_async.uploads.engine import UploadProgress
+    from aihub_async.uploads.sources import Content, Sources
+
+
+class AIHub(Facade):
+    """A client of AI Hub for scripts, threads, notebooks and workers.
+
+    All clients of a process share one background thread; hooks, callbacks and sources are called there.
+
+    Args:
+        api_key: API token; the environment's AIHUB_API_KEY by default.
+        ib_context: usually the organization id; AIHUB_IB_CONTEXT by default.
+        api_root: AIHUB_API_ROOT, else ``https://aihub.instabase.com/api``.
+        timeout: seconds for one attempt, plus the time that its bytes take at 32 KiB/s (60).
+        deadline: seconds for one call with all its attempts and waits, plus the time of its bytes (300);
+            ``float("inf")`` for none.
+        max_retries: further attempts after the first (4).
+        max_connections: requests in flight at once (64); fewer while the server asks for less.
+        max_bytes_in_flight: bytes of request bodies in flight at once (64 MiB).
+        headers: sent with every request.
+        ssl_context: TLS settings; the system's certificates by default.
+        proxy: URL of an HTTP proxy.
+        connector: an aiohttp connector to use; it stays yours to close.
+        trust_env: take the proxy from the environment (HTTPS_PROXY, NO_PROXY …); netrc is never read.
+        allow_insecure: allow an ``http://`` root that is not on this machine.
+        hooks: called with an `AttemptEvent` after each attempt.
+        clock: time, sleep and randomness, for tests.
+
+    It can be used with or without `with`, by many threads at once, inside a running loop, and after a fork.
+
+    Raises:
+        ConfigurationError: a setting is missing or cannot be used.
+
+    Example:
+        >>> def count_batches():
+        ...     with AIHub(api_key="…") as client:
+        ...         return len([batch for batch in client.batches.iter()])
+    """
+
+    _async: client.AsyncAIHub
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        ib_context: str | None = None,
+        api_root: str | None = None,
+        debug: bool | None = None,
+        *,
+        timeout: float | None = None,
+        deadline: float | None = None,
+        max_retries: int | None = None,
+        max_connections: int | None = None,
+        max_bytes_in_flight: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        proxy: str | None = None,
+        connector: aiohttp.BaseConnector | None = None,
+        trust_env: bool = False,
+        allow_insecure: bool = False,
+        hooks: Sequence[Hook] = (),
+        clock: Clock | None = None,
+    ) -> None:
+        warn_of_debug(debug)
+        api_key = hidden(api_key)
+        wrapped = AsyncAIHub(
+            api_key,
+            ib_context,
+            api_root,
+            timeout=timeout,
+            deadline=deadline,
+            max_retries=max_retries,
+            max_connections=max_connections,
+            max_bytes_in_flight=max_bytes_in_flight,
+            headers=headers,
+            ssl_context=ssl_context,
+            proxy=proxy,
+            connector=connector,
+            trust_env=trust_env,
+            allow_insecure=allow_insecure,
+            hooks=hooks,
+            clock=clock,
+        )
+        self._bind(wrapped, Lease(wrapped))
+
+    def _bind(self, wrapped: client.AsyncAIHub, lease: Lease) -> None:
+        super()._bind(wrapped, lease)
+        self.batches = Batches(wrapped.batches, lease)
+        self.apps = Apps(wrapped.apps, lease)
+        self.jobs = Jobs(wrapped.jobs, lease)
+        self.files = Files(wrapped.files, lease)
+        self.secrets = Secrets(wrapped.secrets, lease)
+        self.audit = Audit(wrapped.audit, lease)
+        self.legacy = Legacy(wrapped.legacy, lease)
+        self.flows = Flows(wrapped.flows, lease)
+        self.conversations = Conversations(wrapped.conversations, lease)
+        self.queries = Queries(wrapped.queries, lease)
+
+    @property
+    def settings(self) -> Settings:
+        """What this client was told; frozen."""
+        return self._async.settings
+
+    def with_options(
+        self,
+        *,
+        timeout: float | None = None,
+        deadline: float | None = None,
+        max_retries: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        ib_context: str | None = None,
+    ) -> Self:
+        """A client with other settings on the same pool of connections; closing it leaves the pool open.
+
+        Example:
+            >>> def quick_look(client, run_id):
+            ...     return client.with_options(timeout=2, max_retries=0).apps.runs.status(run_id)
+        """
+        return self._derive(
+            self._async.with_options(
+                timeout=timeout, deadline=deadline, max_retries=max_retries, headers=headers, ib_context=ib_context
+            )
+        )
+
+    def process(
+        self,
+        sources: Sources | None = None,
+        *,
+        app_name: str | None = None,
+        app_id: str | None = None,
+        deployment_id: str | None = None,
+        batch_id: str | int | None = None,
+        batch_name: str | None = None,
+        workspace: str | None = None,
+        owner: str | None = None,
+        version: str | None = None,
+        output_workspace: str | None = None,
+        output_dir: str | None = None,
+        settings: RunSettings | Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        through_review: bool = False,
+        on_progress: Callable[[UploadProgress], None] | None = None,
+        on_update: Callable[[Run], None] | None = None,
+        include_confidence_scores: bool = False,
+        include_source_info: bool = False,
+        include_review_results: bool = False,
+        include_validation_results: bool = False,
+    ) -> Processed:
+        """Documents in, extracted fields out: upload to a new batch, run an app, wait, gather all result pages.
+
+        Args:
+            sources: what `batches.upload()` takes: paths, folders, ``(name, bytes)`` …; at most 1,000 files.
+            app_name: the app to run; this, `app_id` or `deployment_id`.
+            app_id: the app to run.
+            deployment_id: the deployment to run.
+            batch_id: process the files of this batch instead of `sources`.
+            batch_name: name of the new batch; one with date and random letters by default.
+            workspace: where the new batch is made.
+            owner: who made the app: yourself by default, ``instabase`` for published ones.
+            version: the latest production version by default.
+            output_workspace: as for `apps.runs.create()`.
+            output_dir: as for `apps.runs.create()`.
+            settings: as for `apps.runs.create()`.
+            timeout: seconds to wait for the run; as long as it takes by default.
+            through_review: wait through a human review instead of raising at its beginning.
+            on_progress: called with the state of the upload.
+            on_update: called with the run whenever its state is looked up.
+            include_confidence_scores: as for `apps.runs.results()`.
+            include_source_info: as for `apps.runs.results()`.
+            include_review_results: as for `apps.runs.results()`.
+            include_validation_results: as for `apps.runs.results()`.
+
+        Raises:
+            InvalidRequestError: not one app, no files, or more than 1,000.
+            UploadError: some files could not be uploaded; no run was started.
+            RunFailedError: the run failed; see also `RunCancelledError` and `RunNeedsReviewError`.
+            WaitTimeoutError: the run goes on; its id is in the error.
+
+        Example:
+            >>> def totals(client, paths):
+            ...     processed = client.process(paths, app_name="Invoices")
+            ...     return {row.file: row.value for row in processed.rows() if row.field == "total"}
+        """
+        return self._lease.run(
+            self._async.process(
+                sources,
+                app_name=app_name,
+                app_id=app_id,
+                deployment_id=deployment_id,
+                batch_id=batch_id,
+                batch_name=batch_name,
+                workspace=workspace,
+                owner=owner,
+                version=version,
+                output_workspace=output_workspace,
+                output_dir=output_dir,
+                settings=settings,
+                timeout=timeout,
+                through_review=through_review,
+                on_progress=on_progress,
+                on_update=on_update,
+                include_confidence_scores=include_confidence_scores,
+                include_source_info=include_source_info,
+                include_review_results=include_review_results,
+                include_validation_results=include_validation_results,
+            )
+        )
+
+    def ingest(
+        self,
+        sources: IngestSources,
+        *,
+        app_name: str | None = None,
+        app_id: str | None = None,
+        out: str | os.PathLike[str],
+        journal: str | os.PathLike[str] | None = None,
+        owner: str | None = None,
+        version: str | None = None,
+        workspace: str | None = None,
+        settings: RunSettings | Mapping[str, Any] | None = None,
+        format: str = "jsonl",
+        rows: str = "document",
+        raw: bool = False,
+        send_all_types: bool = False,
+        batch_files: int = 1000,
+        batch_bytes: int = 1 << 30,
+        max_runs: int = 8,
+        settle: float = 5.0,
+        on_progress: Callable[[JobStatus], None] | None = None,
+    ) -> IngestJob:
+        """A bulk job: a source of any size through batches, runs and results, which any interruption only delays.
+
+        Nothing happens before `job.plan()` or `job.run()`. Making the same job again and running it goes on where it
+        was stopped or killed: nothing is lost, and nothing is run twice.
+
+        Args:
+            sources: a folder, a file, or an iterable of paths or of ``(name, path)``, which must give the same again.
+            app_name: name of the app; this or `app_id`.
+            app_id: id of the app.
+            out: folder of the results: one part per batch, and the dead-letter list ``failures.jsonl``.
+            journal: the job's record, an SQLite file; ``job.db`` in `out` by default.
+            owner: who made the app.
+            version: of the app; the latest production version by default.
+            workspace: of the batches and of the runs' output.
+            settings: keys, runtime configuration and tags of all runs; not kept in the journal.
+            format: ``"jsonl"``, ``"csv"`` or ``"parquet"`` (needs the extra `parquet`).
+            rows: one per ``"document"`` or one per ``"field"``.
+            raw: keep the server's result pages too, in ``out/raw``.
+            send_all_types: send files whose extension AI Hub is not known to take, too.
+            batch_files: files of a run, at most 1,000.
+            batch_bytes: bytes of a batch, about.
+            max_runs: runs in flight at once.
+            settle: seconds after which a request that was in flight when its process died has surely arrived or not.
+            on_progress: called with the `JobStatus` about twice a second.
+
+        Raises:
+            ConfigurationError: the arguments do not make a job.
+
+        Example:
+            >>> def ingest(client):
+            ...     job = client.ingest("scans", app_name="invoices", out="results")
+            ...     print(job.plan())
+            ...     status = job.run()
+            ...     return status.complete
+        """
+        return IngestJob(
+            self._async.ingest(
+                sources,
+                app_name=app_name,
+                app_id=app_id,
+                out=out,
+                journal=journal,
+                owner=owner,
+                version=version,
+                workspace=workspace,
+                settings=settings,
+                format=format,
+                rows=rows,
+                raw=raw,
+                send_all_types=send_all_types,
+                batch_files=batch_files,
+                batch_bytes=batch_bytes,
+                max_runs=max_runs,
+                settle=settle,
+                on_progress=on_progress,
+            ),
+            self._lease,
+        )
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, QueryValue] | None = None,
+        json: Any = None,
+        content: Content | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """Send any request, with the authorization, retries and errors of this client.
+
+        Args:
+            method: HTTP method. POST and PATCH are sent again only when nothing can have happened.
+            path: below `api_root`, beginning with a slash, such as ``/v2/batches``.
+            params: the query.
+            json: the body, as JSON.
+            content: the body, as bytes, a path object, or an open binary file.
+            headers: more headers.
+
+        Returns:
+            The raw answer: `status`, `headers`, `body`, `json()`.
+
+        Raises:
+            InvalidRequestError: the path, a header or the body cannot be sent as it is.
+            RequestError: see the tree in `aihub_sync.errors`.
+
+        Example:
+            >>> def batches(client):
+            ...     return client.request("GET", "/v2/batches", params={"limit": 5}).json()
+        """
+        return self._lease.run(
+            self._async.request(method, path, params=params, json=json, content=content, headers=headers)
+        )
+
+    def close(self) -> None:
+        """Close the connections. A second call does nothing; clients made by `with_options` leave them open."""
+        self._close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return repr(self._async).replace("AsyncAIHub", "AIHub", 1)

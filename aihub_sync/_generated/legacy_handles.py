@@ -1,0 +1,83 @@
+# Written by `python -m aihub_sync._generate` from aihub_async/resources/legacy_handles.py. DO NOT EDIT: edits are lost.
+"""Sync twins of the classes of `aihub_async.resources.legacy_handles`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aihub_sync._base import Facade, Pages
+
+if TYPE_CHECKING:
+    from aihub_async.models import LegacyJobStatus, LegacyRecord
+    from aihub_async.resources import legacy_handles
+
+
+class LegacyJobHandle(Facade):
+    """A job that was started; `wait()` waits for its end."""
+
+    _async: legacy_handles.LegacyJobHandle
+
+    @property
+    def job_id(self) -> str:
+        """The id of the job."""
+        return self._async.job_id
+
+    def status(self) -> LegacyJobStatus:
+        """State of the job; its `outcome` is one of the states of v2 runs."""
+        return self._lease.run(self._async.status())
+
+    def wait(self, timeout: float | None = None) -> LegacyJobStatus:
+        """Wait until the job is COMPLETE; `timeout` in seconds, None waits as long as it takes.
+
+        Raises:
+            RunFailedError: it FAILED.
+            RunCancelledError: it was CANCELLED.
+            RunNeedsReviewError: it is STOPPED_AT_CHECKPOINT.
+            WaitTimeoutError: it goes on after `timeout`.
+        """
+        return self._lease.run(self._async.wait(timeout))
+
+    def __repr__(self) -> str:
+        return repr(self._async)
+
+
+class LegacyRunHandle(Facade):
+    """A run that was started; `wait()` waits for its end, `results()` gives what it found."""
+
+    _async: legacy_handles.LegacyRunHandle
+
+    @property
+    def job_id(self) -> str:
+        """The id of the job."""
+        return self._async.job_id
+
+    def status(self) -> LegacyJobStatus:
+        """State of the job; its `outcome` is one of the states of v2 runs."""
+        return self._lease.run(self._async.status())
+
+    def wait(self, timeout: float | None = None) -> LegacyJobStatus:
+        """Wait until the job is COMPLETE; `timeout` in seconds, None waits as long as it takes.
+
+        Raises:
+            RunFailedError: it FAILED.
+            RunCancelledError: it was CANCELLED.
+            RunNeedsReviewError: it is STOPPED_AT_CHECKPOINT.
+            WaitTimeoutError: it goes on after `timeout`.
+        """
+        return self._lease.run(self._async.wait(timeout))
+
+    def __repr__(self) -> str:
+        return repr(self._async)
+
+    @property
+    def output_folder(self) -> str | None:
+        """Where the results go; None where only the finished job tells."""
+        return self._async.output_folder
+
+    def results(self) -> Pages[LegacyRecord]:
+        """The records of the run, page by page; the first page waits for the end.
+
+        Raises:
+            RunError: it came to no results, see `wait()`.
+        """
+        return Pages(self._async.results(), self._lease)
