@@ -1,6 +1,8 @@
 """`client.batches`: batches of files, the input of runs."""
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -21,7 +23,14 @@ from aihub_async.models import (
 )
 from aihub_async.resources._base import Id, Resource, given
 from aihub_async.resources._paging import Page, Pages, offset_page
-from aihub_async.uploads.sources import Content, content_body
+from aihub_async.resources._upload_steps import UploadSteps
+from aihub_async.uploads.contents import Stream
+from aihub_async.uploads.engine import OnError, OnProgress, Options, Uploads, collect, upload_one
+from aihub_async.uploads.multipart import Resume
+from aihub_async.uploads.report import UploadReport, upload_error, verified
+from aihub_async.uploads.single import MULTIPART_THRESHOLD
+from aihub_async.uploads.sources import Content, Feed, Naming, Sources, content_body, open_body
+from aihub_async.uploads.walking import Filter
 
 _PAGE = 100
 
@@ -138,20 +147,164 @@ class Batches(Resource):
 
         return Pages(ops.LIST_FILES, fetch)
 
-    async def add_file(self, batch_id: Id, file_name: str, file: Content) -> None:
-        """Upload one file, replacing a file of the same name.
+    async def upload(
+        self,
+        batch_id: Id,
+        sources: Sources,
+        *,
+        max_concurrency: int | None = None,
+        on_error: OnError = "raise",
+        verify: bool = False,
+        on_progress: OnProgress | None = None,
+        naming: Naming = None,
+        include: str | Sequence[str] | None = None,
+        exclude: str | Sequence[str] | None = None,
+        digest: bool = False,
+        multipart_threshold: int = MULTIPART_THRESHOLD,
+    ) -> UploadReport:
+        """Upload many files at once.
+
+        Files of the batch that have the same name are replaced. Two sources that would get one name, also if they
+        differ only in case or Unicode form, are found: the second is an error, and nothing of it is sent. An empty
+        file becomes an empty file. A file that changes while it is read is an error, never half a file.
+
+        Args:
+            batch_id: the batch.
+            sources: a path, a folder with everything below it, ``(name, content)``, an open binary file, an fsspec
+                URL such as ``s3://bucket/folder`` (extra ``fsspec``), or an iterable or async iterable of these,
+                pulled as fast as they are sent. A str is a path; content is bytes, a path, an open binary file or a
+                `Stream`.
+            max_concurrency: files in flight at once; the client's `max_connections` by default.
+            on_error: ``"raise"`` starts no more files after the first error, lets those in flight end and raises;
+                ``"collect"`` goes on and leaves errors in the report.
+            verify: compare names and sizes with the batch's list of files afterwards.
+            on_progress: called with an `UploadProgress` at most ten times a second, and at the end.
+            naming: how files get their names: the last part of the path (``"name"``, the default), the path below
+                the folder joined by ``__`` (``"relative"``), or a callable that is given the path.
+            include: only files of folders that match one of these `fnmatch` patterns.
+            exclude: no files or folders of folders that match one of these.
+            digest: put the SHA-256 of each file into its record.
+            multipart_threshold: bytes above which a file is sent in parts.
+
+        Returns:
+            One record per source, in the order of the sources.
+
+        Raises:
+            UploadError: something failed, with ``on_error="raise"``; its `report` has all records, its cause is the
+                first error.
+            InvalidRequestError: an argument cannot be used.
+
+        Example:
+            >>> async def upload_scans(client, batch_id):
+            ...     report = await client.batches.upload(batch_id, "scans/", include="*.pdf")
+            ...     return report.files, report.bytes
+        """
+        if on_error not in {"raise", "collect"}:
+            raise InvalidRequestError(f"on_error is 'raise' or 'collect', not {on_error!r}")
+        started = time.monotonic()
+        options = Options(
+            max_concurrency if max_concurrency is not None else self._transport.settings.max_connections,
+            stop_at_error=on_error == "raise",
+            digest=digest,
+            multipart_threshold=multipart_threshold,
+            on_progress=on_progress,
+        )
+        steps = self._steps(batch_id)
+        records = await collect(steps, Feed(sources, naming, Filter(include, exclude)), options)
+        if verify:
+            nodes = {node.name: node.metadata async for node in self.iter_files(batch_id)}
+            records = verified(records, {name: data.size if data else None for name, data in nodes.items() if name})
+        report = UploadReport(records, time.monotonic() - started)
+        if on_error == "raise" and not report.ok:
+            raise upload_error(report)
+        return report
+
+    def iter_upload(
+        self,
+        batch_id: Id,
+        sources: Sources,
+        *,
+        max_concurrency: int | None = None,
+        on_progress: OnProgress | None = None,
+        naming: Naming = None,
+        include: str | Sequence[str] | None = None,
+        exclude: str | Sequence[str] | None = None,
+        digest: bool = False,
+        multipart_threshold: int = MULTIPART_THRESHOLD,
+    ) -> Uploads:
+        """Upload any number of files in constant memory; gives the outcomes as they happen.
+
+        Arguments are those of `upload()`. Errors are in the records, and the upload goes on. What is kept of each
+        source is a 64-bit number, for the detection of equal names. Leaving the loop, or `aclose()`, cancels what is
+        in flight.
+
+        Example:
+            >>> async def upload_archive(client, batch_id, paths):
+            ...     async with client.batches.iter_upload(batch_id, paths) as uploads:
+            ...         async for record in uploads:
+            ...             print(record.name, record.error or "uploaded")
+        """
+        options = Options(
+            max_concurrency if max_concurrency is not None else self._transport.settings.max_connections,
+            digest=digest,
+            multipart_threshold=multipart_threshold,
+            on_progress=on_progress,
+        )
+        return Uploads(self._steps(batch_id), Feed(sources, naming, Filter(include, exclude)), options)
+
+    async def add_file(self, batch_id: Id, file_name: str, file: Content | Stream) -> None:
+        """Upload one file, replacing a file of the same name; above 10 MB in parts.
 
         Args:
             batch_id: the batch.
             file_name: its name in the batch, with extension, at most 255 characters.
-            file: bytes, a `pathlib.Path`, or an open binary file. A str is refused: it could be content or a path.
+            file: bytes, a `pathlib.Path`, an open binary file or a `Stream`. A str is refused: it could be content
+                or a path.
 
         Raises:
             InvalidRequestError: the name cannot be used, or `file` is text.
             SourceError: the file cannot be read, or changed while it was sent.
             NotFoundError: the batch does not exist.
         """
-        await self._send(ops.ADD_FILE, body=content_body(file, file_name), batch_id=batch_id, filename=file_name)
+        ops.encode_segment("filename", file_name)
+        body = await open_body(file_name, file)
+        await upload_one(self._steps(batch_id), file_name, body, threshold=MULTIPART_THRESHOLD)
+
+    async def add_large_file(
+        self,
+        batch_id: Id,
+        filename: str,
+        file_path_or_data: str | Content | Stream,
+        *,
+        max_concurrency: int | None = None,
+        resume: Resume | None = None,
+    ) -> None:
+        """Upload one file in parts, several at a time.
+
+        Args:
+            batch_id: the batch.
+            filename: its name in the batch, with extension, at most 255 characters.
+            file_path_or_data: a path (a str is one), bytes, an open binary file or a `Stream`.
+            max_concurrency: parts in flight at once (12).
+            resume: keeps the parts of an upload that breaks, so that the next call with it goes on from there.
+                Without it the session is aborted.
+
+        An empty file has no parts, and is sent with one PUT.
+
+        Raises:
+            InvalidRequestError: the name cannot be used.
+            SourceError: the file cannot be read, or changed while it was sent.
+            NotFoundError: the batch does not exist.
+        """
+        ops.encode_segment("filename", filename)
+        if max_concurrency is not None and max_concurrency < 1:
+            raise InvalidRequestError(f"max_concurrency must be 1 or more, not {max_concurrency}")
+        source = Path(file_path_or_data) if isinstance(file_path_or_data, str) else file_path_or_data
+        body = await open_body(filename, source)
+        await upload_one(self._steps(batch_id), filename, body, threshold=0, concurrency=max_concurrency, resume=resume)
+
+    def _steps(self, batch_id: Id) -> UploadSteps:
+        return UploadSteps(self, self._transport, batch_id)
 
     async def delete_file(self, batch_id: Id, file_name: str) -> DeletionJob:
         """Delete one file of a batch.

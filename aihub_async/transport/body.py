@@ -1,10 +1,11 @@
 """Request bodies: they know their length and can be sent again."""
 
+import contextlib
 import errno
 import os
 import stat
-from collections.abc import AsyncIterable, Awaitable, Callable
-from typing import Protocol
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
+from typing import Protocol, TypeVar
 
 import anyio
 import attrs
@@ -19,6 +20,8 @@ OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno
 _OPEN_PATIENCE = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
 """Seconds between tries to open a file while the process is out of descriptors."""
 
+P = TypeVar("P")
+T = TypeVar("T")
 Write = Callable[[bytes | memoryview], Awaitable[None]]
 
 
@@ -65,6 +68,10 @@ class BytesBody:
     def held(self) -> int:
         """All of it."""
         return len(self.data)
+
+    def part(self, offset: int, length: int) -> "BytesBody":
+        """A part of it, which shares its memory."""
+        return BytesBody(memoryview(self.data)[offset : offset + length], self.content_type)
 
     async def write_to(self, write: Write) -> None:
         """Write the bytes, many of them in chunks: the transport copies what the network does not take at once."""
@@ -113,6 +120,10 @@ class FileBody:
     def held(self) -> int:
         """One chunk."""
         return min(self.length, CHUNK)
+
+    def part(self, offset: int, length: int) -> "FileBody":
+        """A part of it; every part is compared with the same fingerprint."""
+        return FileBody(self.path, self.fingerprint, self.offset + offset, length, self.content_type)
 
     @classmethod
     def measure(cls, path: str | os.PathLike[str] | int) -> "FileBody":
@@ -209,26 +220,23 @@ def open_regular(path: str | os.PathLike[str] | int) -> tuple[int, os.stat_resul
 
 async def open_patiently(path: str | os.PathLike[str] | int) -> tuple[int, os.stat_result]:
     """`open_regular`, waiting a few seconds for a descriptor when the process has none left."""
-    for pause in _OPEN_PATIENCE:
-        try:
-            return open_regular(path)
-        except SourceError as error:
-            if not is_out_of_descriptors(error.__cause__):
-                raise
-        await anyio.sleep(pause)
-    return open_regular(path)
+    return await _patiently(open_regular, path)
 
 
 async def read_patiently(path: str) -> BytesBody | FileBody:
     """`read_file`, waiting a few seconds for a descriptor when the process has none left."""
+    return await _patiently(read_file, path)
+
+
+async def _patiently(call: Callable[[P], T], path: P) -> T:
     for pause in _OPEN_PATIENCE:
         try:
-            return read_file(path)
+            return call(path)
         except SourceError as error:
             if not is_out_of_descriptors(error.__cause__):
                 raise
         await anyio.sleep(pause)
-    return read_file(path)
+    return call(path)
 
 
 def is_out_of_descriptors(error: BaseException | None) -> bool:
@@ -252,15 +260,38 @@ class StreamBody:
 
     async def write_to(self, write: Write) -> None:
         """Write the stream, which must give exactly `length` bytes."""
-        written = 0
-        async for chunk in self.open():
-            written += len(chunk)
-            if written > self.length:
-                break
-            await write(chunk)
-        if written != self.length:
+        async with contextlib.aclosing(self.chunks()) as chunks:
+            async for chunk in chunks:
+                await write(chunk)
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The chunks of a fresh stream, counted.
+
+        Raises:
+            SourceError: the stream fails.
+            SourceChangedError: it gives more or fewer bytes than `length`.
+        """
+        given = 0
+        stream = aiter(self.open())
+        try:
+            while (chunk := await self._next(stream)) is not None:
+                given += len(chunk)
+                if given > self.length:
+                    break
+                yield chunk
+        finally:
+            if isinstance(stream, AsyncGenerator):
+                await stream.aclose()
+        if given != self.length:
             raise SourceChangedError(
-                f"{self.name} gave {'more' if written > self.length else 'fewer'} than the {self.length} bytes it "
+                f"{self.name} gave {'more' if given > self.length else 'fewer'} than the {self.length} bytes it "
                 "was said to have",
                 name=self.name,
             )
+
+    async def _next(self, stream: AsyncIterator[bytes]) -> bytes | None:
+        try:
+            return await anext(stream, None)
+        except Exception as error:
+            # Whatever a foreign stream raises is this file's error, and not the network's.
+            raise SourceError(f"{self.name}: the stream failed: {error}", name=self.name) from error

@@ -1,0 +1,265 @@
+"""Many files at once: a fixed number of workers, each taking the next file when it is done with one."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from types import TracebackType
+from typing import Literal, Self
+
+import anyio
+import attrs
+
+from aihub_async.errors import AIHubError, ClosedClientError, InvalidRequestError, RequestError
+from aihub_async.transport.body import Body
+from aihub_async.uploads.multipart import Resume, upload_in_parts
+from aihub_async.uploads.names import NameSet
+from aihub_async.uploads.report import UploadRecord
+from aihub_async.uploads.single import MULTIPART_THRESHOLD, Steps, digested
+from aihub_async.uploads.sources import Feed, Item
+
+OnError = Literal["raise", "collect"]
+_PAGE = 256
+"""Outcomes that may wait to be taken before the workers pause."""
+_PROGRESS_EVERY = 0.1
+
+
+@attrs.frozen
+class UploadProgress:
+    """How far an upload is. `files_found` and `bytes_found` grow while sources are pulled; sizes are bytes."""
+
+    files_found: int = 0
+    files_done: int = 0
+    files_failed: int = 0
+    bytes_found: int = 0
+    bytes_done: int = 0
+
+
+OnProgress = Callable[[UploadProgress], None]
+
+
+class _Counter:
+    """Counts, and tells it at most ten times a second: a callback per file would cost more than a small file."""
+
+    def __init__(self, callback: OnProgress | None) -> None:
+        self._callback = callback
+        self._last = 0.0
+        self.files_found = self.files_done = self.files_failed = self.bytes_found = self.bytes_done = 0
+
+    def tell(self, *, finally_: bool = False) -> None:
+        if self._callback is None:
+            return
+        now = time.monotonic()
+        if finally_ or now - self._last >= _PROGRESS_EVERY:
+            self._last = now
+            self._callback(
+                UploadProgress(self.files_found, self.files_done, self.files_failed, self.bytes_found, self.bytes_done)
+            )
+
+    def sent(self, size: int) -> None:
+        self.bytes_done += size
+        self.tell()
+
+
+@attrs.frozen
+class Options:
+    """How to upload. `concurrency` is the number of workers."""
+
+    concurrency: int
+    stop_at_error: bool = False
+    digest: bool = False
+    multipart_threshold: int = MULTIPART_THRESHOLD
+    on_progress: OnProgress | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.concurrency < 1:
+            raise InvalidRequestError(f"max_concurrency must be 1 or more, not {self.concurrency}")
+
+
+class Uploads:
+    """The outcomes of an upload as they happen: `async for record in uploads`, or `await uploads.next_page()`.
+
+    Nothing starts before the first outcome is asked for, and nothing is kept of those that were given. Leaving the
+    loop early, or `aclose()`, cancels what is in flight.
+    """
+
+    def __init__(self, steps: Steps, feed: Feed, options: Options, *, page: int = 1) -> None:
+        self._steps = steps
+        self._feed = feed
+        self._options = options
+        self._page = page
+        self._names = NameSet()
+        self._counter = _Counter(options.on_progress)
+        self._outcomes: deque[tuple[int, UploadRecord]] = deque()
+        self._workers: set[asyncio.Task[None]] = set()
+        self._news: asyncio.Future[None] | None = None
+        self._room: asyncio.Future[None] | None = None
+        self._failure: BaseException | None = None
+        self._started = self._stopping = self._closed = False
+
+    async def next_page(self) -> list[UploadRecord] | None:
+        """The outcomes since the last call, waiting for at least one; None when there are no more.
+
+        Raises:
+            Exception: what an iterable of sources raised, after everything in flight has settled.
+        """
+        page = await self.next_numbered()
+        return None if page is None else [record for _, record in page]
+
+    async def next_numbered(self) -> list[tuple[int, UploadRecord]] | None:
+        """`next_page`, each outcome with the number of its source."""
+        if not self._started and not self._closed:
+            self._start()
+        while self._workers and len(self._outcomes) < self._page:
+            self._news = asyncio.get_running_loop().create_future()
+            await self._news
+        page = list(self._outcomes)
+        self._outcomes.clear()
+        _wake(self._room)
+        if page:
+            return page
+        await self._finish()
+        return None
+
+    async def aclose(self) -> None:
+        """Cancel what is in flight and wait until it has let go of files, connections and sessions."""
+        self._stopping = self._closed = True
+        workers = list(self._workers)
+        for worker in workers:
+            worker.cancel()
+        with anyio.CancelScope(shield=True):
+            if workers:
+                await asyncio.wait(workers)
+            await self._feed.aclose()
+
+    async def __aiter__(self) -> AsyncIterator[UploadRecord]:
+        try:
+            while (page := await self.next_page()) is not None:
+                for record in page:
+                    yield record
+        finally:
+            await self.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def _start(self) -> None:
+        self._started = True
+        self._count = 0
+        for _ in range(self._options.concurrency):
+            worker = asyncio.create_task(self._work())
+            self._workers.add(worker)
+            worker.add_done_callback(self._worker_ended)
+
+    def _worker_ended(self, worker: "asyncio.Task[None]") -> None:
+        self._workers.discard(worker)
+        if not worker.cancelled() and (error := worker.exception()) is not None:
+            self._failure = self._failure or error
+            self._stopping = True
+        if not self._workers:
+            _wake(self._news)
+
+    async def _finish(self) -> None:
+        if self._closed:
+            return
+        await self._feed.aclose()
+        self._closed = True
+        if self._failure is not None:
+            raise self._failure
+        self._counter.tell(finally_=True)
+
+    async def _work(self) -> None:
+        feed, counter = self._feed, self._counter
+        while not self._stopping and (item := await feed.next()) is not None:
+            number = self._count
+            self._count += 1
+            counter.files_found += 1
+            record = await self._upload(item)
+            if record.error is None:
+                counter.files_done += 1
+            else:
+                counter.files_failed += 1
+                self._stopping |= self._options.stop_at_error
+            counter.tell()
+            self._outcomes.append((number, record))
+            if len(self._outcomes) >= self._page:
+                _wake(self._news)
+            while len(self._outcomes) >= max(_PAGE, self._page) and not self._stopping:
+                await self._wait_for_room()
+
+    async def _wait_for_room(self) -> None:
+        if self._room is None or self._room.done():
+            self._room = asyncio.get_running_loop().create_future()
+        # Shared by all workers: cancelling one of them must not take it from the others.
+        await asyncio.wait([self._room])
+
+    async def _upload(self, item: Item) -> UploadRecord:
+        began = time.monotonic()
+        size: int | None = None
+        try:
+            if item.error is not None:
+                raise item.error
+            if not self._names.add(item.name):
+                raise InvalidRequestError(
+                    f"{item.source}: an earlier file of this upload has the name {item.name!r}, or one that differs "
+                    "only in case or Unicode form; give it another name"
+                )
+            body = await item.body()
+            size = body.length
+            self._counter.bytes_found += size
+            finish: Callable[[], str] | None = None
+            if self._options.digest:
+                body, finish = await digested(body)
+            attempts = await upload_one(
+                self._steps,
+                item.name,
+                body,
+                threshold=self._options.multipart_threshold,
+                on_bytes=self._counter.sent,
+            )
+            digest = None if finish is None else finish()
+        except ClosedClientError:
+            raise
+        except AIHubError as error:
+            attempts = len(error.attempts) if isinstance(error, RequestError) else 0
+            return UploadRecord(item.name, item.source, size, attempts, time.monotonic() - began, error=error)
+        return UploadRecord(item.name, item.source, size, attempts, time.monotonic() - began, digest)
+
+
+async def upload_one(
+    steps: Steps,
+    name: str,
+    body: Body,
+    *,
+    threshold: int,
+    concurrency: int | None = None,
+    resume: Resume | None = None,
+    on_bytes: Callable[[int], None] | None = None,
+) -> int:
+    """Upload one file, in parts when it is larger than `threshold` bytes; gives the attempts for its record."""
+    if body.length > threshold:
+        return await upload_in_parts(steps, name, body, concurrency=concurrency, resume=resume, on_bytes=on_bytes)
+    attempts = await steps.put(name, body)
+    if on_bytes is not None:
+        on_bytes(body.length)
+    return attempts
+
+
+async def collect(steps: Steps, feed: Feed, options: Options) -> list[UploadRecord]:
+    """All outcomes, in the order of their sources."""
+    numbered: list[tuple[int, UploadRecord]] = []
+    async with Uploads(steps, feed, options, page=_PAGE) as uploads:
+        while (page := await uploads.next_numbered()) is not None:
+            numbered += page
+    numbered.sort(key=lambda outcome: outcome[0])
+    return [record for _, record in numbered]
+
+
+def _wake(future: "asyncio.Future[None] | None") -> None:
+    if future is not None and not future.done():
+        future.set_result(None)

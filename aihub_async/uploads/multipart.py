@@ -1,0 +1,241 @@
+"""A large file: a session, its parts in parallel, one commit; aborted when it fails, or kept to go on later."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+import anyio
+import attrs
+
+from aihub_async.errors import (
+    AIHubError,
+    NotFoundError,
+    OutcomeUnknownError,
+    SourceChangedError,
+    StatusError,
+)
+from aihub_async.models import MultipartUploadSession
+from aihub_async.transport.body import Body, BytesBody, FileBody, StreamBody
+from aihub_async.uploads.contents import ReadBody
+from aihub_async.uploads.single import Steps
+
+logger = logging.getLogger("aihub_async")
+
+PARTS_AT_ONCE = 12
+"""Parts of one file in flight. They are read as they are sent: each holds one chunk in memory, not its part."""
+_ABORT_SECONDS = 10.0
+_NOT_OPEN = frozenset({400, 404, 409, 410, 422})
+"""What a server may say of a session that a first, unclear commit has already closed."""
+
+
+class Resume:
+    """Keeps an upload that broke, so that the same call can go on from its parts in this process.
+
+    Without it, the session of a large upload that fails or is cancelled is aborted, and its parts are dropped.
+
+    Example:
+        >>> async def persistent(client, batch_id, path):
+        ...     resume = Resume()
+        ...     while True:
+        ...         try:
+        ...             return await client.batches.add_large_file(batch_id, path.name, path, resume=resume)
+        ...         except ConnectionLostError:
+        ...             print(f"{len(resume.parts)} parts are up, going on")
+    """
+
+    def __init__(self) -> None:
+        self.session: MultipartUploadSession | None = None
+        self.parts: dict[int, str] = {}
+        self._key: object = None
+
+    def begin(self, session: MultipartUploadSession, key: object) -> None:
+        """Remember a new session."""
+        self.session, self.parts, self._key = session, {}, key
+
+    def fits(self, key: object) -> bool:
+        """Whether the session kept here is of the same unchanged file."""
+        return self.session is not None and self._key == key
+
+    def clear(self) -> None:
+        """Forget the session."""
+        self.session, self.parts, self._key = None, {}, None
+
+
+class _Parts(Protocol):
+    async def body(self, offset: int, length: int) -> Body:
+        """The body of the next part; offsets ascend."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+@attrs.frozen
+class _RandomParts:
+    whole: BytesBody | FileBody | ReadBody
+
+    async def body(self, offset: int, length: int) -> Body:
+        return self.whole.part(offset, length)
+
+    async def aclose(self) -> None:
+        pass
+
+
+class _StreamParts:
+    """Parts of a stream: each is held in memory, so that it can be sent again."""
+
+    def __init__(self, whole: StreamBody) -> None:
+        self._name = whole.name
+        self._length = whole.length
+        self._chunks = whole.chunks()
+        self._buffer = bytearray()
+        self._position = 0
+
+    async def body(self, offset: int, length: int) -> Body:
+        await self._fill(offset - self._position)
+        self._take(offset - self._position)
+        await self._fill(length)
+        data = self._take(length)
+        if self._position == self._length:
+            # The stream must end here, or it gave more than it was said to have.
+            await self._fill(1)
+        return BytesBody(data)
+
+    async def _fill(self, size: int) -> None:
+        while len(self._buffer) < size:
+            chunk = await anext(self._chunks, None)
+            if chunk is None:
+                return
+            self._buffer += chunk
+
+    def _take(self, size: int) -> bytes:
+        data = bytes(memoryview(self._buffer)[:size])
+        del self._buffer[:size]
+        self._position += size
+        return data
+
+    async def aclose(self) -> None:
+        await self._chunks.aclose()
+
+
+def divided(body: Body) -> _Parts:
+    """Prepare a body to be sent in parts."""
+    if isinstance(body, BytesBody | FileBody | ReadBody):
+        return _RandomParts(body)
+    if isinstance(body, StreamBody):
+        return _StreamParts(body)
+    raise TypeError(f"{type(body).__name__} cannot be divided")
+
+
+async def upload_in_parts(
+    steps: Steps,
+    name: str,
+    body: Body,
+    *,
+    concurrency: int | None = None,
+    resume: Resume | None = None,
+    on_bytes: Callable[[int], None] | None = None,
+) -> int:
+    """Upload a large file; gives 1 plus the number of requests that had to be repeated.
+
+    Raises:
+        SourceError: it cannot be read, or changes meanwhile.
+        RequestError: a part or the commit failed for good.
+    """
+    state = resume if resume is not None else Resume()
+    key = (name, _identity(body))
+    if not state.fits(key):
+        if state.session is not None:
+            await abort(steps, state)
+        state.begin(await steps.open_session(name, body.length), key)
+    try:
+        repeated = await _send_parts(steps, body, state, concurrency or PARTS_AT_ONCE, on_bytes)
+        await _commit(steps, name, body.length, state)
+    except BaseException as error:
+        if isinstance(error, NotFoundError):
+            # The server has dropped the session: there is nothing to go on with, and nothing to abort.
+            state.clear()
+        elif resume is None or isinstance(error, SourceChangedError):
+            await abort(steps, state)
+        raise
+    state.clear()
+    return 1 + repeated
+
+
+def _identity(body: Body) -> object:
+    if isinstance(body, FileBody):
+        return (body.path, body.fingerprint, body.offset, body.length)
+    return (type(body), body.length, hash(body.data) if isinstance(body, BytesBody) else None)
+
+
+async def _send_parts(
+    steps: Steps, body: Body, state: Resume, concurrency: int, on_bytes: Callable[[int], None] | None
+) -> int:
+    session = state.session
+    if session is None:
+        raise RuntimeError("no session")
+    size = session.part_size
+    missing = iter([number for number in range(1, -(-body.length // size) + 1) if number not in state.parts])
+    parts, turn = divided(body), asyncio.Lock()
+    repeated = 0
+
+    async def work() -> None:
+        nonlocal repeated
+        while True:
+            # One at a time: a stream gives its parts in order.
+            async with turn:
+                number = next(missing, None)
+                if number is None:
+                    return
+                offset = (number - 1) * size
+                part = await parts.body(offset, min(size, body.length - offset))
+            state.parts[number], attempts = await steps.put_part(session.session_id, number, part)
+            repeated += attempts - 1
+            if on_bytes is not None:
+                on_bytes(part.length)
+
+    async with contextlib.aclosing(parts):
+        try:
+            async with anyio.create_task_group() as group:
+                for _ in range(min(concurrency, -(-body.length // size))):
+                    group.start_soon(work)
+        except BaseExceptionGroup as failures:
+            raise _first(failures) from None
+    return repeated
+
+
+def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = failures.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+
+
+async def _commit(steps: Steps, name: str, size: int, state: Resume) -> None:
+    session = state.session
+    if session is None:
+        raise RuntimeError("no session")
+    parts = dict(sorted(state.parts.items()))
+    try:
+        await steps.commit(session.session_id, parts)
+    except OutcomeUnknownError as unclear:
+        there = await steps.size_of(name) == size
+        try:
+            # A file of this name and size may also be an older one: only the session knows, and its second commit
+            # is refused when the first went through.
+            await steps.commit(session.session_id, parts)
+        except StatusError as error:
+            if not there or error.status not in _NOT_OPEN:
+                raise unclear from error
+
+
+async def abort(steps: Steps, state: Resume) -> None:
+    """Drop the parts that are up: also while the task is being cancelled, but not for long."""
+    session = state.session
+    state.clear()
+    if session is None:
+        return
+    with anyio.move_on_after(_ABORT_SECONDS, shield=True):
+        try:
+            await steps.abort(session.session_id)
+        except AIHubError as error:
+            logger.warning("the upload session %s could not be aborted: %s", session.session_id, error)
