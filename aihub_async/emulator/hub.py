@@ -4,8 +4,10 @@ from pathlib import Path
 
 from aihub_async.emulator.apps import App, Apps, Deployment
 from aihub_async.emulator.background import Background
+from aihub_async.emulator.conversations import Conversations
 from aihub_async.emulator.jobs import Jobs
 from aihub_async.emulator.keyvalues import key_values
+from aihub_async.emulator.legacy_jobs import LegacyJobs
 from aihub_async.emulator.runs import Runs
 from aihub_async.emulator.settings import Account, Settings
 from aihub_async.emulator.state import Database, Row
@@ -70,10 +72,14 @@ class Hub:
         self.webhooks = Webhooks(self.background, settings)
         self.worker = Worker(self.runs, self.drive, apps, self.webhooks, self.background, settings)
         self.vault = Vault(self.db, settings)
+        self.legacy_jobs = LegacyJobs(self.db, self.drive, self.runs, self.worker, self.background, settings)
+        self.conversations = Conversations(self.db, self.drive, self.background, settings)
 
     def resume(self) -> None:
         """Go on with what the last stop interrupted."""
         self.jobs.resume()
+        self.legacy_jobs.resume()
+        self.conversations.resume()
         self.worker.resume()
 
     async def close(self) -> None:

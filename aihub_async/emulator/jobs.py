@@ -1,6 +1,7 @@
 """Deletions: accepted at once, carried out in the background, watched by a job id."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
 from aihub_async.emulator.background import Background
@@ -26,8 +27,19 @@ class Jobs:
         self._background.spawn(self._delete(job_id, path))
         return job_id
 
+    def start(self, work: Callable[[], Awaitable[None]]) -> str:
+        """Start any other work on the drive; give the job id. It does not survive a stop."""
+        job_id = str(uuid4())
+        self._db.write("INSERT INTO jobs VALUES (?, '', 'PENDING', '')", job_id)
+        self._background.spawn(self._carry_out(job_id, work))
+        return job_id
+
     def resume(self) -> None:
-        """Go on with the jobs that the last stop interrupted."""
+        """Go on with the deletions that the last stop interrupted; other jobs have FAILED by it."""
+        self._db.write(
+            "UPDATE jobs SET state = 'FAILED', message = 'Interrupted.' WHERE folder = '' AND"
+            " state IN ('PENDING', 'RUNNING')"
+        )
         for row in self._db.all("SELECT id, folder FROM jobs WHERE state IN ('PENDING', 'RUNNING')"):
             self._background.spawn(self._delete(row["id"], row["folder"]))
 
@@ -41,6 +53,17 @@ class Jobs:
         if row is None:
             raise ApiError(404, f"There is no job {job_id}.")
         return {"state": row["state"], "message": row["message"]}
+
+    async def _carry_out(self, job_id: str, work: Callable[[], Awaitable[None]]) -> None:
+        self._set(job_id, "RUNNING", "")
+        if self._settings.job_seconds:
+            await asyncio.sleep(self._settings.job_seconds)
+        try:
+            await work()
+        except ApiError as error:
+            self._set(job_id, "FAILED", error.message)
+            return
+        self._set(job_id, "COMPLETE", "Done.")
 
     async def _delete(self, job_id: str, path: str) -> None:
         self._set(job_id, "RUNNING", "")

@@ -34,6 +34,7 @@ class NewRun:
     output_workspace: str | None = None
     tags: Sequence[str] = ()
     settings: Mapping[str, Any] = attrs.field(factory=dict)
+    id: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -58,7 +59,7 @@ class Runs:
 
     def create(self, new: NewRun) -> Row:
         """Record a run as RUNNING."""
-        run_id = str(uuid4())
+        run_id = new.id or str(uuid4())
         workspace = new.output_workspace or new.username
         output = new.output_dir or f"{self._settings.workspace_folder(workspace)}/aihub/runs/{run_id}/out"
         self._db.write(
@@ -127,6 +128,10 @@ class Runs:
             "UPDATE runs SET status = ?, finish_ns = ?, msg = ?, settings = ? WHERE id = ?",
             *(status, self._settings.clock(), message, _dump(settings), run_id),
         )
+
+    def set_status(self, run_id: str, status: str) -> None:
+        """Give a run a state that is not its end."""
+        self._db.write("UPDATE runs SET status = ?, finish_ns = NULL WHERE id = ?", status, run_id)
 
     def add_result(self, run_id: str, position: int, entry: dict[str, Any]) -> None:
         """Keep what was found in one file."""

@@ -34,7 +34,8 @@ class Account:
 class Settings:
     """What the parts of the emulator need to know; sizes in bytes, durations in seconds.
 
-    `clock` gives Unix time in nanoseconds.
+    `clock` gives Unix time in nanoseconds. `conversations` False lets conversations and queries answer 404, as the
+    service does since February 2026.
     """
 
     org: str = "acme"
@@ -50,6 +51,8 @@ class Settings:
     run_seconds: float = 0.0
     job_seconds: float = 0.0
     webhook_delays: tuple[float, ...] = (0.0, 0.02, 0.05, 0.1, 0.1, 0.1, 0.1)
+    conversations: bool = True
+    max_extracted_bytes: int = 200_000_000
     clock: Callable[[], int] = time.time_ns
 
     def now_ms(self) -> int:

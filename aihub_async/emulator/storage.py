@@ -17,6 +17,7 @@ from aihub_async.emulator.wire import ApiError
 
 _BLOBS_PER_FOLDER = 1000
 _COPY_CHUNK = 1 << 20
+_TABLES_WITH_BLOBS = ("nodes", "parts", "conversation_documents")
 
 
 class Blobs:
@@ -61,6 +62,10 @@ class Blobs:
         with _closing(descriptor):
             _write_all(descriptor, content)
         return blob, len(content)
+
+    def read(self, blob: int) -> bytes:
+        """The whole of a blob."""
+        return Path(self.path(blob)).read_bytes()
 
     def reserve(self) -> int:
         """A new, empty blob for a thread to fill."""
@@ -152,8 +157,10 @@ class Drive:
         return None if row is None else _node(row)
 
     def is_folder(self, path: str) -> bool:
-        """Whether any file is below a path, or a batch is kept there."""
+        """Whether any file is below a path, a batch is kept there, or it was created as a folder."""
         if self._db.value("SELECT 1 FROM nodes WHERE path > ? AND path < ? LIMIT 1", *_below(path)):
+            return True
+        if self._db.value("SELECT 1 FROM folders WHERE path >= ? AND path < ? LIMIT 1", *_below(path)):
             return True
         return self._db.value("SELECT 1 FROM batches WHERE folder = ? AND NOT deleted", path) is not None
 
@@ -173,13 +180,25 @@ class Drive:
         prefix = f"{folder}/"
         found: list[Child] = []
         while len(found) < limit:
-            following = self.walk(folder, after=after, limit=1)
-            if not following:
+            node = next(iter(self.walk(folder, after=after, limit=1)), None)
+            following = min(filter(None, (node and node.path, self._next_folder(folder, after))), default=None)
+            if following is None:
                 break
-            name, slash, _ = following[0].path[len(prefix) :].partition("/")
+            name, slash, _ = following[len(prefix) :].partition("/")
             # A folder's cursor is greater than every path in it.
-            after = f"{prefix}{name}/\U0010ffff" if slash else following[0].path
-            found.append(Child(name, None if slash else following[0], after))
+            after = f"{prefix}{name}/\U0010ffff" if slash else following
+            found.append(Child(name, None if slash else node, after))
+        return found
+
+    def make_folder(self, path: str) -> None:
+        """Let a folder exist without a file in it."""
+        # With a slash at the end, so that it sorts among the paths of files as its files would.
+        self._db.write("INSERT OR IGNORE INTO folders VALUES (?)", f"{path}/")
+
+    def _next_folder(self, folder: str, after: str) -> str | None:
+        low, high = _below(folder)
+        query = "SELECT path FROM folders WHERE path > ? AND path < ? ORDER BY path LIMIT 1"
+        found: str | None = self._db.value(query, max(low, after), high)
         return found
 
     def remove(self, path: str) -> None:
@@ -192,6 +211,7 @@ class Drive:
 
     def remove_some(self, folder: str, limit: int = 500) -> int:
         """Remove up to `limit` files below a folder; give how many there were."""
+        self._db.write("DELETE FROM folders WHERE path >= ? AND path < ?", *_below(folder))
         nodes = self.walk(folder, limit=limit)
         for node in nodes:
             self._db.write("DELETE FROM nodes WHERE path = ?", node.path)
@@ -209,8 +229,8 @@ def _below(folder: str) -> tuple[str, str]:
 
 def first_free_blob(database: Database) -> int:
     """The number after every blob in use; leftovers of a killed process are overwritten."""
-    query = "SELECT MAX(COALESCE((SELECT MAX(blob) FROM nodes), 0), COALESCE((SELECT MAX(blob) FROM parts), 0))"
-    return int(database.value(query)) + 1
+    used = (database.value(f"SELECT MAX(blob) FROM {table}") for table in _TABLES_WITH_BLOBS)  # noqa: S608 - own names
+    return max(blob or 0 for blob in used) + 1
 
 
 def clean_path(path: str) -> str:

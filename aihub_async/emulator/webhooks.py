@@ -55,9 +55,11 @@ class Webhooks:
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._held: list[tuple[dict[str, Any], Mapping[str, Any]]] = []
 
-    def send(self, run: Row, target: Mapping[str, Any]) -> None:
-        """Notify of the end of a run."""
+    def send(self, run: Row, target: Mapping[str, Any], binary_path: str | None = None) -> None:
+        """Notify of the end of a run; legacy runs tell their flow binary too."""
         payload = _payload(run)
+        if binary_path is not None:
+            payload["binary_path"] = binary_path
         if self.plan.lost:
             return
         if not self.plan.reorder:
@@ -149,7 +151,7 @@ def _is_local(url: str) -> bool:
 
 
 def _payload(run: Row) -> dict[str, Any]:
-    payload = {
+    payload: dict[str, Any] = {
         "status": "OK" if run["status"] == "COMPLETE" else "ERROR",
         "job_id": run["id"],
         "input_dir": f"/{run['input_dir']}/",

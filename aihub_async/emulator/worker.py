@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -55,6 +55,8 @@ class Worker:
         self._settings = settings
         self._threads = ThreadPoolExecutor(settings.workers, thread_name_prefix="aihub-emulator-run")
         self._active: dict[str, asyncio.Task[None]] = {}
+        self.binary_path: Callable[[str], str | None] = lambda _: None
+        self.before_end: Callable[[str, str], None] = lambda _, __: None
         self.released = asyncio.Event()
         self.released.set()
 
@@ -62,7 +64,12 @@ class Worker:
         """Begin a run."""
         task = self._background.spawn(self._carry_out(run_id))
         self._active[run_id] = task
-        task.add_done_callback(lambda _: self._active.pop(run_id, None))
+        task.add_done_callback(lambda _: self._forget(run_id, task))
+
+    def _forget(self, run_id: str, task: asyncio.Task[None]) -> None:
+        # A run that was paused and resumed has a new task before the old one is done.
+        if self._active.get(run_id) is task:
+            del self._active[run_id]
 
     def resume(self) -> None:
         """Begin anew the runs that the last stop interrupted."""
@@ -78,12 +85,24 @@ class Worker:
 
     def cancel(self, run_id: str) -> None:
         """End a run as CANCELLED; one that has ended already stays as it is."""
-        if self._runs.get(run_id)["status"] not in {"RUNNING", "STOPPED_AT_CHECKPOINT"}:
+        if self._runs.get(run_id)["status"] not in {"RUNNING", "PAUSED", "STOPPED_AT_CHECKPOINT"}:
             return
         task = self._active.get(run_id)
         if task is not None:
             task.cancel()
         self._end(run_id, "CANCELLED", "The run was cancelled.")
+
+    def pause(self, run_id: str) -> None:
+        """Hold a run that is RUNNING; `restart` goes on with it."""
+        task = self._active.get(run_id)
+        if task is not None:
+            task.cancel()
+        self._runs.set_status(run_id, "PAUSED")
+
+    def restart(self, run_id: str) -> None:
+        """Begin a run anew that is held or over; what it finds replaces what it found."""
+        self._runs.set_status(run_id, "RUNNING")
+        self.start(run_id)
 
     def announce(self, run_id: str) -> None:
         """Send the webhook of a run that has ended."""
@@ -91,7 +110,7 @@ class Worker:
         deployment = self._apps.deployment(run["deployment_id"])
         target = run_settings(run).get("webhook_config") or (deployment.webhook if deployment else None)
         if isinstance(target, Mapping):
-            self._webhooks.send(run, target)
+            self._webhooks.send(run, target, self.binary_path(run_id))
 
     def close(self) -> None:
         """Let the threads go; what they still do is not waited for."""
@@ -117,6 +136,7 @@ class Worker:
 
     def _end(self, run_id: str, status: str, message: str) -> None:
         self._runs.finish(run_id, status, message)
+        self.before_end(run_id, status)
         if status != "STOPPED_AT_CHECKPOINT":
             self.announce(run_id)
 

@@ -1,6 +1,6 @@
 """Runs of apps and deployments, and their results."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aihub_async import operations as ops
@@ -18,13 +18,13 @@ from aihub_async.emulator.wire import Answer, ApiError, Call, Handler, json_answ
 async def run_app(hub: Hub, call: Call) -> Answer:
     """Start a run of an app."""
     wanted = await call.json()
-    app = hub.apps.named(_text(wanted, "app_name"), _text(wanted, "app_id"))
-    output_dir = _path(wanted, "output_dir")
-    workspace = _text(wanted, "output_workspace")
+    app = hub.apps.named(optional_text(wanted, "app_name"), optional_text(wanted, "app_id"))
+    output_dir = optional_path(wanted, "output_dir")
+    workspace = optional_text(wanted, "output_workspace")
     if output_dir is None:
         workspace = hub.workspace(workspace, call.account, remedy="output_workspace or output_dir")
-    batch_id, input_dir = _input(hub, wanted)
-    settings, tags = _settings(wanted)
+    batch_id, input_dir = run_input(hub, wanted)
+    settings, tags = new_run_settings(wanted)
     new = NewRun(
         app_name=app.name,
         app_id=app.id,
@@ -36,7 +36,7 @@ async def run_app(hub: Hub, call: Call) -> Answer:
         tags=tags,
         settings=settings,
     )
-    return json_answer(await _start(hub, new))
+    return json_answer(await start_run(hub, new))
 
 
 async def run_deployment(hub: Hub, call: Call) -> Answer:
@@ -47,8 +47,8 @@ async def run_deployment(hub: Hub, call: Call) -> Answer:
     if wanted.get("manual_upstream_integration"):
         batch_id, input_dir = None, _upstream(deployment, wanted)
     else:
-        batch_id, input_dir = _input(hub, wanted)
-    settings, tags = _settings(wanted)
+        batch_id, input_dir = run_input(hub, wanted)
+    settings, tags = new_run_settings(wanted)
     new = NewRun(
         app_name=app.name,
         app_id=app.id,
@@ -56,11 +56,11 @@ async def run_deployment(hub: Hub, call: Call) -> Answer:
         username=call.account.user,
         batch_id=batch_id,
         input_dir=input_dir,
-        output_dir=_path(wanted, "output_dir"),
+        output_dir=optional_path(wanted, "output_dir"),
         tags=tags,
         settings=settings,
     )
-    return json_answer(await _start(hub, new), 202)
+    return json_answer(await start_run(hub, new), 202)
 
 
 async def list_runs(hub: Hub, call: Call) -> Answer:
@@ -113,19 +113,30 @@ async def get_run_results(hub: Hub, call: Call) -> Answer:
     return json_answer(hub.runs.results(run, include, call.number("file_offset") or 0))
 
 
-async def _start(hub: Hub, new: NewRun) -> dict[str, Any]:
+async def start_run(hub: Hub, new: NewRun, created: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+    """Create and begin a run; `created` is called with its id in between.
+
+    Raises:
+        ApiError: 400, too many files.
+    """
     count = hub.drive.count(new.input_dir, hub.settings.max_files_per_run + 1)
     if count > hub.settings.max_files_per_run:
         raise ApiError(400, f"A run takes {hub.settings.max_files_per_run} files at most.")
     run = hub.runs.create(new)
+    created(run["id"])
     hub.worker.start(run["id"])
     if hub.webhooks.plan.early:
         await hub.worker.wait(run["id"])
     return run_view(run)
 
 
-def _input(hub: Hub, wanted: Mapping[str, Any]) -> tuple[int | None, str]:
-    input_dir = _path(wanted, "input_dir")
+def run_input(hub: Hub, wanted: Mapping[str, Any]) -> tuple[int | None, str]:
+    """Batch and folder that a request names.
+
+    Raises:
+        ApiError: 400 none or both, 404 no such input.
+    """
+    input_dir = optional_path(wanted, "input_dir")
     if (wanted.get("batch_id") is None) == (input_dir is None):
         raise ApiError(400, "Give one of batch_id and input_dir.")
     if input_dir is not None:
@@ -147,7 +158,12 @@ def _upstream(deployment: Deployment, wanted: Mapping[str, Any]) -> str:
     return clean_path(deployment.upstream_dir)
 
 
-def _settings(wanted: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def new_run_settings(wanted: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The settings of a request, and their tags.
+
+    Raises:
+        ApiError: 400, they cannot be used.
+    """
     settings = wanted.get("settings")
     if settings is None:
         return {}, []
@@ -162,7 +178,12 @@ def _settings(wanted: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     return settings, tags
 
 
-def _text(wanted: Mapping[str, Any], name: str) -> str | None:
+def optional_text(wanted: Mapping[str, Any], name: str) -> str | None:
+    """A text in a request.
+
+    Raises:
+        ApiError: 400, something else.
+    """
     value = wanted.get(name)
     if value is None or value == "":
         return None
@@ -171,8 +192,13 @@ def _text(wanted: Mapping[str, Any], name: str) -> str | None:
     return value
 
 
-def _path(wanted: Mapping[str, Any], name: str) -> str | None:
-    value = _text(wanted, name)
+def optional_path(wanted: Mapping[str, Any], name: str) -> str | None:
+    """A drive path in a request.
+
+    Raises:
+        ApiError: 400, something else.
+    """
+    value = optional_text(wanted, name)
     return None if value is None else clean_path(value)
 
 

@@ -1,0 +1,205 @@
+"""Conversations and queries: answers are the line of the documents that has most words in common with the question."""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+
+from aihub_async.emulator.background import Background
+from aihub_async.emulator.extraction import UnreadableFileError, lay_out, read_document
+from aihub_async.emulator.settings import Settings
+from aihub_async.emulator.state import Database, Row
+from aihub_async.emulator.storage import Drive
+from aihub_async.emulator.wire import ApiError
+
+MAX_DOCUMENTS = 100
+"""Documents that a conversation holds (docs: limits)."""
+
+_WORD = re.compile(r"\w{2,}")
+_NOT_FOUND = "The documents do not say."
+
+
+class Conversations:
+    """Documents that can be asked, and the questions that are answered in the background."""
+
+    def __init__(self, database: Database, drive: Drive, background: Background, settings: Settings) -> None:
+        self._db = database
+        self._drive = drive
+        self._background = background
+        self._settings = settings
+
+    def create(self, name: str, description: str | None, owner: str) -> str:
+        """Create an empty conversation; give its id."""
+        conversation_id = str(uuid4())
+        self._db.write(
+            "INSERT INTO conversations(id, name, description, owner) VALUES (?, ?, ?, ?)",
+            *(conversation_id, name, description, owner),
+        )
+        return conversation_id
+
+    def add(self, conversation_id: str, files: Sequence[tuple[str, bytes]], *, process: bool) -> dict[str, Any]:
+        """Add files; give the upload status.
+
+        Raises:
+            ApiError: 404 no such conversation.
+        """
+        self.get(conversation_id)
+        count = self._db.value("SELECT COUNT(*) FROM conversation_documents WHERE conversation_id = ?", conversation_id)
+        status: dict[str, list[dict[str, str]]] = {"success": [], "failure": []}
+        for name, content in files:
+            if not content or count >= MAX_DOCUMENTS:
+                reason = "The conversation is full." if content else "The file is empty."
+                status["failure"].append({"name": name, "reason": reason})
+                continue
+            count += 1
+            blob, _ = self._drive.blobs.save(content)
+            cursor = self._db.write(
+                "INSERT INTO conversation_documents(conversation_id, name, state, blob, uploaded_ns, pages)"
+                " VALUES (?, ?, 'PROCESSING', ?, ?, '[]')",
+                *(conversation_id, name, blob, self._settings.clock()),
+            )
+            status["success"].append({"name": name})
+            if process:
+                self._background.spawn(self._process(int(cursor.lastrowid or 0)))
+        return status
+
+    def resume(self) -> None:
+        """Go on with the documents and queries that the last stop interrupted."""
+        for row in self._db.all("SELECT id FROM conversation_documents WHERE state = 'PROCESSING'"):
+            self._background.spawn(self._process(row["id"]))
+        for row in self._db.all("SELECT id FROM queries WHERE status = 'RUNNING'"):
+            self._background.spawn(self._answer(row["id"]))
+
+    def all(self) -> list[Row]:
+        """Rows of all conversations."""
+        return self._db.all("SELECT * FROM conversations ORDER BY position")
+
+    def get(self, conversation_id: str) -> Row:
+        """A conversation's row.
+
+        Raises:
+            ApiError: 404, no such conversation.
+        """
+        row = self._db.one("SELECT * FROM conversations WHERE id = ?", conversation_id)
+        if row is None:
+            raise ApiError(404, f"There is no conversation {conversation_id}.")
+        return row
+
+    def documents(self, conversation_id: str, ids: Sequence[int] | None = None) -> list[Row]:
+        """Rows of a conversation's documents, or of some of them.
+
+        Raises:
+            ApiError: 404, one of `ids` is none of them.
+        """
+        rows = self._db.all(
+            "SELECT * FROM conversation_documents WHERE conversation_id = ? ORDER BY id", conversation_id
+        )
+        if ids is None:
+            return rows
+        known = {row["id"]: row for row in rows}
+        for document_id in ids:
+            if document_id not in known:
+                raise ApiError(404, f"The conversation has no document {document_id}.")
+        return [known[document_id] for document_id in ids]
+
+    def update(self, conversation_id: str, name: str | None, description: str | None) -> None:
+        """Change what is given."""
+        self.get(conversation_id)
+        self._db.write(
+            "UPDATE conversations SET name = COALESCE(?, name), description = COALESCE(?, description) WHERE id = ?",
+            *(name, description, conversation_id),
+        )
+
+    def remove(self, conversation_id: str) -> None:
+        """Delete a conversation and its documents."""
+        self.get(conversation_id)
+        self.remove_documents(self.documents(conversation_id))
+        self._db.write("DELETE FROM conversations WHERE id = ?", conversation_id)
+
+    def remove_documents(self, rows: Sequence[Row]) -> None:
+        """Delete documents."""
+        for row in rows:
+            self._drive.blobs.delete(row["blob"])
+            self._db.write("DELETE FROM conversation_documents WHERE id = ?", row["id"])
+
+    def ask(self, question: str, documents: Sequence[Row]) -> tuple[str, list[dict[str, Any]]]:
+        """The best line, and where it stands as `source_documents`."""
+        words = set(_WORD.findall(question.lower()))
+        best = (0, _NOT_FOUND, "", 0)
+        for row in documents:
+            for number, text in enumerate(msgspec.json.decode(row["pages"]), 1):
+                for line in text.splitlines():
+                    score = len(words & set(_WORD.findall(line.lower())))
+                    if score > best[0]:
+                        best = (score, line.strip(), row["name"], number)
+        score, answer, name, number = best
+        if not score:
+            return answer, []
+        return answer, [{"name": name, "pages": [{"page_number": number, "bboxes": _boxes(answer)}]}]
+
+    def start_query(self, wanted: dict[str, Any]) -> str:
+        """Start answering; give the query id."""
+        query_id = str(uuid4())
+        self._db.write(
+            "INSERT INTO queries VALUES (?, 'RUNNING', ?, '[]', NULL)", query_id, msgspec.json.encode(wanted).decode()
+        )
+        self._background.spawn(self._answer(query_id))
+        return query_id
+
+    def query(self, query_id: str) -> Row:
+        """A query's row.
+
+        Raises:
+            ApiError: 404, no such query.
+        """
+        row = self._db.one("SELECT * FROM queries WHERE id = ?", query_id)
+        if row is None:
+            raise ApiError(404, f"There is no query {query_id}.")
+        return row
+
+    async def _process(self, document_id: int) -> None:
+        if self._settings.job_seconds:
+            await asyncio.sleep(self._settings.job_seconds)
+        row = self._db.one("SELECT * FROM conversation_documents WHERE id = ?", document_id)
+        if row is None:
+            return
+        state, pages = "PROCESSED", list[str]()
+        try:
+            document = await asyncio.to_thread(read_document, self._drive.blobs.path(row["blob"]), row["name"], {})
+            pages = [page.text for page in document.pages]
+        except (UnreadableFileError, FileNotFoundError):
+            state = "FAILED"
+        self._db.write(
+            "UPDATE conversation_documents SET state = ?, pages = ? WHERE id = ?",
+            *(state, msgspec.json.encode(pages).decode(), document_id),
+        )
+
+    async def _answer(self, query_id: str) -> None:
+        if self._settings.run_seconds:
+            await asyncio.sleep(self._settings.run_seconds)
+        wanted = msgspec.json.decode(self.query(query_id)["wanted"])
+        status, results, error = "COMPLETE", list[dict[str, Any]](), None
+        try:
+            self.get(wanted["source"])
+            text, sources = self.ask(wanted["query"], self.documents(wanted["source"], wanted["document_ids"]))
+            result: dict[str, Any] = {"response": text}
+            names = [{"name": each["name"]} for each in sources]
+            if wanted["sources"]:
+                result["source_documents"] = sources if wanted["pages"] else names
+            results.append(result)
+        except ApiError as failure:
+            status, error = "FAILED", failure.message
+        self._db.write(
+            "UPDATE queries SET status = ?, results = ?, error = ? WHERE id = ?",
+            *(status, msgspec.json.encode(results).decode(), error, query_id),
+        )
+
+
+def _boxes(line: str) -> list[dict[str, float]]:
+    box = lay_out(line)[0].find(line)
+    if box is None:
+        return []
+    return [{"top_x": box.left, "top_y": box.top, "bottom_x": box.right, "bottom_y": box.bottom}]

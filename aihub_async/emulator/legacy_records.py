@@ -1,0 +1,142 @@
+"""Results in the shape of v1: one record per document, and what a run in memory needs."""
+
+import asyncio
+import base64
+import binascii
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+
+from aihub_async.emulator.apps import App, extracted_documents
+from aihub_async.emulator.extraction import UnreadableFileError, read_document
+from aihub_async.emulator.hub import Hub
+from aihub_async.emulator.results import failed_entry, file_entry
+from aihub_async.emulator.state import Row
+from aihub_async.emulator.wire import ApiError
+
+PAGE = 20
+"""Files on one page of results."""
+
+_ECHO = re.compile(r"""\s*echo\(\s*["'](.*)["']\s*\)\s*""")
+
+
+def inline_files(wanted: Mapping[str, Any], most: int | None) -> list[tuple[str, bytes]]:
+    """The files in a request body.
+
+    Raises:
+        ApiError: 400, none, too many, or not base64.
+    """
+    files = wanted.get("files")
+    if not isinstance(files, list) or not files or not all(isinstance(item, dict) for item in files):
+        raise ApiError(400, "files must be a list of objects.")
+    if most is not None and len(files) > most:
+        raise ApiError(400, f"A run in memory takes {most} files at most.")
+    try:
+        return [(str(item["file_name"]), base64.b64decode(item["file_content"], validate=True)) for item in files]
+    except (KeyError, TypeError, binascii.Error):
+        raise ApiError(400, "A file has a file_name and a file_content in base64.") from None
+
+
+async def run_in_memory(hub: Hub, apps: Sequence[App], files: Sequence[tuple[str, bytes]]) -> dict[str, Any]:
+    """Run apps on files; nothing is left afterwards."""
+    entries = await asyncio.to_thread(_entries, apps, files)
+    if hub.settings.run_seconds:
+        await asyncio.sleep(hub.settings.run_seconds)
+    records = [record for index, entry in enumerate(entries) for record in _records(entry, index, "", {})]
+    return {
+        "records": records,
+        "job_id": str(uuid4()),
+        "num_tasks": len(records),
+        "has_more_tasks": False,
+        "next_offset": len(records),
+        "can_resume": False,
+        "on_last_resumable_step": False,
+    }
+
+
+def page_of_records(hub: Hub, run: Row, offset: int, *, layouts: bool) -> list[dict[str, Any]]:
+    """The records of up to 20 files of a finished run."""
+    query = "SELECT content FROM results WHERE run_id = ? ORDER BY position LIMIT ? OFFSET ?"
+    rows = hub.db.all(query, run["id"], PAGE, offset)
+    schema = _schema(hub.legacy_jobs.kept_settings(run["id"])["modify_output_schema"])
+    found = []
+    for index, row in enumerate(rows, offset):
+        entry = msgspec.json.decode(row["content"])
+        records = _records(entry, index, f"/{run['output_dir']}", schema)
+        for record, document in zip(records, entry["documents"], strict=True):
+            found.append({**record, "page_layouts": document["page_layouts"]} if layouts else record)
+    return found
+
+
+def _entries(apps: Sequence[App], files: Sequence[tuple[str, bytes]]) -> list[dict[str, Any]]:
+    entries = []
+    with TemporaryDirectory(prefix="aihub-emulator-sync-") as folder:
+        for index, (name, content) in enumerate(files):
+            local = Path(folder, str(index))
+            local.write_bytes(content)
+            try:
+                document = read_document(str(local), name, {})
+                found = [each for app in apps for each in extracted_documents(app, document)]
+                entries.append(file_entry(document, found, name, None))
+            except UnreadableFileError as error:
+                entries.append(failed_entry(name, name, str(error)))
+    return entries
+
+
+def _records(
+    entry: Mapping[str, Any], file_index: int, output_folder: str, schema: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    name = entry["original_file_name"]
+    return [
+        {
+            "output_file_path": f"{output_folder}/s1_apply_refiner/{name}.ibdoc",
+            "results": _changed([_result(field) for field in document["fields"]], schema),
+            "record_index": index,
+            "file_name": name,
+            "document_path": entry["input_file_path"],
+            "flow_index": 0,
+            "file_index": file_index,
+            "is_manually_reviewed": document["review_completed"],
+            "current_step_index": 1,
+            "is_human_corrected": any(field["edit_history"] for field in document["fields"]),
+            "absolute_ibocr_path": f"{output_folder}/s0_process_files/{name}.ibocr",
+            "was_classified": document["class_name"] is not None,
+            "is_finalized": True,
+        }
+        for index, document in enumerate(entry["documents"])
+    ]
+
+
+def _result(field: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "key": field["field_name"],
+        "value": field["value"],
+        "field_type": field["type"],
+        "model_confidence": field["confidence"]["model"],
+    }
+
+
+def _schema(text: Any) -> dict[str, Any]:
+    """`modify_output_schema` is JSON inside JSON."""
+    try:
+        schema = msgspec.json.decode(text) if isinstance(text, str) else {}
+    except msgspec.DecodeError:
+        return {}
+    return schema if isinstance(schema, dict) else {}
+
+
+def _changed(results: list[dict[str, Any]], schema: Mapping[str, Any]) -> list[dict[str, Any]]:
+    removed, renamed = schema.get("remove_fields", []), schema.get("rename_fields", {})
+    left = [result for result in results if result["key"] not in removed]
+    kept = [{**result, "key": renamed.get(result["key"], result["key"])} for result in left]
+    values = {result["key"]: result["value"] for result in kept}
+    for added in schema.get("add_fields", []):
+        echo = _ECHO.fullmatch(added["formula"])
+        value = echo[1] if echo else values.get(added["formula"], "")
+        kept.append({"key": added["name"], "value": value, "field_type": "TEXT", "model_confidence": None})
+    return kept

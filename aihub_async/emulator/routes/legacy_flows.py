@@ -1,0 +1,147 @@
+"""Flow binaries: compiled, run, and run in memory."""
+
+import csv
+import io
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import uuid4
+
+import anyio
+import anyio.lowlevel
+
+from aihub_async import operations as ops
+from aihub_async.emulator.apps import App, Document, ExtractedDocument, extracted_documents
+from aihub_async.emulator.hub import Hub
+from aihub_async.emulator.legacy_records import inline_files, run_in_memory
+from aihub_async.emulator.routes.runs import new_run_settings, optional_path, optional_text, start_run
+from aihub_async.emulator.routes.v1 import v1
+from aihub_async.emulator.runs import NewRun
+from aihub_async.emulator.storage import clean_path
+from aihub_async.emulator.wire import Answer, ApiError, Call, Handler, json_answer
+
+MAX_JOB_ID = 50
+MAX_SYNC_FILES = 5
+MAX_SYNC_SECONDS = 60
+
+_REQUIRED = {
+    "Single Flow": ("flow_file",),
+    "Metaflow": ("flows_dir", "metaflow_file", "classifier_file"),
+    "Flows": ("flows_dir",),
+}
+
+
+@v1
+async def compile_flow(hub: Hub, call: Call) -> Answer:
+    """Compile flows to a binary in a job."""
+    wanted = await call.json()
+    root, kind = optional_path(wanted, "flow_project_root"), wanted.get("binary_type")
+    settings = wanted.get("settings") or {}
+    if root is None or kind not in _REQUIRED or not isinstance(settings, dict):
+        raise ApiError(400, "flow_project_root, binary_type (Single Flow, Metaflow or Flows) and settings are needed.")
+    paths = {name: optional_path(settings, name) for name in _REQUIRED[kind]}
+    if missing := [name for name, path in paths.items() if path is None]:
+        raise ApiError(400, f"settings.{missing[0]} is needed for a {kind}.")
+    if kind == "Single Flow":
+        flows = [clean_path(f"{root}/{paths['flow_file']}")]
+    else:
+        flows = [node.path for node in hub.drive.walk(f"{root}/{paths['flows_dir']}") if node.name.endswith(".ibflow")]
+    if not flows:
+        raise ApiError(404, "There are no flows to compile.")
+    stem = flows[0].rpartition("/")[2].removesuffix(".ibflow") if len(flows) == 1 else kind.lower().replace(" ", "_")
+    folder = optional_path(wanted, "predefined_binary_path") or f"{root}/build/bin"
+    binary = folder if folder.endswith(".ibflowbin") else f"{folder}/{stem}.ibflowbin"
+    return json_answer({"status": "OK", "job_id": hub.legacy_jobs.compile(binary, flows, kind)})
+
+
+@v1
+async def run_flow(hub: Hub, call: Call) -> Answer:
+    """Start a run of a binary."""
+    wanted = await call.json()
+    binary, input_dir = optional_path(wanted, "binary_path"), optional_path(wanted, "input_dir")
+    if binary is None or input_dir is None:
+        raise ApiError(400, "binary_path and input_dir are needed.")
+    if not hub.drive.is_folder(input_dir):
+        raise ApiError(404, f"There is no folder /{input_dir}.")
+    job_id = optional_text(wanted, "job_id") or str(uuid4())
+    if len(job_id) > MAX_JOB_ID:
+        raise ApiError(400, f"A job id has {MAX_JOB_ID} characters at most.")
+    hub.legacy_jobs.check_unused(job_id)
+    settings, tags = new_run_settings(wanted)
+    _check_priority(settings.get("priority", 0))
+    app = _app_of(hub, binary)
+    output = optional_path(wanted, "output_dir") or f"{input_dir.rpartition('/')[0]}/out"
+    if settings.get("output_has_run_id"):
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(hub.settings.clock() / 1e9))
+        output = f"{output}/{stamp}-{job_id}"
+    elif settings.get("delete_out_dir"):
+        while hub.drive.remove_some(output):
+            await anyio.lowlevel.checkpoint()
+    new = NewRun(
+        id=job_id,
+        app_name=app.name,
+        app_id=app.id,
+        username=call.account.user,
+        input_dir=input_dir,
+        output_dir=output,
+        tags=tags,
+        settings=settings,
+    )
+    await start_run(hub, new, lambda run_id: hub.legacy_jobs.add_run(run_id, binary, settings))
+    return json_answer({"status": "OK", "data": {"job_id": job_id, "output_folder": f"/{output}"}})
+
+
+@v1
+async def run_flow_sync(hub: Hub, call: Call) -> Answer:
+    """Run a binary on the files in the request; nothing is kept."""
+    wanted = await call.json()
+    binary = optional_path(wanted, "binary_path")
+    if binary is None:
+        raise ApiError(400, "binary_path is needed.")
+    options = wanted.get("options") or {}
+    form = options.get("result_format", "json") if isinstance(options, dict) else None
+    if form not in {"json", "csv"}:
+        raise ApiError(400, "options.result_format is json or csv.")
+    files = inline_files(wanted, MAX_SYNC_FILES)
+    with anyio.move_on_after(MAX_SYNC_SECONDS):
+        results = await run_in_memory(hub, [_app_of(hub, binary)], files)
+        if form == "csv":
+            return Answer(200, _csv(results["records"]).encode(), {"Content-Type": "text/csv; charset=utf-8"})
+        return json_answer({"records": results["records"], "binary_path": binary, "job_id": results["job_id"]})
+    raise ApiError(400, f"The run took more than {MAX_SYNC_SECONDS} seconds.")
+
+
+def _app_of(hub: Hub, binary: str) -> App:
+    apps = [hub.apps.named(name, None) for name in hub.legacy_jobs.apps_of(binary)]
+    if len(apps) == 1:
+        return apps[0]
+
+    def extract(document: Document) -> list[ExtractedDocument]:
+        return [found for app in apps for found in extracted_documents(app, document)]
+
+    together = App(" + ".join(app.name for app in apps), extract)
+    hub.apps.add(together)
+    return together
+
+
+def _check_priority(priority: Any) -> None:
+    if type(priority) is not int or not 0 <= priority <= 9:
+        raise ApiError(400, "settings.priority is 0 to 9.")
+
+
+def _csv(records: Sequence[Mapping[str, Any]]) -> str:
+    keys = list(dict.fromkeys(item["key"] for record in records for item in record["results"]))
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["file_name", *keys])
+    for record in records:
+        values = {item["key"]: item["value"] for item in record["results"]}
+        writer.writerow([record["file_name"], *(values.get(key, "") for key in keys)])
+    return text.getvalue()
+
+
+HANDLERS: Mapping[ops.Operation, Handler] = {
+    ops.COMPILE_FLOW: compile_flow,
+    ops.RUN_FLOW: run_flow,
+    ops.RUN_FLOW_SYNC: run_flow_sync,
+}
