@@ -11,18 +11,19 @@ import anyio.to_thread
 import attrs
 
 from aihub_async.errors import IngestError
-from aihub_async.ingest import export, ledger
+from aihub_async.ingest import export, ledger, shards
 from aihub_async.ingest.journal import Journal, no_boundary
 from aihub_async.ingest.options import JobOptions
 from aihub_async.ingest.pipeline import Pipeline
 from aihub_async.ingest.plan import Plan, make_plan
-from aihub_async.ingest.progress import JobStatus, read_status
+from aihub_async.ingest.progress import JobStatus, read_status, status_of
 from aihub_async.ingest.records import BatchRow, BatchState
 from aihub_async.ingest.remote import Remote
 from aihub_async.ingest.scan import Candidate, Sources, scan
 
 if TYPE_CHECKING:
     from aihub_async.client import AsyncAIHub
+    from aihub_async.ingest.engines import Engine
 
 FAILURES = "failures.jsonl"
 
@@ -74,13 +75,14 @@ class IngestJob:
             await pipeline.plan(self._scan())
             return await make_plan(journal, pipeline.changes, contents=contents)
 
-    async def run(self, *, retry_failed: bool = False) -> JobStatus:
+    async def run(self, *, retry_failed: bool = False, engine: "Engine | None" = None) -> JobStatus:
         """Do the whole job, or what is left of it.
 
         Results appear in `out` as one part per batch, and at the end the dead-letter list as ``failures.jsonl``.
 
         Args:
             retry_failed: plan the files on the dead-letter list again, except those that were refused.
+            engine: where to run it, such as `aihub_async.ingest.engines.dask_engine(...)`; here by default.
 
         Returns:
             How far the job came; `complete` unless it was stopped or a run waits for a review.
@@ -91,16 +93,17 @@ class IngestJob:
             RequestError: the server refuses everything, or cannot be reached.
         """
         async with await self._open() as journal:
+            await shards.merge_all(journal)
             await self._check_parts(journal)
             pipeline = self._new_pipeline(journal)
             if retry_failed:
                 await pipeline.retry_failed()
             if self._stop_asked:
                 pipeline.stop()
-            try:
+            if engine is None:
                 status = await pipeline.run(self._scan())
-            except BaseExceptionGroup as group:
-                raise _first(group) from None
+            else:
+                status = await self._run_on(engine, journal, pipeline)
             await self._write_failures(journal)
             return status
 
@@ -109,6 +112,7 @@ class IngestJob:
         self._stop_asked = True
         if self._pipeline is not None:
             self._pipeline.stop()
+        shards.tell_to_stop(self.options.journal)
 
     async def status(self) -> JobStatus:
         """How far the journal says that the job is; it can be asked while another process works.
@@ -117,6 +121,23 @@ class IngestJob:
             JournalError: there is no journal, or it cannot be read.
         """
         return await anyio.to_thread.run_sync(read_status, self.options.journal)
+
+    async def _run_on(self, engine: "Engine", journal: Journal, pipeline: Pipeline) -> JobStatus:
+        await pipeline.plan(self._scan())
+        settings = self._client.settings
+        pieces = await shards.split(journal, self.options, settings.api_root, settings.ib_context)
+        if pieces:
+            async for shard, _ in engine.map(shards.run_shard, pieces):
+                await shards.merge(journal, shard.journal)
+                await self._tell(journal)
+        await shards.merge_all(journal)
+        return await self._tell(journal)
+
+    async def _tell(self, journal: Journal) -> JobStatus:
+        status = await journal.call(lambda db: status_of(db, journal.path))
+        if self._on_progress is not None:
+            self._on_progress(status)
+        return status
 
     async def _open(self) -> Journal:
         spec = self.options.spec(self._sources)
@@ -168,10 +189,3 @@ def _is_written(options: JobOptions, batch: BatchRow) -> bool:
     part = export.part_path(options.out, batch.no, options.format)
     raw = export.part_path(options.out / "raw", batch.no, "jsonl")
     return part.exists() and part.stat().st_size == batch.part_bytes and (raw.exists() or not options.raw)
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error that stopped everything else: of a group, the first one that is no cancellation."""
-    for error in group.exceptions:
-        return _first(error) if isinstance(error, BaseExceptionGroup) else error
-    return group

@@ -17,7 +17,7 @@ from aihub_async.ingest.journal import Journal
 from aihub_async.ingest.options import JobOptions
 from aihub_async.ingest.planner import Changes, Planner
 from aihub_async.ingest.progress import JobStatus, Progress, status_of
-from aihub_async.ingest.records import BatchRow, BatchState, FileRow
+from aihub_async.ingest.records import BatchRow, BatchState, FileRow, FileState
 from aihub_async.ingest.remote import Remote
 from aihub_async.ingest.scan import Candidate
 from aihub_async.ingest.schema import set_meta
@@ -77,14 +77,17 @@ class Pipeline:
         self._export_slots = anyio.CapacityLimiter(_EXPORTS)
         await self._adopt(steps)
         send, receive = anyio.create_memory_object_stream[int](0)
-        async with anyio.create_task_group() as observers:
-            observers.start_soon(self._sample)
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._feed, candidates, send)
-                for _ in range(self._options.max_runs + _UPLOADS + _EXPORTS):
-                    group.start_soon(self._work, steps, receive.clone())
-                receive.close()
-            observers.cancel_scope.cancel()
+        try:
+            async with anyio.create_task_group() as observers:
+                observers.start_soon(self._sample)
+                async with anyio.create_task_group() as group:
+                    group.start_soon(self._feed, candidates, send)
+                    for _ in range(self._options.max_runs + _UPLOADS + _EXPORTS):
+                        group.start_soon(self._work, steps, receive.clone())
+                    receive.close()
+                observers.cancel_scope.cancel()
+        except BaseExceptionGroup as group_error:
+            raise first_error(group_error) from None
         await self._record_sample()
         self._report()
         status = await self._status()
@@ -142,7 +145,7 @@ class Pipeline:
             for batch in unsettled
             if (changed := _adopted(batch, batch_name(self._journal.job, batch), batch_ids, run_ids)) != batch
         ]
-        await self._journal.call(functools.partial(ledger.put_batches, rows=adopted))
+        await self._journal.call(functools.partial(_adopt, adopted))
         self._progress.restart(await self._status())
 
     async def _feed(self, candidates: Iterator[Candidate] | None, send: MemoryObjectSendStream[int]) -> None:
@@ -238,6 +241,16 @@ def _finish(planner: Planner, db: sqlite3.Connection) -> list[int]:
     return full
 
 
+def _adopt(adopted: list[BatchRow], db: sqlite3.Connection) -> None:
+    for batch in adopted:
+        ledger.put_batch(db, batch)
+        if batch.state is BatchState.RUNNING:
+            # A run has begun, so its files are up, although this copy of the journal does not know it.
+            ledger.settle_files(
+                db, [row.id for row in ledger.files_of(db, batch, FileState.PLANNED)], FileState.UPLOADED
+            )
+
+
 def _adopted(batch: BatchRow, name: str, batch_ids: dict[str, int], run_ids: dict[str, str]) -> BatchRow:
     """A batch with what the server already knows of it."""
     if name in run_ids and batch.state <= BatchState.SUBMITTING and name in batch_ids:
@@ -245,3 +258,9 @@ def _adopted(batch: BatchRow, name: str, batch_ids: dict[str, int], run_ids: dic
     if name in batch_ids and batch.state <= BatchState.CREATING:
         return attrs.evolve(batch, state=BatchState.UPLOADING, batch_id=batch_ids[name])
     return batch
+
+
+def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that stopped everything else."""
+    first = group.exceptions[0]
+    return first_error(first) if isinstance(first, BaseExceptionGroup) else first

@@ -42,8 +42,8 @@ MIGRATIONS: dict[int, Callable[[sqlite3.Connection], object]] = {
 """From version n to n + 1."""
 
 
-def create(path: Path, meta: dict[str, Any]) -> None:
-    """Make a new journal; it appears at `path` complete or not at all."""
+def create(path: Path, meta: dict[str, Any], fill: Callable[[sqlite3.Connection], object] = lambda _: None) -> None:
+    """Make a new journal with what `fill` writes; it appears at `path` complete or not at all."""
     temporary = path.with_name(f"{path.name}.new-{os.getpid()}")
     temporary.unlink(missing_ok=True)
     try:
@@ -55,6 +55,7 @@ def create(path: Path, meta: dict[str, Any]) -> None:
             connection.execute(f"PRAGMA user_version={VERSION}")
             for key, value in meta.items():
                 set_meta(connection, key, value)
+            fill(connection)
             connection.execute("COMMIT")
         temporary.replace(path)
         sync_folder(path.parent)

@@ -186,7 +186,7 @@ async def test_a_full_disk_stops_the_journal_and_loses_nothing(path: Path) -> No
     async with await Journal.open(path, SPEC) as journal:
         await journal.call(lambda db: db.execute("PRAGMA max_page_count = 1"))
         planner = await journal.call(lambda db: Planner(db, 100, 1 << 30))
-        with pytest.raises(JournalError, match="full.*resume"):
+        with pytest.raises(JournalError, match=r"full.*resume"):
             await journal.call(lambda db: planner.add(db, candidates(5000, start=1000)))
         with pytest.raises(JournalError, match="full"):
             await journal.call(lambda db: ledger.put_sample(db, 1.0, 2, 3, 4))

@@ -1,0 +1,170 @@
+"""Parts of a job that other machines work on: each has its own journal, and comes back into the job's."""
+
+import asyncio
+import functools
+import shutil
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+
+import anyio
+import attrs
+
+from aihub_async.errors import JournalBusyError
+from aihub_async.ingest import ledger, schema
+from aihub_async.ingest.journal import Journal, no_boundary
+from aihub_async.ingest.options import JobOptions
+from aihub_async.ingest.pipeline import Pipeline, first_error
+from aihub_async.ingest.progress import JobStatus
+from aihub_async.ingest.records import BatchRow, FileRow
+from aihub_async.ingest.remote import Remote
+from aihub_async.ingest.schema import folder_checksum
+
+SHARD_BATCHES = 8
+"""Batches of one shard: enough to keep a worker busy, few enough to spread evenly."""
+
+_STOP = "stop"
+
+
+@attrs.frozen
+class Shard:
+    """A piece of work that can be sent to another process; it holds no API key.
+
+    `journal`, the results folder and the sources must be reachable under the same paths there, and the API key must
+    be in the environment (AIHUB_API_KEY).
+    """
+
+    number: int
+    journal: Path
+    options: JobOptions
+    api_root: str
+    ib_context: str | None
+
+
+def run_shard(shard: Shard) -> JobStatus:
+    """Do one shard, or what is left of it: this is what an engine calls in its workers.
+
+    Raises:
+        IngestError: it cannot go on; calling it again, anywhere, resumes it.
+    """
+    return asyncio.run(_run_shard(shard))
+
+
+async def _run_shard(shard: Shard) -> JobStatus:
+    from aihub_async.client import AsyncAIHub  # noqa: PLC0415 - only the workers need one of their own
+
+    async with (
+        AsyncAIHub(ib_context=shard.ib_context, api_root=shard.api_root) as client,
+        await _open_when_free(shard.journal) as journal,
+    ):
+        pipeline = Pipeline(journal, Remote(client, shard.options), shard.options, boundary=no_boundary)
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(_stop_when_told, shard.journal.parent / _STOP, pipeline)
+                status = await pipeline.run(None)
+                group.cancel_scope.cancel()
+        except BaseExceptionGroup as group_error:
+            raise first_error(group_error) from None
+        return status
+
+
+async def _open_when_free(path: Path) -> Journal:
+    """A worker that the engine gave up as lost may still be finishing."""
+    for _ in range(30):
+        try:
+            return await Journal.open(path)
+        except JournalBusyError:
+            await anyio.sleep(1)
+    return await Journal.open(path)
+
+
+async def _stop_when_told(flag: Path, pipeline: Pipeline) -> None:
+    # A file is the one thing that all machines of a job share.
+    while not await anyio.Path(flag).exists():  # noqa: ASYNC110 - no event reaches another machine
+        await anyio.sleep(1)
+    pipeline.stop()
+
+
+def folder_of(journal: Path) -> Path:
+    """Where the shards of a job are."""
+    return journal.with_name(journal.name + ".shards")
+
+
+def tell_to_stop(journal: Path) -> None:
+    """Let all workers finish what is in flight and start nothing more."""
+    folder = folder_of(journal)
+    if folder.exists():
+        (folder / _STOP).touch()
+
+
+async def split(journal: Journal, options: JobOptions, api_root: str, ib_context: str | None) -> list[Shard]:
+    """Give what is left of a job to shards."""
+    folder = folder_of(journal.path)
+    folder.mkdir(exist_ok=True)
+    (folder / _STOP).unlink(missing_ok=True)
+    shards: list[Shard] = []
+    after = 0
+    while batches := await journal.call(functools.partial(ledger.unsettled, after=after, limit=SHARD_BATCHES)):
+        after = batches[-1].no
+        path = folder / f"{batches[0].no:06d}.db"
+        await journal.call(functools.partial(_write_shard, path, batches, dict(journal.meta)))
+        shards.append(Shard(len(shards) + 1, path.absolute(), _absolute(options), api_root, ib_context))
+    return shards
+
+
+def _absolute(options: JobOptions) -> JobOptions:
+    return attrs.evolve(options, out=options.out.absolute(), journal=options.journal.absolute())
+
+
+def _write_shard(path: Path, batches: list[BatchRow], meta: dict[str, object], db: sqlite3.Connection) -> None:
+    files = [row for batch in batches for row in ledger.files_of(db, batch)]
+    failures = [row for file in files for row in db.execute("SELECT * FROM failures WHERE file = ?", (file.id,))]
+    folders = ledger.folders(db, (row.folder for row in files))
+    facts = {key: meta[key] for key in ("job", "spec", "created_at")}
+    facts |= {"files": len(files), "batches": len(batches), "scanned": True}
+
+    def fill(shard: sqlite3.Connection) -> None:
+        rows = ((number, folder, folder_checksum(number, folder)) for number, folder in folders.items())
+        shard.executemany("INSERT INTO folders VALUES (?, ?, ?)", rows)
+        _put(shard, batches, files, failures)
+
+    schema.create(path, facts, fill)
+
+
+def _put(
+    db: sqlite3.Connection, batches: list[BatchRow], files: list[FileRow], failures: Iterable[tuple[int, str, str]]
+) -> None:
+    ledger.put_batches(db, batches)
+    for row in files:
+        ledger.put_file(db, row)
+    for failure in failures:
+        ledger.put_failure(db, *failure)
+
+
+async def merge(journal: Journal, path: Path) -> None:
+    """Take over what a shard has done, and remove it. Doing it twice changes nothing.
+
+    Raises:
+        JournalBusyError: a worker still has the shard.
+    """
+    async with await Journal.open(path) as shard:
+        rows = await shard.call(_rows_of)
+        await journal.call(lambda db: _put(db, *rows))
+    for name in (path.name, f"{path.name}.lock", f"{path.name}.owner"):
+        path.with_name(name).unlink(missing_ok=True)
+
+
+def _rows_of(db: sqlite3.Connection) -> tuple[list[BatchRow], list[FileRow], list[tuple[int, str, str]]]:
+    batches = list(ledger.batches(db))
+    files = [row for batch in batches for row in ledger.files_of(db, batch)]
+    return batches, files, db.execute("SELECT file, reason, message FROM failures").fetchall()
+
+
+async def merge_all(journal: Journal) -> None:
+    """Take over what shards of an interrupted job have done."""
+    folder = folder_of(journal.path)
+    if not folder.exists():
+        return
+    for path in sorted(folder.glob("*.db")):
+        await merge(journal, path)
+    shutil.rmtree(folder)
