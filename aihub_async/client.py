@@ -11,6 +11,7 @@ from aihub_async.models import Run, RunSettings
 from aihub_async.processing import Processed, process
 from aihub_async.resources._base import QueryValue
 from aihub_async.resources._raw import raw_request
+from aihub_async.resources.apps import Apps
 from aihub_async.resources.audit import Audit
 from aihub_async.resources.batches import Batches
 from aihub_async.resources.conversations import Conversations
@@ -19,12 +20,12 @@ from aihub_async.resources.flows import Flows
 from aihub_async.resources.jobs import Jobs
 from aihub_async.resources.legacy import Legacy
 from aihub_async.resources.queries import Queries
-from aihub_async.resources.runs import Apps
 from aihub_async.resources.secrets import Secrets
 from aihub_async.transport.events import Hook
 from aihub_async.transport.messages import Response
 from aihub_async.transport.transport import Clock, Transport
 from aihub_async.uploads.sources import Content
+from aihub_async.waiting.scheduler import Scheduler
 
 if TYPE_CHECKING:
     import aiohttp
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from aihub_async.ingest.scan import Sources as IngestSources
     from aihub_async.uploads.engine import UploadProgress
     from aihub_async.uploads.sources import Sources
+    from aihub_async.waiting.webhooks import WebhookReceiver
 
 
 class AsyncAIHub:
@@ -57,6 +59,7 @@ class AsyncAIHub:
         allow_insecure: allow an ``http://`` root that is not on this machine.
         hooks: called with an `AttemptEvent` after each attempt.
         clock: time, sleep and randomness, for tests.
+        webhooks: a receiver for the webhooks of runs; submitted runs are told to call it, and its calls end waits.
 
     It can be used with or without `async with`, and by several `asyncio.run()` calls after each other.
 
@@ -88,6 +91,7 @@ class AsyncAIHub:
         allow_insecure: bool = False,
         hooks: Sequence[Hook] = (),
         clock: Clock | None = None,
+        webhooks: "WebhookReceiver | None" = None,
     ) -> None:
         # Rebound at once, so that no traceback with locals shows the key.
         key, api_key = as_secret(api_key), None
@@ -110,14 +114,21 @@ class AsyncAIHub:
         from aihub_async.transport.http import HTTPWire, Pool  # noqa: PLC0415
 
         wire = HTTPWire(settings, Pool(settings, connector))
-        self._bind(Transport(settings, wire=wire, clock=clock, hooks=hooks), owner=True)
+        transport = Transport(settings, wire=wire, clock=clock, hooks=hooks)
+        self._bind(transport, Scheduler(transport.clock, webhooks), webhooks, owner=True)
+        if webhooks is not None:
+            webhooks.attach(self.apps.runs.status, transport.clock)
 
-    def _bind(self, transport: Transport, *, owner: bool) -> None:
+    def _bind(
+        self, transport: Transport, scheduler: Scheduler, webhooks: "WebhookReceiver | None", *, owner: bool
+    ) -> None:
         self._transport = transport
+        self._scheduler = scheduler
+        self._webhooks = webhooks
         self._owner = owner
         self.batches = Batches(transport)
-        self.apps = Apps(transport)
-        self.jobs = Jobs(transport)
+        self.apps = Apps(transport, scheduler, webhooks)
+        self.jobs = Jobs(transport, scheduler)
         self.files = Files(transport)
         self.secrets = Secrets(transport)
         self.audit = Audit(transport)
@@ -154,7 +165,7 @@ class AsyncAIHub:
             ib_context=ib_context,
         )
         derived = type(self).__new__(type(self))
-        derived._bind(self._transport.derive(settings), owner=False)
+        derived._bind(self._transport.derive(settings), self._scheduler, self._webhooks, owner=False)
         return derived
 
     async def process(
@@ -362,6 +373,7 @@ class AsyncAIHub:
     async def aclose(self) -> None:
         """Close the connections. A second call does nothing; clients made by `with_options` leave them open."""
         if self._owner:
+            await self._scheduler.aclose()
             await self._transport.wire.aclose()
 
     async def __aenter__(self) -> Self:

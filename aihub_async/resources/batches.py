@@ -1,5 +1,6 @@
 """`client.batches`: batches of files, the input of runs."""
 
+import functools
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +24,9 @@ from aihub_async.models import (
 )
 from aihub_async.resources._base import Id, Resource, given
 from aihub_async.resources._paging import Page, Pages, offset_page
+from aihub_async.resources._reconcile import find_batch
 from aihub_async.resources._upload_steps import UploadSteps
+from aihub_async.transport.messages import Response
 from aihub_async.uploads.contents import Stream
 from aihub_async.uploads.engine import OnError, OnProgress, Options, Uploads, collect, upload_one
 from aihub_async.uploads.multipart import Resume
@@ -31,8 +34,10 @@ from aihub_async.uploads.report import UploadReport, upload_error, verified
 from aihub_async.uploads.single import MULTIPART_THRESHOLD
 from aihub_async.uploads.sources import Content, Feed, Naming, Sources, content_body, open_body
 from aihub_async.uploads.walking import Filter
+from aihub_async.waiting.once import send_once
 
 _PAGE = 100
+_MOST = 1000
 
 
 class Batches(Resource):
@@ -50,7 +55,8 @@ class Batches(Resource):
 
         Raises:
             InvalidRequestError: the name is empty or too long.
-            OutcomeUnknownError: the connection broke and the batch may or may not exist.
+            OutcomeUnknownError: the connection broke, and it could not be found out whether the batch exists. It is
+                looked for by its name: give names that nobody else gives at the same time.
 
         Example:
             >>> async def new_batch(client):
@@ -59,7 +65,18 @@ class Batches(Resource):
         """
         if not 1 <= len(name) <= ops.MAX_NAME_LENGTH:
             raise InvalidRequestError(f"a batch name has 1 to {ops.MAX_NAME_LENGTH} characters, not {len(name)}")
-        return await self._fetch(Batch, ops.CREATE_BATCH, json=given(name=name, workspace=workspace))
+        settings, clock = self._transport.settings, self._transport.clock
+        page = functools.partial(self._page, workspace)
+        return await send_once(
+            functools.partial(self._fetch, Batch, ops.CREATE_BATCH, json=given(name=name, workspace=workspace)),
+            functools.partial(find_batch, page, name, clock.monotonic(), clock),
+            clock=clock,
+            max_retries=settings.max_retries,
+            deadline=settings.deadline,
+        )
+
+    async def _page(self, workspace: str | None, offset: int) -> Response:
+        return await self._send(ops.LIST_BATCHES, query=given(workspace=workspace, limit=_MOST, offset=offset))
 
     async def list(
         self,
@@ -267,7 +284,7 @@ class Batches(Resource):
             NotFoundError: the batch does not exist.
         """
         ops.encode_segment("filename", file_name)
-        body = await open_body(file_name, file)
+        body = open_body(file_name, file)
         await upload_one(self._steps(batch_id), file_name, body, threshold=MULTIPART_THRESHOLD)
 
     async def add_large_file(
@@ -300,7 +317,7 @@ class Batches(Resource):
         if max_concurrency is not None and max_concurrency < 1:
             raise InvalidRequestError(f"max_concurrency must be 1 or more, not {max_concurrency}")
         source = Path(file_path_or_data) if isinstance(file_path_or_data, str) else file_path_or_data
-        body = await open_body(filename, source)
+        body = open_body(filename, source)
         await upload_one(self._steps(batch_id), filename, body, threshold=0, concurrency=max_concurrency, resume=resume)
 
     def _steps(self, batch_id: Id) -> UploadSteps:

@@ -1,7 +1,7 @@
-"""`client.apps.runs` and `client.apps.deployments.runs`: running apps and reading their results."""
+"""`client.apps.runs`: running apps and reading their results."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from aihub_async import operations as ops
 from aihub_async.errors import InvalidRequestError
@@ -11,23 +11,55 @@ from aihub_async.models import (
     Run,
     RunDeletion,
     RunResults,
-    RunSettings,
     RunStatus,
-    settings_dict,
 )
-from aihub_async.resources._base import Id, Resource, build_request, given, read_answer
+from aihub_async.resources._base import Id, Resource, given
 from aihub_async.resources._paging import Page, Pages, offset_page
+from aihub_async.resources._starting import Prepared, Settings, Starter
 from aihub_async.resources.batches import as_batch_id
-from aihub_async.transport.messages import Request
+from aihub_async.transport.messages import Response
 from aihub_async.transport.transport import Transport
+from aihub_async.waiting.handles import RunHandle, Waits, id_of
+from aihub_async.waiting.scheduler import Scheduler
+from aihub_async.waiting.sources import RunSource
+
+if TYPE_CHECKING:
+    from aihub_async.waiting.webhooks import WebhookReceiver
 
 _PAGE = 100
 _MAX_SECONDS = 10_000_000_000
-Settings = RunSettings | Mapping[str, Any]
 
 
-class _AnyRuns(Resource):
+class AnyRuns(Resource):
     """What is the same for runs of apps and of deployments."""
+
+    def __init__(self, transport: Transport, scheduler: Scheduler, webhooks: "WebhookReceiver | None" = None) -> None:
+        super().__init__(transport)
+        self._waits = Waits(scheduler, RunSource(transport, self.status, self._page))
+        self._starter = Starter(transport, self._waits.source, webhooks)
+
+    def handle(self, run_id: str) -> RunHandle:
+        """A handle of a run by its id, or by what `RunHandle.to_json()` gave, also in another process.
+
+        Example:
+            >>> async def resume(client, saved):
+            ...     return await client.apps.runs.handle(saved)
+        """
+        return RunHandle(id_of(run_id, "run_id"), self, self._waits)
+
+    async def wait(
+        self,
+        run_id: str,
+        timeout: float | None = None,
+        *,
+        on_update: Callable[[Run], None] | None = None,
+        through_review: bool = False,
+        poll_interval: float | None = None,
+    ) -> Run:
+        """Wait for the end of a run: `handle(run_id).wait(…)`, where arguments and errors are described."""
+        return await self.handle(run_id).wait(
+            timeout, on_update=on_update, through_review=through_review, poll_interval=poll_interval
+        )
 
     async def list(
         self,
@@ -216,11 +248,17 @@ class _AnyRuns(Resource):
             return RunDeletion()
         return self._read(RunDeletion, ops.DELETE_RUN, response, run_id=run_id)
 
-    async def _start(self, request: Request) -> Run:
-        return read_answer(self._transport, Run, request, await self._transport.send(request))
+    async def _submit(self, prepared: Prepared) -> RunHandle:
+        started = await self._starter.start(prepared)
+        return RunHandle(started.run.id, self, self._waits, started)
+
+    async def _page(self, since: int | None, limit: int, offset: int, newest_first: bool) -> Response:
+        order = "DESCENDING" if newest_first else "ASCENDING"
+        query = given(from_timestamp=since, limit=limit, offset=offset, sort_by="start_timestamp", order=order)
+        return await self._send(ops.LIST_RUNS, query=query)
 
 
-class Runs(_AnyRuns):
+class Runs(AnyRuns):
     """Runs of apps."""
 
     async def create(
@@ -248,15 +286,70 @@ class Runs(_AnyRuns):
             output_workspace: your personal workspace by default; service accounts must give this or `output_dir`.
             settings: keys, runtime configuration, tags; a `RunSettings` or a dict, sent as it is.
 
+        A tag ``aihub-sdk:<uuid>`` is added to the settings, if the 500 characters of all tags have room for it: by it
+        the run is looked up after an unclear failure, and started again only if it was not started.
+
         Returns:
             The run, usually RUNNING. Times are Unix nanoseconds.
 
         Raises:
             InvalidRequestError: none or both of a pair given.
-            OutcomeUnknownError: the connection broke and the run may or may not have started.
+            OutcomeUnknownError: the connection broke, and it could not be found out whether the run has started.
         """
-        _exactly_one(app_name=app_name, app_id=app_id)
-        _exactly_one(batch_id=batch_id, input_dir=input_dir)
+        prepared = self._prepare(
+            app_name, app_id, batch_id, input_dir, output_dir, owner, version, output_workspace, settings, dedupe=True
+        )
+        # It may hold passwords, and this frame is part of a traceback.
+        del settings
+        return (await self._starter.start(prepared)).run
+
+    async def submit(
+        self,
+        app_name: str | None = None,
+        app_id: str | None = None,
+        batch_id: Id | None = None,
+        input_dir: str | None = None,
+        output_dir: str | None = None,
+        owner: str | None = None,
+        version: str | None = None,
+        output_workspace: str | None = None,
+        settings: Settings | None = None,
+        *,
+        dedupe: bool = True,
+    ) -> RunHandle:
+        """Start a run of an app and get a handle: ``await handle`` gives the finished run.
+
+        The arguments and errors are those of `create()`, and one more: `dedupe` tags the run, so that it is found
+        again after an unclear failure. With False there is no tag, and such a failure is raised at once.
+
+        Example:
+            >>> async def process(client, batch_id):
+            ...     handle = await client.apps.runs.submit(app_name="Invoices", batch_id=batch_id)
+            ...     return await handle.wait(timeout=3600)
+        """
+        prepared = self._prepare(
+            app_name, app_id, batch_id, input_dir, output_dir, owner, version, output_workspace, settings, dedupe=dedupe
+        )
+        # It may hold passwords, and this frame is part of a traceback.
+        del settings
+        return await self._submit(prepared)
+
+    def _prepare(
+        self,
+        app_name: str | None,
+        app_id: str | None,
+        batch_id: Id | None,
+        input_dir: str | None,
+        output_dir: str | None,
+        owner: str | None,
+        version: str | None,
+        output_workspace: str | None,
+        settings: Settings | None,
+        *,
+        dedupe: bool,
+    ) -> Prepared:
+        exactly_one(app_name=app_name, app_id=app_id)
+        exactly_one(batch_id=batch_id, input_dir=input_dir)
         body = given(
             app_name=app_name,
             app_id=app_id,
@@ -267,83 +360,15 @@ class Runs(_AnyRuns):
             output_workspace=output_workspace,
             output_dir=output_dir,
         )
-        request = _run_request(ops.RUN_APP, {}, body, settings)
-        # It may hold passwords, and this frame is part of a traceback.
-        del settings
-        return await self._start(request)
+        return self._starter.prepare(ops.RUN_APP, {}, body, settings, dedupe=dedupe)
 
 
-class DeploymentRuns(_AnyRuns):
-    """Runs of deployments; status, results, list and delete are those of `client.apps.runs`."""
+def exactly_one(**values: object) -> None:
+    """Refuse a call that gives none or several of these.
 
-    async def create(
-        self,
-        deployment_id: str,
-        batch_id: Id | None = None,
-        input_dir: str | None = None,
-        manual_upstream_integration: bool | None = None,
-        from_timestamp: int | None = None,
-        to_timestamp: int | None = None,
-        version: str | None = None,
-        output_workspace: str | None = None,
-        output_dir: str | None = None,
-        settings: Settings | None = None,
-    ) -> Run:
-        """Start a run of a deployment and return at once.
-
-        Args:
-            deployment_id: from the deployment's URL.
-            batch_id: the batch to process; this, `input_dir` or `manual_upstream_integration`.
-            input_dir: a folder on a drive.
-            manual_upstream_integration: take the input from the deployment's own integration.
-            from_timestamp: for a mailbox integration, the earliest mail, Unix **milliseconds**.
-            to_timestamp: for a mailbox integration, the latest mail, Unix **milliseconds**.
-            version: the latest production version by default.
-            output_workspace: not in the published specification since March 2025, but sent when given.
-            output_dir: where results go; wins over the deployment's workspace.
-            settings: as for `client.apps.runs.create()`.
-
-        Raises:
-            InvalidRequestError: not exactly one input.
-            OutcomeUnknownError: the connection broke and the run may or may not have started.
-        """
-        _exactly_one(
-            batch_id=batch_id,
-            input_dir=input_dir,
-            manual_upstream_integration=manual_upstream_integration or None,
-        )
-        body = given(
-            batch_id=None if batch_id is None else as_batch_id(batch_id),
-            input_dir=input_dir,
-            manual_upstream_integration=manual_upstream_integration,
-            from_timestamp=from_timestamp,
-            to_timestamp=to_timestamp,
-            version=version,
-            output_workspace=output_workspace,
-            output_dir=output_dir,
-        )
-        request = _run_request(ops.RUN_DEPLOYMENT, {"deployment_id": deployment_id}, body, settings)
-        # It may hold passwords, and this frame is part of a traceback.
-        del settings
-        return await self._start(request)
-
-
-class Deployments:
-    """`client.apps.deployments`."""
-
-    def __init__(self, transport: Transport) -> None:
-        self.runs = DeploymentRuns(transport)
-
-
-class Apps:
-    """`client.apps`."""
-
-    def __init__(self, transport: Transport) -> None:
-        self.runs = Runs(transport)
-        self.deployments = Deployments(transport)
-
-
-def _exactly_one(**values: object) -> None:
+    Raises:
+        InvalidRequestError: it does.
+    """
     count = sum(value is not None for value in values.values())
     if count == 1:
         return
@@ -363,27 +388,3 @@ def _texts(values: str | Sequence[str] | None) -> tuple[str, ...] | None:
     if isinstance(values, str):
         return (str(values),)
     return tuple(str(RunStatus(value)) if isinstance(value, RunStatus) else value for value in values)
-
-
-def _run_request(
-    operation: ops.Operation, path: Mapping[str, Id], body: dict[str, Any], settings: Settings | None
-) -> Request:
-    plain = settings_dict(settings)
-    if settings is not None:
-        body = {**body, "settings": plain}
-    return build_request(operation, path, json=body, secrets=_secrets_in(plain))
-
-
-def _secrets_in(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """PDF passwords and webhook headers, so that a server that echoes them does not put them into an error."""
-    found = (
-        _values_at(settings, "runtime_config", "instabase", "pdf", "passwords"),
-        _values_at(settings, "webhook_config", "headers"),
-    )
-    return tuple(value for values in found for value in values if isinstance(value, str))
-
-
-def _values_at(settings: object, *keys: str) -> Sequence[object]:
-    for key in keys:
-        settings = settings.get(key) if isinstance(settings, Mapping) else None
-    return tuple(settings.values()) if isinstance(settings, Mapping) else ()

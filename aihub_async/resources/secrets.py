@@ -4,9 +4,12 @@ import functools
 from collections.abc import Sequence
 
 from aihub_async import operations as ops
-from aihub_async.errors import InvalidRequestError, OutcomeUnknownError
+from aihub_async.errors import InvalidRequestError
 from aihub_async.models import AllowedWorkspacesType, ListSecrets
 from aihub_async.resources._base import Resource, build_request, given
+from aihub_async.resources._reconcile import find_secret
+from aihub_async.transport.messages import Request
+from aihub_async.waiting.once import send_once
 
 
 class Secrets(Resource):
@@ -31,8 +34,9 @@ class Secrets(Resource):
 
         Raises:
             InvalidRequestError: the combination makes no sense.
-            OutcomeUnknownError: the connection broke and the secret may or may not exist. Its `reconcile()` looks for
-                the alias; `update()` then makes sure of the value.
+            OutcomeUnknownError: the connection broke, and it could not be found out whether the secret was created;
+                `update()` makes sure of the value.
+            ConflictError: there is one with this alias.
         """
         _check_workspaces(allowed_workspaces_type, allowed_workspaces, required=True)
         request = build_request(
@@ -48,16 +52,21 @@ class Secrets(Resource):
         )
         # This frame is part of a traceback, which shows no secret.
         del value
-        try:
-            await self._transport.send(request)
-        except OutcomeUnknownError as error:
-            error.reconcile = functools.partial(self._find, alias)
-            raise
+        settings, clock = self._transport.settings, self._transport.clock
+        await send_once(
+            functools.partial(self._create, request),
+            functools.partial(self._find, alias, clock.monotonic()),
+            clock=clock,
+            max_retries=settings.max_retries,
+            deadline=settings.deadline,
+        )
 
-    async def _find(self, alias: str) -> None:
-        listed = await self.list(alias=alias)
-        if not any(secret.alias == alias for secret in listed.secrets):
-            raise LookupError(f"there is no secret {alias!r}")
+    async def _create(self, request: Request) -> None:
+        await self._transport.send(request)
+
+    async def _find(self, alias: str, began: float) -> None:
+        answer = await self._send(ops.LIST_SECRETS, query={"alias": alias})
+        find_secret(answer, alias, began, self._transport.clock)
 
     async def list(self, alias: str | None = None, workspace: str | None = None) -> ListSecrets:
         """List secrets, without their values; not paged. Non-admins must name a workspace."""

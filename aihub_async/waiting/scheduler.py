@@ -1,0 +1,418 @@
+"""One poller per client: it asks for everybody who waits, in as few requests as it can.
+
+A background task lives only while somebody waits. It belongs to the waits: the last one that leaves ends it.
+"""
+
+import asyncio
+import functools
+import heapq
+import itertools
+import logging
+import os
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol, TypeVar
+
+import anyio
+import anyio.lowlevel
+from anyio.abc import TaskGroup, TaskStatus
+
+from aihub_async.errors import AIHubError, ClosedClientError, RequestError
+from aihub_async.policies.pacing import REQUEST_SECONDS, Durations, Pace, WebhookHealth, backoff
+from aihub_async.transport.transport import Clock
+from aihub_async.waiting.listing import read_lists
+from aihub_async.waiting.sources import Sighting, Source, start_seconds
+from aihub_async.waiting.watch import Group, Waiter, Watch, passes
+
+logger = logging.getLogger("aihub_async")
+S = TypeVar("S")
+
+_NUDGE_GAP = 1.0
+"""Seconds between two questions that webhooks about the same run can cause."""
+_SHORTEST_ROUND = 1.0
+"""Seconds between two rounds of lists at least."""
+_NEVER = float("inf")
+
+
+class Inbox(Protocol):
+    """Where webhooks are heard of."""
+
+    async def listen(self, wake: Callable[[str], None], *, task_status: TaskStatus[None]) -> None:
+        """Call `wake` with the id of every delivery, until cancelled."""
+        ...
+
+    async def heard(self, ids: Iterable[str]) -> set[str]:
+        """Those of the ids that were delivered lately."""
+        ...
+
+
+class Scheduler:
+    """Serves all waits of a client and of the clients made from it."""
+
+    def __init__(self, clock: Clock, inbox: Inbox | None = None, pace: Pace | None = None) -> None:
+        self.pace = pace or Pace()
+        self.durations = Durations()
+        self.health = WebhookHealth()
+        self._clock = clock
+        self._inbox = inbox
+        self._groups: dict[Source[Any], Group[Any]] = {}
+        self._timers: list[tuple[float, int, Callable[[], None], Callable[[], bool]]] = []
+        self._numbers = itertools.count()
+        self._warned: set[str | None] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = os.getpid()
+        self._driver: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._nudged: list[str] = []
+        self._fresh: list[str] = []
+        self._listening = False
+        self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        """How many runs and jobs are waited for."""
+        return sum(len(group.watches) for group in self._groups.values())
+
+    async def wait(
+        self,
+        source: Source[S],
+        id: str,
+        over: Callable[[S], bool],
+        *,
+        timeout: float | None = None,
+        on_update: Callable[[S], None] | None = None,
+        floor: float | None = None,
+        known: S | None = None,
+        began: float | None = None,
+        hooked: bool = False,
+    ) -> S:
+        """Wait until `over(state)` is true or raises.
+
+        Args:
+            source: whom to ask.
+            id: what for.
+            over: tells the end; what it raises ends the wait.
+            timeout: seconds; None waits for ever.
+            on_update: called with the state when it is first seen and when its status has changed.
+            floor: seconds between two questions about this one at least, unless a webhook tells of it.
+            known: its state as of `began`, so that the first question can wait.
+            began: when it began, by the monotonic clock; now by default.
+            hooked: a webhook will tell of its end.
+
+        Raises:
+            WaitTimeoutError: the time is up.
+            RequestError: a question was refused; outages are waited through.
+        """
+        watch, waiter = self._enter(source, id, over, timeout, on_update, floor or 0.0, known, began, hooked=hooked)
+        try:
+            return await waiter.result
+        finally:
+            await self._leave(watch, waiter)
+
+    def nudge(self, id: str) -> None:
+        """A webhook told of this id: ask now, if somebody waits for it."""
+        self._nudged.append(id)
+        self._wake.set()
+
+    async def aclose(self) -> None:
+        """End all waits with `ClosedClientError`, and the background task."""
+        self._closed = True
+        if self._loop is not asyncio.get_running_loop() or self._pid != os.getpid():
+            return
+        self._fail_all(ClosedClientError("the client was closed while this waited"))
+        await self._stop()
+
+    # Coming and going
+
+    def _enter(
+        self,
+        source: Source[S],
+        id: str,
+        over: Callable[[S], bool],
+        timeout: float | None,
+        on_update: Callable[[S], None] | None,
+        floor: float,
+        known: S | None,
+        began: float | None,
+        *,
+        hooked: bool,
+    ) -> tuple[Watch[S], Waiter[S]]:
+        loop = self._move_to(asyncio.get_running_loop())
+        now = self._clock.monotonic()
+        began = now if began is None else began
+        waiter = Waiter(loop.create_future(), over, on_update, floor, timeout)
+        group: Group[S] = self._groups.setdefault(source, Group(source))
+        watch = group.watches.get(id)
+        if watch is None:
+            watch = Watch(source, id, began, now, hooked=hooked)
+            if known is not None:
+                self._remember(watch, known)
+                watch.due = max(now, began + self._interval(watch, began, floor))
+            watch.waiters.append(waiter)
+            group.add(watch)
+            self._fresh.append(id)
+        else:
+            watch.waiters.append(waiter)
+            # What is known of it may be old; the next look counts as news for everybody.
+            watch.status = None
+            watch.due = min(watch.due, now)
+            group.due = min(group.due, max(now, group.earliest))
+        if timeout is not None:
+            self._at(now + timeout, functools.partial(watch.expire, waiter), waiter.result.done)
+        if known is not None:
+            waiter.see(known, source.status(known))
+        if self._driver is None or self._driver.done():
+            self._driver = loop.create_task(self._drive(), name="aihub-waiting")
+            self._driver.add_done_callback(self._driver_ended)
+        self._wake.set()
+        return watch, waiter
+
+    def _move_to(self, loop: asyncio.AbstractEventLoop) -> asyncio.AbstractEventLoop:
+        if self._closed:
+            raise ClosedClientError("the client is closed; make a new one")
+        same_process = self._pid == os.getpid()
+        if self._loop is loop and same_process:
+            return loop
+        if same_process and self._loop is not None and self._loop.is_running() and self._groups:
+            raise ClosedClientError(
+                "the client is in use by another event loop; make one client per loop (in threads, use aihub_sync)"
+            )
+        self._loop, self._pid, self._driver = loop, os.getpid(), None
+        self._groups, self._timers, self._nudged, self._fresh = {}, [], [], []
+        self._wake = asyncio.Event()
+        return loop
+
+    async def _leave(self, watch: Watch[S], waiter: Waiter[S]) -> None:
+        watch.waiters.remove(waiter)
+        waiter.result.cancel()
+        if watch.waiters:
+            return
+        group = self._groups.get(watch.source)
+        if group is not None and group.watches.get(watch.id) is watch:
+            del group.watches[watch.id]
+            if not group.watches:
+                del self._groups[watch.source]
+        if not self._groups:
+            await self._stop()
+
+    async def _stop(self) -> None:
+        driver, self._driver = self._driver, None
+        self._timers, self._nudged, self._fresh = [], [], []
+        if driver is None or driver is asyncio.current_task():
+            return
+        driver.cancel()
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait({driver})
+
+    def _driver_ended(self, driver: "asyncio.Task[None]") -> None:
+        if not driver.cancelled() and (error := driver.exception()) is not None:
+            self._fail_all(error)
+
+    def _fail_all(self, error: BaseException) -> None:
+        for group in self._groups.values():
+            for watch in group.watches.values():
+                watch.fail(error)
+
+    def _at(self, when: float, call: Callable[[], None], obsolete: Callable[[], bool]) -> None:
+        heapq.heappush(self._timers, (when, next(self._numbers), call, obsolete))
+        if len(self._timers) > 64 + 4 * self.waiting:
+            self._timers = [timer for timer in self._timers if not timer[3]()]
+            heapq.heapify(self._timers)
+
+    # The background task
+
+    async def _drive(self) -> None:
+        self._listening = False
+        async with anyio.create_task_group() as tasks:
+            if self._inbox is not None:
+                tasks.start_soon(self._attend, self._inbox, tasks)
+            while True:
+                self._wake.clear()
+                now = self._clock.monotonic()
+                self._ring(now)
+                self._answer_nudges(tasks, now)
+                for group in list(self._groups.values()):
+                    self._poll(tasks, group, now)
+                if self._inbox is not None and self._listening and self._fresh:
+                    fresh, self._fresh = self._fresh, []
+                    tasks.start_soon(self._look_up, self._inbox, fresh)
+                await self._rest(self._next_event() - now)
+
+    async def _attend(self, inbox: Inbox, tasks: TaskGroup) -> None:
+        await tasks.start(inbox.listen, self.nudge)
+        # Only what was delivered before this moment can have been missed, so it is looked up after it.
+        self._listening = True
+        self._wake.set()
+
+    async def _look_up(self, inbox: Inbox, ids: list[str]) -> None:
+        for found in await inbox.heard(ids):
+            self.nudge(found)
+
+    def _ring(self, now: float) -> None:
+        while self._timers and (self._timers[0][0] <= now or self._timers[0][3]()):
+            heapq.heappop(self._timers)[2]()
+
+    def _next_event(self) -> float:
+        if self._nudged:
+            return float("-inf")
+        moments = [self._timers[0][0]] if self._timers else []
+        moments.extend(group.next_due() for group in self._groups.values())
+        return min(moments, default=_NEVER)
+
+    async def _rest(self, seconds: float) -> None:
+        if seconds <= 0:
+            await anyio.lowlevel.checkpoint()
+            return
+        if seconds == _NEVER:
+            await self._wake.wait()
+            return
+        async with anyio.create_task_group() as nap:
+            nap.start_soon(self._nap, seconds, nap.cancel_scope)
+            await self._wake.wait()
+            nap.cancel_scope.cancel()
+
+    async def _nap(self, seconds: float, scope: anyio.CancelScope) -> None:
+        await self._clock.sleep(seconds)
+        scope.cancel()
+
+    def _answer_nudges(self, tasks: TaskGroup, now: float) -> None:
+        nudged, self._nudged = self._nudged, []
+        for told in dict.fromkeys(nudged):
+            for group in self._groups.values():
+                watch = group.watches.get(told)
+                if watch is None:
+                    continue
+                if watch.asking or now < watch.nudge_again:
+                    # Another question at once would be one for each forged or repeated delivery.
+                    if not watch.recheck and not watch.asking:
+                        self._at(watch.nudge_again, functools.partial(self.nudge, told), watch.is_over)
+                    watch.recheck = True
+                    continue
+                watch.recheck, watch.nudged = False, True
+                watch.nudge_again = now + _NUDGE_GAP
+                self._start(tasks, group, watch)
+
+    def _poll(self, tasks: TaskGroup, group: Group[Any], now: float) -> None:
+        if group.many:
+            if not group.busy and group.due <= now:
+                group.busy = True
+                tasks.start_soon(self._round, tasks, group)
+            return
+        for watch in group.watches.values():
+            if watch.due > now or watch.asking:
+                continue
+            if not group.may_ask(now):
+                return
+            self._start(tasks, group, watch)
+
+    def _start(self, tasks: TaskGroup, group: Group[Any], watch: Watch[Any]) -> None:
+        watch.asking = True
+        group.asking += 1
+        tasks.start_soon(self._ask, group, watch)
+
+    # Questions and answers
+
+    async def _ask(self, group: Group[S], watch: Watch[S]) -> None:
+        try:
+            state = await watch.source.fetch(watch.id)
+        except AIHubError as error:
+            self._failed(watch, error)
+        else:
+            self._saw(watch, state)
+            now = self._clock.monotonic()
+            watch.due = now + self._interval(watch, now, watch.floor)
+        finally:
+            watch.asking = False
+            group.asking -= 1
+            if watch.recheck:
+                watch.recheck = False
+                self._nudged.append(watch.id)
+            self._wake.set()
+
+    async def _round(self, tasks: TaskGroup, group: Group[S]) -> None:
+        """Read lists for a group, and ask singly for those that are not in them."""
+        requests = 0
+        try:
+            missing, room = await read_lists(group, self._sighted)
+            group.failures = 0
+            for watch in missing[:room]:
+                if not watch.asking and group.watches.get(watch.id) is watch:
+                    requests += 1
+                    self._start(tasks, group, watch)
+        except AIHubError as error:
+            group.failures += 1
+            for watch in list(group.watches.values()):
+                self._failed(watch, error)
+        finally:
+            group.busy = False
+        self._plan(group, group.pages + requests)
+        self._wake.set()
+
+    def _plan(self, group: Group[Any], requests: int) -> None:
+        """When the next list is read."""
+        now, watches = self._clock.monotonic(), group.watches.values()
+        if not group.many:
+            for watch in watches:
+                watch.due = now + self._interval(watch, now, watch.floor)
+            return
+        youngest = max(watches, key=lambda watch: watch.began)
+        floor = min(watch.floor for watch in watches)
+        if group.failures:
+            group.due = now + max(floor, backoff(group.failures, self._clock.random))
+            return
+        group.earliest = now + max(_SHORTEST_ROUND, requests * REQUEST_SECONDS)
+        group.due = max(group.earliest, now + self._interval(youngest, now, floor))
+
+    def _sighted(self, watch: Watch[Any], sighting: Sighting) -> None:
+        watch.failures, watch.error = 0, None
+        if watch.start is None:
+            watch.start = start_seconds(sighting.start_timestamp)
+        # Decoding everything for everybody in every round would cost more than all the rest.
+        if sighting.status != watch.status or sighting.status is None:
+            self._saw(watch, sighting.run())
+
+    def _saw(self, watch: Watch[S], state: S) -> None:
+        source = watch.source
+        watch.failures, watch.error = 0, None
+        self._remember(watch, state)
+        if not source.knows(watch.status) and watch.status not in self._warned:
+            self._warned.add(watch.status)
+            logger.warning("%s has the unknown status %r; waiting goes on", source.describe(watch.id)[0], watch.status)
+        lesson = source.lesson(state)
+        if lesson is not None and watch.waiters:
+            self._learn(watch, *lesson)
+        for waiter in watch.waiters:
+            waiter.see(state, watch.status)
+
+    def _learn(self, watch: Watch[Any], kind: str, seconds: float | None) -> None:
+        self.durations.learn(kind, self._clock.monotonic() - watch.began if seconds is None else seconds)
+        if watch.nudged:
+            self.health.delivered()
+        elif watch.hooked:
+            self.health.missed()
+        # Its waits leave one after the other; it must not teach the same twice.
+        watch.nudged = watch.hooked = False
+
+    def _remember(self, watch: Watch[S], state: S) -> None:
+        watch.status = watch.source.status(state)
+        watch.kind = watch.source.kind(state)
+        if watch.start is None:
+            watch.start = start_seconds(getattr(state, "start_timestamp", None))
+
+    def _failed(self, watch: Watch[Any], error: AIHubError) -> None:
+        if not passes(error) or not isinstance(error, RequestError):
+            watch.fail(error)
+            return
+        watch.failures += 1
+        watch.error = error
+        pause = max(watch.floor, backoff(watch.failures, self._clock.random))
+        watch.due = self._clock.monotonic() + pause
+
+    def _interval(self, watch: Watch[Any], now: float, floor: float) -> float:
+        return self.pace.interval(
+            now - watch.began,
+            self._clock.random,
+            typical=self.durations.typical(watch.kind),
+            # One that was told of too early must not wait for a webhook that has come already.
+            hooked=watch.hooked and not watch.nudged and self.health.good,
+            floor=floor,
+        )

@@ -1,0 +1,148 @@
+"""Finding runs again by the tag that they were started with."""
+
+import itertools
+import logging
+from uuid import uuid4
+
+import anyio
+import attrs
+
+from aihub_async.errors import BadRequestError, UnprocessableError
+from aihub_async.models import Run
+from aihub_async.models.decode import DecodeError
+from aihub_async.models.settings import MAX_TAGS_LENGTH
+from aihub_async.transport.messages import Response
+from aihub_async.transport.transport import Clock
+from aihub_async.waiting.once import AbsentError, UndecidedError, server_time_of
+from aihub_async.waiting.sources import RunSource, Sighting, sightings, start_seconds
+
+logger = logging.getLogger("aihub_async")
+
+TAG_PREFIX = "aihub-sdk:"
+_PAGE_LIMITS = (1000, 100)
+_MOST_PAGES = 50
+_MARGIN = 60
+"""Seconds that the server's clocks may disagree among each other."""
+
+
+def with_tag(tags: list[str]) -> tuple[list[str], str | None]:
+    """The tags with one that nobody else has, and that one; None if 500 characters have no room for it."""
+    tag = f"{TAG_PREFIX}{uuid4().hex}"
+    if sum(map(len, tags)) + len(tag) > MAX_TAGS_LENGTH:
+        return tags, None
+    return [*tags, tag], tag
+
+
+@attrs.frozen
+class Wanted:
+    """A run that may have been started: its tag, its input, and when it was first sent (monotonic clock)."""
+
+    tag: str
+    began: float
+    batch_id: int | None = None
+    input_dir: str | None = None
+
+    def may_be(self, run: Run) -> bool:
+        """Whether a run that the server lists without any tags may be this one."""
+        if self.batch_id is not None:
+            return run.batch_id == self.batch_id
+        if self.input_dir is not None and run.input_dir is not None:
+            return run.input_dir.strip("/") == self.input_dir.strip("/")
+        return True
+
+
+@attrs.define
+class _Snapshot:
+    number: int
+    tagged: dict[str, list[Sighting]] = attrs.field(factory=dict)
+    untagged: list[Sighting] = attrs.field(factory=list)
+    complete: bool = False
+
+    def take(self, page: list[Sighting]) -> None:
+        for sighting in page:
+            if sighting.tags is None:
+                self.untagged.append(sighting)
+            for tag in sighting.tags or ():
+                if tag.startswith(TAG_PREFIX):
+                    self.tagged.setdefault(tag, []).append(sighting)
+
+
+class RunFinder:
+    """Looks runs up by tag. Those who look at the same time share one reading of the lists."""
+
+    def __init__(self, source: RunSource, clock: Clock) -> None:
+        self._source = source
+        self._clock = clock
+        self._lock = anyio.Lock()
+        self._begun = 0
+        self._moments: list[float] = []
+        self._latest = _Snapshot(0)
+
+    async def find(self, wanted: Wanted) -> Run:
+        """The run with the tag.
+
+        Raises:
+            AbsentError: no list since before it was sent has it.
+            UndecidedError: the lists cannot tell.
+            RequestError: the lists could not be had.
+        """
+        snapshot = await self._snapshot(wanted.began)
+        found = {sighting.id: sighting for sighting in snapshot.tagged.get(wanted.tag, ())}
+        if len(found) > 1:
+            logger.error("runs %s were started by one submission; delete all but one", ", ".join(found))
+        if found:
+            return min(found.values(), key=lambda sighting: sighting.start_timestamp or 0).run()
+        # A server that does not keep tags shows runs without any; one of them may be ours.
+        if not snapshot.complete or any(wanted.may_be(sighting.run()) for sighting in snapshot.untagged):
+            raise UndecidedError
+        raise AbsentError
+
+    async def _snapshot(self, began: float) -> _Snapshot:
+        asked = self._begun
+        self._moments.append(began)
+        try:
+            async with self._lock:
+                # One that was begun before the question was asked may lack what is asked for.
+                if self._latest.number <= asked:
+                    self._latest = await self._read(min(self._moments))
+                return self._latest
+        finally:
+            self._moments.remove(began)
+            if not self._moments:
+                self._latest = _Snapshot(self._latest.number)
+
+    async def _read(self, began: float) -> _Snapshot:
+        self._begun += 1
+        snapshot = _Snapshot(self._begun)
+        cutoff: float | None = None
+        offset = 0
+        for number in range(_MOST_PAGES):
+            answer = await self._page(offset)
+            if number == 0:
+                moment = server_time_of(began, answer, self._clock)
+                cutoff = None if moment is None else moment - _MARGIN
+            try:
+                page = sightings(answer.body)
+            except DecodeError:
+                return snapshot
+            snapshot.take(page)
+            offset += len(page)
+            if not page or (cutoff is not None and _reaches(page, cutoff)):
+                snapshot.complete = True
+                return snapshot
+        return snapshot
+
+    async def _page(self, offset: int) -> Response:
+        most, few = _PAGE_LIMITS
+        try:
+            return await self._source.page(None, most, offset, newest_first=True)
+        except (BadRequestError, UnprocessableError):
+            return await self._source.page(None, few, offset, newest_first=True)
+
+
+def _reaches(page: list[Sighting], cutoff: float) -> bool:
+    """Whether a page of runs, the newest first as asked for, goes back to before the cutoff."""
+    starts = [start_seconds(sighting.start_timestamp) for sighting in page]
+    known = [start for start in starts if start is not None]
+    in_order = len(known) == len(starts) and all(earlier >= later for earlier, later in itertools.pairwise(known))
+    return in_order and known[-1] < cutoff
