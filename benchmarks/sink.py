@@ -136,9 +136,7 @@ async def serve(delay: float, certificate: Path | None) -> None:
         context.load_cert_chain(certificate)
     counters = Counters()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(
-        lambda: SinkProtocol(counters, delay), "127.0.0.1", 0, ssl=context, backlog=1024
-    )
+    server = await loop.create_server(lambda: SinkProtocol(counters, delay), "127.0.0.1", 0, ssl=context, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
     # Whoever started this process ends it by closing its standard input, or by being killed.
     await loop.run_in_executor(None, sys.stdin.read)

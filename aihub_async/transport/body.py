@@ -5,7 +5,7 @@ import errno
 import os
 import stat
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import anyio
 import attrs
@@ -20,8 +20,6 @@ OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno
 _OPEN_PATIENCE = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
 """Seconds between tries to open a file while the process is out of descriptors."""
 
-P = TypeVar("P")
-T = TypeVar("T")
 Write = Callable[[bytes | memoryview], Awaitable[None]]
 
 
@@ -101,6 +99,16 @@ class Fingerprint:
         """The fingerprint in the result of `os.stat` or `os.fstat`."""
         return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino)
 
+    def is_of(self, status: os.stat_result) -> bool:
+        """Whether the result of `os.stat` or `os.fstat` shows the same, unchanged file."""
+        return (
+            status.st_size == self.size
+            and status.st_mtime_ns == self.mtime_ns
+            and status.st_ctime_ns == self.ctime_ns
+            and status.st_ino == self.inode
+            and status.st_dev == self.device
+        )
+
 
 @attrs.frozen
 class FileBody:
@@ -130,11 +138,33 @@ class FileBody:
         """The whole of a regular file.
 
         Raises:
-            SourceError: it does not exist, may not be read or is no regular file.
+            SourceError: it does not exist, or is no regular file.
         """
-        descriptor, status = open_regular(path)
-        os.close(descriptor)
-        return cls(path if isinstance(path, int) else os.fspath(path), Fingerprint.of(status), 0, status.st_size)
+        name = path if isinstance(path, int) else os.fspath(path)
+        try:
+            status = os.stat(name)  # noqa: PTH116  # works for descriptors too, and a Path costs as much again
+        except (OSError, ValueError) as error:
+            raise _unreadable(name, error) from None
+        if not stat.S_ISREG(status.st_mode):
+            raise SourceError(f"{name!r} is not a regular file", name=str(name))
+        return cls(name, Fingerprint.of(status), 0, status.st_size)
+
+    async def read(self) -> bytes:
+        """All of it at once, for a file that fits into memory.
+
+        Raises:
+            SourceError: it cannot be read, or changed since it was measured.
+        """
+        descriptor, status = await open_patiently(self.path)
+        try:
+            self._check(status)
+            data = read_at(descriptor, self.length, self.offset, self.path)
+            self._check(os.fstat(descriptor))
+        finally:
+            os.close(descriptor)
+        if len(data) != self.length:
+            raise self._changed()
+        return data
 
     async def write_to(self, write: Write) -> None:
         """Write the bytes between `offset` and `offset + length`."""
@@ -150,36 +180,20 @@ class FileBody:
         while position < end:
             chunk = read_at(descriptor, min(CHUNK, end - position), position, self.path)
             if not chunk:
-                raise SourceChangedError(f"{self.path} shrank while it was uploaded", name=str(self.path))
+                raise self._changed()
             position += len(chunk)
             if position >= end:
                 self._check(os.fstat(descriptor))
             await write(chunk)
+            # Freed before the next read, whose bytes then take its place: fresh memory costs more than the copy.
+            del chunk
 
     def _check(self, status: os.stat_result) -> None:
-        if Fingerprint.of(status) != self.fingerprint:
-            raise SourceChangedError(f"{self.path} changed while it was uploaded; upload it again", name=str(self.path))
+        if not self.fingerprint.is_of(status):
+            raise self._changed()
 
-
-def read_file(path: str) -> BytesBody | FileBody:
-    """The body of a file: its bytes when they fit into one chunk, otherwise a `FileBody` that reads them later.
-
-    Raises:
-        SourceError: it does not exist, may not be read, is no regular file, or changes while it is read.
-    """
-    descriptor, status = open_regular(path)
-    try:
-        size = status.st_size
-        if size > CHUNK:
-            return FileBody(path, Fingerprint.of(status), 0, size)
-        # One byte more than expected, so that growth shows.
-        data = read_at(descriptor, size + 1, 0, path)
-        after = os.fstat(descriptor)
-        if len(data) != size or after.st_mtime_ns != status.st_mtime_ns or after.st_ctime_ns != status.st_ctime_ns:
-            raise SourceChangedError(f"{path} changed while it was read; upload it again", name=path)
-        return BytesBody(data)
-    finally:
-        os.close(descriptor)
+    def _changed(self) -> SourceChangedError:
+        return SourceChangedError(f"{self.path} changed while it was uploaded; upload it again", name=str(self.path))
 
 
 def read_at(descriptor: int, size: int, position: int, path: str | int) -> bytes:
@@ -200,43 +214,37 @@ def open_regular(path: str | os.PathLike[str] | int) -> tuple[int, os.stat_resul
     Raises:
         SourceError: it does not exist, may not be read or is no regular file.
     """
-    name = str(path) if isinstance(path, int) else os.fspath(path)
+    name = path if isinstance(path, int) else os.fspath(path)
     try:
         if isinstance(path, int):
             descriptor = os.dup(path)
         else:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        failure = SourceError(f"cannot read {name!r}: {reason}", name=name)
-        # Kept for whoever can wait until descriptors are free again.
-        raise failure from (error if is_out_of_descriptors(error) else None)
+        # The cause is kept for whoever can wait until descriptors are free again.
+        raise _unreadable(name, error) from (error if is_out_of_descriptors(error) else None)
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
-        raise SourceError(f"{name!r} is not a regular file", name=name)
+        raise SourceError(f"{name!r} is not a regular file", name=str(name))
     return descriptor, status
+
+
+def _unreadable(name: str | int, error: OSError | ValueError) -> SourceError:
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return SourceError(f"cannot read {name!r}: {reason}", name=str(name))
 
 
 async def open_patiently(path: str | os.PathLike[str] | int) -> tuple[int, os.stat_result]:
     """`open_regular`, waiting a few seconds for a descriptor when the process has none left."""
-    return await _patiently(open_regular, path)
-
-
-async def read_patiently(path: str) -> BytesBody | FileBody:
-    """`read_file`, waiting a few seconds for a descriptor when the process has none left."""
-    return await _patiently(read_file, path)
-
-
-async def _patiently(call: Callable[[P], T], path: P) -> T:
     for pause in _OPEN_PATIENCE:
         try:
-            return call(path)
+            return open_regular(path)
         except SourceError as error:
             if not is_out_of_descriptors(error.__cause__):
                 raise
         await anyio.sleep(pause)
-    return call(path)
+    return open_regular(path)
 
 
 def is_out_of_descriptors(error: BaseException | None) -> bool:

@@ -20,7 +20,7 @@ from yarl import URL
 from aihub_async.config import Settings
 from aihub_async.errors import ClosedClientError, SourceError
 from aihub_async.policies.retry import Failure
-from aihub_async.transport.body import CHUNK, Body, BytesBody
+from aihub_async.transport.body import CHUNK, Body, BytesBody, FileBody
 from aihub_async.transport.deadlines import Deadlines, Limit
 from aihub_async.transport.messages import Failed, Request, Response
 
@@ -91,9 +91,7 @@ class Direct:
         limit = self._deadlines.start(seconds)
         cancelling = limit.task.cancelling()
         try:
-            data = body.data if isinstance(body, BytesBody) else await _collect(body)
-            connection = await self._connect()
-            return await self._exchange(connection, self._head(request, body) + data, progress, limit)
+            return await self._exchange(await self._connect(), request, body, progress, limit)
         except SourceError as error:
             progress.error = error
             raise
@@ -120,31 +118,34 @@ class Direct:
         ).encode()
 
     async def _exchange(
-        self, connection: Connection, message: bytes, progress: Progress, limit: Limit
+        self, connection: Connection, request: Request, body: Body, progress: Progress, limit: Limit
     ) -> Response | Failed:
-        protocol, transport = connection.protocol, connection.transport
-        if protocol is None or transport is None or transport.is_closing():
-            connection.close()
-            raise aiohttp.ClientConnectionResetError("the connection was closed while it waited in the pool")
         try:
+            # Read as late as can be and let go at once: the bytes of the next file find the same memory warm.
+            message = self._head(request, body) + await _read_whole(body)
+            protocol, transport = connection.protocol, connection.transport
+            if protocol is None or transport is None or transport.is_closing():
+                connection.close()
+                return Failed(Failure.NOT_SENT, "the connection was closed while it waited in the pool")
             protocol.set_response_params(timer=_NO_TIMER, read_until_eof=True)
             progress.begun = True
             transport.write(message)
+            del message
             while True:
                 head, content = await protocol.read()
                 if not 100 <= head.code < 200 or head.code == 101:
                     break
-            body: bytes | Failed = await self._read(content, head.code, limit) if not content.at_eof() else b""
-            if isinstance(body, Failed) or transport.get_write_buffer_size():
+            answer: bytes | Failed = await self._read(content, head.code, limit) if not content.at_eof() else b""
+            if isinstance(answer, Failed) or transport.get_write_buffer_size():
                 # An answer that came before the whole request was out leaves the rest of it in the way.
                 protocol.force_close()
             connection.release()
         except BaseException:
             connection.close()
             raise
-        if isinstance(body, Failed):
-            return body
-        return Response(head.code, head.reason or "", head.headers, body, len(body))
+        if isinstance(answer, Failed):
+            return answer
+        return Response(head.code, head.reason or "", head.headers, answer, len(answer))
 
     async def _read(self, content: StreamReader, status: int, limit: Limit) -> bytes | Failed:
         success = status < 300
@@ -177,7 +178,11 @@ class Direct:
         self._deadlines.close()
 
 
-async def _collect(body: Body) -> bytes:
+async def _read_whole(body: Body) -> bytes | memoryview:
+    if isinstance(body, BytesBody):
+        return body.data
+    if isinstance(body, FileBody):
+        return await body.read()
     chunks: list[bytes] = []
 
     async def keep(chunk: bytes | memoryview) -> None:

@@ -209,7 +209,7 @@ class Uploads:
                     f"{item.source}: an earlier file of this upload has the name {item.name!r}, or one that differs "
                     "only in case or Unicode form; give it another name"
                 )
-            body = await item.body()
+            body = item.body()
             size = body.length
             self._counter.bytes_found += size
             finish: Callable[[], str] | None = None

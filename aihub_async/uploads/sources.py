@@ -12,7 +12,7 @@ import anyio.to_thread
 import attrs
 
 from aihub_async.errors import AIHubError, InvalidRequestError, SourceError
-from aihub_async.transport.body import Body, BytesBody, FileBody, read_patiently
+from aihub_async.transport.body import Body, BytesBody, FileBody
 from aihub_async.uploads.contents import RemoteFile, Stream, file_body, remote_files
 from aihub_async.uploads.walking import Filter, Found, Walk
 
@@ -55,15 +55,15 @@ def content_body(content: Content, name: str) -> Body:
     return file_body(content, name)
 
 
-async def open_body(name: str, content: Content | Stream) -> Body:
-    """The request body for one content that may be a stream; a small file is read at once.
+def open_body(name: str, content: Content | Stream) -> Body:
+    """The request body for one content that may be a stream.
 
     Raises:
         InvalidRequestError: text, or something else that has no bytes.
         SourceError: the file cannot be read.
     """
     if isinstance(content, os.PathLike):
-        return await read_patiently(os.fspath(content))
+        return FileBody.measure(content)
     return content.body(name) if isinstance(content, Stream) else content_body(content, name)
 
 
@@ -76,7 +76,7 @@ class Item:
     content: str | Content | Stream | RemoteFile
     error: AIHubError | None = None
 
-    async def body(self) -> Body:
+    def body(self) -> Body:
         """The request body.
 
         Raises:
@@ -85,10 +85,10 @@ class Item:
         """
         content = self.content
         if isinstance(content, str):
-            return await read_patiently(content)
+            return FileBody.measure(content)
         if isinstance(content, RemoteFile):
             return content.body()
-        return await open_body(self.name, content)
+        return open_body(self.name, content)
 
 
 class Feed:
@@ -117,6 +117,8 @@ class Feed:
 
     async def next(self) -> Item | None:
         """The next file; None at the end. Sources are asked for one at a time, folders in chunks."""
+        if self._ready:
+            return self._ready.popleft()
         async with self._lock:
             while not self._ready:
                 if self._walk is not None:

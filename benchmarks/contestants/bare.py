@@ -32,7 +32,9 @@ async def aiohttp_gather(job: Job) -> Callable[[], Awaitable[None]]:
         async with session() as client:
             await asyncio.gather(*(put(client, path) for path in job.folder.iterdir()))
 
-    async def put_part(client: aiohttp.ClientSession, url: str, path: Path, offset: int, size: int) -> dict[str, object]:
+    async def put_part(
+        client: aiohttp.ClientSession, url: str, path: Path, offset: int, size: int
+    ) -> dict[str, object]:
         async with semaphore:
             with path.open("rb") as file:
                 file.seek(offset)

@@ -8,9 +8,7 @@ from benchmarks.contestants.job import BATCH, Job
 
 async def upload(job: Job) -> Callable[[], Awaitable[None]]:
     """`batches.upload` of the folder, or `add_large_file`; its checks, retries and deadlines are on."""
-    client = AsyncAIHub(
-        api_key="benchmark", ib_context="benchmark", api_root=job.root, ssl_context=job.ssl_context()
-    )
+    client = AsyncAIHub(api_key="benchmark", ib_context="benchmark", api_root=job.root, ssl_context=job.ssl_context())
 
     async def put_all() -> None:
         await client.batches.upload(BATCH, job.folder, max_concurrency=job.concurrency)

@@ -1,0 +1,298 @@
+"""Uploads: this SDK, the official SDK, bare aiohttp, and a raw protocol client as the practical limit.
+
+The sink (`sink.py`) runs in its own process; so does each contestant, freshly started for each round, and rounds are
+interleaved. The clock of a contestant starts when its imports are done and its client exists; connecting, reading
+files from disk and all bookkeeping are inside. After every run the sink's counters must show that all bytes arrived.
+
+Workloads: W1 is 2,000 files of 20 KB, W2 is 200 files of 1 MB, W3 one file of 1.0e9 bytes; `steady` compares 2,000
+files with 100,000 through `iter_upload`.
+"""
+
+import argparse
+import contextlib
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from benchmarks.measure import Table
+from benchmarks.plot import bars
+
+DELAY = 0.025
+OURS, OURS_UVLOOP = "aihub_async", "aihub_async, uvloop"
+OFFICIAL, OFFICIAL_THREADS = "official SDK, in sequence", "official SDK, 32 threads"
+BARE = "bare aiohttp"
+RAW, RAW_UVLOOP = "raw protocol", "raw protocol, uvloop"
+CONTESTANTS: dict[str, tuple[str, bool]] = {
+    OURS: ("ours.upload", False),
+    OURS_UVLOOP: ("ours.upload", True),
+    OFFICIAL: ("official.sequence", False),
+    OFFICIAL_THREADS: ("official.threads", False),
+    BARE: ("bare.aiohttp_gather", False),
+    RAW: ("raw.asyncio_protocol", False),
+    RAW_UVLOOP: ("raw.asyncio_protocol", True),
+}
+
+
+@attrs.frozen
+class Workload:
+    """What is sent, and how the sink answers. `concurrency` None leaves it to each contestant's default."""
+
+    title: str
+    files: int
+    size: int
+    tls: bool = False
+    delay: float = 0.0
+    concurrency: int | None = 32
+
+    @property
+    def large(self) -> bool:
+        return self.files == 1
+
+    @property
+    def total(self) -> int:
+        return self.files * self.size
+
+
+WORKLOADS = {
+    "W1": Workload("W1 plain, concurrency 32", 2000, 20_000),
+    "W1-25ms": Workload("W1 plain, 25 ms per request, default concurrency", 2000, 20_000, False, DELAY, None),
+    "W2": Workload("W2 TLS", 200, 1_000_000, True),
+    "W3": Workload("W3 plain", 1, 1_000_000_000),
+    "W3-25ms": Workload("W3 plain, 25 ms per request", 1, 1_000_000_000, False, DELAY),
+    "W3-TLS": Workload("W3 TLS", 1, 1_000_000_000, True),
+}
+
+
+@attrs.frozen
+class Run:
+    """One run of a contestant: seconds and bytes."""
+
+    wall: float
+    cpu: float
+    idle: int
+    peak: int
+
+
+@contextlib.contextmanager
+def sink(workload: Workload, certificate: Path) -> Iterator[str]:
+    """A running sink; gives the root of its URLs."""
+    command = [sys.executable, "-m", "benchmarks.sink", "--delay", str(workload.delay)]
+    if workload.tls:
+        command += ["--certificate", str(certificate)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        port = int(process.stdout.readline())  # type: ignore[union-attr]  # it is a pipe
+        try:
+            yield f"http{'s' if workload.tls else ''}://localhost:{port}/api"
+        finally:
+            process.kill()
+
+
+def stats(root: str, certificate: Path, method: str) -> dict[str, int]:
+    """The sink's counters; DELETE resets them."""
+    import ssl
+
+    context = ssl.create_default_context(cafile=certificate) if root.startswith("https") else None
+    request = urllib.request.Request(f"{root}/stats", method=method)
+    with urllib.request.urlopen(request, context=context) as answer:
+        counters: dict[str, int] = json.load(answer)
+        return counters
+
+
+def make_certificate(folder: Path) -> Path:
+    """A self-signed certificate for localhost, with its key, made by openssl."""
+    key, certificate, both = folder / "key.pem", folder / "certificate.pem", folder / "both.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    both.write_text(key.read_text() + certificate.read_text())
+    return both
+
+
+def make_files(folder: Path, workload: Workload) -> Path:
+    """The files to send, of bytes that do not compress."""
+    target = folder / f"{workload.files}x{workload.size}"
+    if target.exists():
+        return target
+    target.mkdir()
+    for number in range(workload.files):
+        with (target / f"file-{number:05}.pdf").open("wb") as file:
+            for start in range(0, workload.size, 1_000_000):
+                file.write(os.urandom(min(1_000_000, workload.size - start)))
+    return target
+
+
+def run(name: str, workload: Workload, root: str, folder: Path, certificate: Path) -> Run:
+    """One run in a fresh process; what arrived is compared with what should have."""
+    module, uvloop = CONTESTANTS[name]
+    command = [sys.executable, "-m", "benchmarks.contestants.run", module, root, str(folder)]
+    command += ["--large"] if workload.large else []
+    command += ["--concurrency", str(workload.concurrency)] if workload.concurrency else []
+    command += ["--certificate", str(certificate)] if workload.tls else []
+    command += ["--uvloop"] if uvloop else []
+    stats(root, certificate, "DELETE")
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    arrived = stats(root, certificate, "GET")
+    slack = 20_000 if workload.large else 0
+    if arrived["requests"] < workload.files or not 0 <= arrived["bytes"] - workload.total <= slack:
+        raise SystemExit(f"{name} sent {arrived} of {workload.files} files and {workload.total} bytes")
+    return Run(**json.loads(output.splitlines()[-1]))
+
+
+def contestants_of(workload: Workload) -> list[str]:
+    left_out = {OFFICIAL_THREADS} if workload.large else set()
+    if importlib.util.find_spec("uvloop") is None:
+        left_out |= {OURS_UVLOOP, RAW_UVLOOP}
+    return [name for name in CONTESTANTS if name not in left_out]
+
+
+def race(workload: Workload, rounds: int, folder: Path, certificate: Path) -> dict[str, list[Run]]:
+    """All contestants in turn, every round in the other direction; a first round is not counted."""
+    names = contestants_of(workload)
+    files = make_files(folder, workload)
+    runs: dict[str, list[Run]] = {name: [] for name in names}
+    with sink(workload, certificate) as root:
+        for number in range(rounds + 1):
+            for name in names if number % 2 else reversed(names):
+                taken = run(name, workload, root, files, certificate)
+                if number:
+                    runs[name].append(taken)
+    return runs
+
+
+def table_of(workload: Workload, runs: dict[str, list[Run]]) -> Table:
+    table = Table(workload.title, "wall s", "CPU s", "peak MB", "above idle MB", "files/s", "MB/s", "ratio to aiohttp")
+    for name, taken in runs.items():
+        # Paired by round: a slow spell of the machine meets both.
+        ratio = statistics.median(mine.wall / bare.wall for mine, bare in zip(taken, runs[BARE], strict=True))
+        wall = _median(taken, "wall")
+        table.add(
+            name,
+            f"{wall:.3f}",
+            f"{_median(taken, 'cpu'):.3f}",
+            f"{_median(taken, 'peak') / 1e6:.0f}",
+            f"{statistics.median(run.peak - run.idle for run in taken) / 1e6:.0f}",
+            f"{workload.files / wall:,.0f}",
+            f"{workload.total / 1e6 / wall:,.0f}",
+            f"{ratio:.2f}",
+        )
+    return table
+
+
+def _median(runs: Sequence[Run], field: str) -> float:
+    return statistics.median(getattr(run, field) for run in runs)
+
+
+def goals(workload_name: str, runs: dict[str, list[Run]]) -> list[tuple[str, float, float, bool]]:
+    """The goals of a workload: what, the limit, what was measured, and whether more is better."""
+
+    def ratio(name: str, other: str, field: str = "wall") -> float:
+        return statistics.median(
+            getattr(mine, field) / getattr(theirs, field) for mine, theirs in zip(runs[name], runs[other], strict=True)
+        )
+
+    best_raw = min((name for name in (RAW, RAW_UVLOOP) if name in runs), key=lambda name: _median(runs[name], "wall"))
+    above_idle = statistics.median(run.peak - run.idle for run in runs[OURS]) / 1e6
+    rows: dict[str, list[tuple[str, float, float, bool]]] = {
+        "W1": [("wall / aiohttp", 0.95, ratio(OURS, BARE), False)]
+        + ([("wall / aiohttp, uvloop", 0.75, ratio(OURS_UVLOOP, BARE), False)] if OURS_UVLOOP in runs else []),
+        "W1-25ms": [
+            ("times faster than the official SDK in sequence", 45, ratio(OFFICIAL, OURS), True),
+            (
+                "wall / official, 32 threads",
+                1.0,
+                ratio(OURS, OFFICIAL_THREADS) if OFFICIAL_THREADS in runs else 0,
+                False,
+            ),
+            (
+                "CPU / official, 32 threads",
+                0.5,
+                ratio(OURS, OFFICIAL_THREADS, "cpu") if OFFICIAL_THREADS in runs else 0,
+                False,
+            ),
+        ],
+        "W2": [
+            ("wall / aiohttp", 0.6, ratio(OURS, BARE), False),
+            ("wall / official in sequence", 1.0, ratio(OURS, OFFICIAL), False),
+        ],
+        "W3": [
+            ("wall / raw limit", 1.25, ratio(OURS, best_raw), False),
+            ("peak above idle, MB", 25, above_idle, False),
+        ],
+        "W3-25ms": [("times faster than add_large_file", 4.5, ratio(OFFICIAL, OURS), True)],
+        "W3-TLS": [
+            ("wall / aiohttp", 0.5, ratio(OURS, BARE), False),
+            ("times faster than add_large_file", 1.7, ratio(OFFICIAL, OURS), True),
+        ],
+    }
+    return rows[workload_name]
+
+
+def steady(folder: Path, certificate: Path, quick: bool) -> Table:
+    """Memory and CPU per file of `iter_upload` over few and over many sources."""
+    many = 20_000 if quick else 100_000
+    table = Table(
+        "iter_upload, 20 KB each", "CPU per file, µs", "RSS after 1,000, MB", "RSS at the end, MB", "growth, MB"
+    )
+    with sink(Workload("", 0, 0), certificate) as root:
+        for count in (2_000, many):
+            command = [sys.executable, "-m", "benchmarks.contestants.steady", root, str(count)]
+            found: dict[str, Any] = json.loads(
+                subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            )
+            early, late = found["early"] / 1e6, found["late"] / 1e6
+            table.add(
+                f"{count:,} sources",
+                f"{found['cpu'] / count * 1e6:.0f}",
+                f"{early:.1f}",
+                f"{late:.1f}",
+                f"{late - early:.1f}",
+            )
+    return table
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="benchmarks uploads", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="2 rounds, and 20,000 sources instead of 100,000")
+    parser.add_argument("--workloads", nargs="+", choices=[*WORKLOADS, "steady"], default=[*WORKLOADS, "steady"])
+    parser.add_argument("--markdown", action="store_true")
+    parser.add_argument("--plot", type=Path, help="write the walls as a bar chart to this SVG file")
+    options = parser.parse_args(argv)
+    rounds = 2 if options.quick else options.rounds
+    server = "asyncio on uvloop" if importlib.util.find_spec("uvloop") else "asyncio"
+    print(
+        f"sink: benchmarks/sink.py ({server}); {os.cpu_count()} CPUs; {rounds} interleaved rounds, medians\n",
+        flush=True,
+    )
+    reached = Table("goal", "limit", "measured", "")
+    charts: dict[str, dict[str, float]] = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        certificate = make_certificate(folder)
+        for name in options.workloads:
+            if name == "steady":
+                table = steady(folder, certificate, options.quick)
+            else:
+                runs = race(WORKLOADS[name], rounds, folder, certificate)
+                table = table_of(WORKLOADS[name], runs)
+                charts[WORKLOADS[name].title] = {who: _median(taken, "wall") for who, taken in runs.items()}
+                for what, limit, measured, more in goals(name, runs):
+                    met = measured >= limit if more else measured <= limit
+                    sign = ">=" if more else "<="
+                    reached.add(f"{name}: {what}", f"{sign} {limit:g}", f"{measured:.2f}", "met" if met else "missed")
+            print((table.markdown() if options.markdown else table.text()) + "\n", flush=True)
+    if reached.rows:
+        print(reached.markdown() if options.markdown else reached.text())
+    if options.plot:
+        options.plot.write_text(bars("Seconds of wall time, shorter is better", charts))
+    return 0
