@@ -132,10 +132,10 @@ class AsyncAIHub:
         self.files = Files(transport)
         self.secrets = Secrets(transport)
         self.audit = Audit(transport)
-        self.legacy = Legacy(transport)
-        self.flows = Flows(transport, self.legacy)
-        self.conversations = Conversations(transport)
-        self.queries = Queries(transport)
+        self.legacy = Legacy(transport, scheduler, webhooks)
+        self.flows = Flows(transport, scheduler, self.legacy, webhooks)
+        self.conversations = Conversations(transport, scheduler)
+        self.queries = Queries(transport, scheduler)
 
     @property
     def settings(self) -> Settings:

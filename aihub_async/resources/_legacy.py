@@ -1,7 +1,7 @@
 """The v1 API: an error is an answer with HTTP status 200 that says ``{"status": "ERROR"}``."""
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -10,6 +10,9 @@ from aihub_async.operations import Operation
 from aihub_async.resources._base import Id, QueryValue, Resource, build_request, read_answer
 from aihub_async.transport.messages import Request, Response
 from aihub_async.transport.transport import Transport
+
+if TYPE_CHECKING:
+    from aihub_async.waiting.webhooks import WebhookReceiver
 
 T = TypeVar("T")
 
@@ -27,7 +30,7 @@ class LegacyResource(Resource):
         json: Any = None,
         **path: Id,
     ) -> tuple[Request, Response]:
-        request = build_request(operation, path, query=query, json=json)
+        request = build_request(operation, path, query=query, json=json, secrets=webhook_secrets(json))
         response = await self._transport.send(request)
         refuse_error(self._transport, request, response)
         return request, response
@@ -59,6 +62,20 @@ def refuse_error(transport: Transport, request: Request, response: Response) -> 
     if str(answer.status).upper() == "ERROR":
         details = transport.details(request, response)
         raise LegacyAPIError(details.server_message or "the server answered with status ERROR", details)
+
+
+def with_webhook(settings: dict[str, Any], webhooks: "WebhookReceiver | None") -> dict[str, Any]:
+    """Settings of a run that calls the client's receiver, unless they name another one."""
+    if webhooks is None or "webhook_config" in settings:
+        return settings
+    return {**settings, "webhook_config": webhooks.config()}
+
+
+def webhook_secrets(body: Any) -> tuple[str, ...]:
+    """The values of the webhook's headers, so that a server that echoes them does not put them into an error."""
+    for key in ("settings", "webhook_config", "headers"):
+        body = body.get(key) if isinstance(body, Mapping) else None
+    return tuple(value for value in body.values() if isinstance(value, str)) if isinstance(body, Mapping) else ()
 
 
 class _Envelope(msgspec.Struct):

@@ -1,56 +1,56 @@
-"""Waiting for what has no webhook and no list: one request after another."""
+"""Waiting for what has no list: jobs of the v1 API, conversations and queries."""
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Generic, TypeVar
 
-import anyio
+import attrs
 
-from aihub_async.errors import WaitTimeoutError
-from aihub_async.transport.transport import Clock
+from aihub_async.transport.messages import Response
 
-T = TypeVar("T")
-
-FIRST_POLL = 0.25
-"""Seconds before the second look."""
-
-LAST_POLL = 5.0
-"""Longest time between two looks, in seconds: that of the published samples."""
-
-_GROWTH = 1.5
+S = TypeVar("S")
 
 
-async def poll(
-    clock: Clock,
-    id: str,
-    fetch: Callable[[], Awaitable[T]],
-    *,
-    is_over: Callable[[T], bool],
-    tell: Callable[[T], str | None],
-    timeout: float | None,
-) -> T:
-    """Fetch a state until it is over.
+@attrs.frozen
+class StateSource(Generic[S]):
+    """One kind of thing that is asked for one by one; see `waiting.sources.Source`.
 
-    Args:
-        clock: time and sleep.
-        id: what is waited for, for the error.
-        fetch: asks the server.
-        is_over: whether a state is the last one.
-        tell: a state in a word, for the error.
-        timeout: seconds; None waits as long as it takes.
-
-    Raises:
-        WaitTimeoutError: it goes on after `timeout`.
+    `noun` is what one is called, `line` the method that waits for it, `word` the word for a state, `published` the
+    words that are known, and `ended` those after which nothing changes.
     """
-    expires = float("inf") if timeout is None else clock.monotonic() + timeout
-    delay, state = FIRST_POLL, None
-    while True:
-        with anyio.move_on_after(expires - clock.monotonic()):
-            state = await fetch()
-            if is_over(state):
-                return state
-        left = expires - clock.monotonic()
-        if left <= 0:
-            last = None if state is None else tell(state)
-            raise WaitTimeoutError(f"{id} still goes on after {timeout} s (last: {last})", id=id, last=last)
-        await clock.sleep(min(delay, left))
-        delay = min(delay * _GROWTH, LAST_POLL)
+
+    transport: object
+    noun: str
+    line: str
+    fetch_one: Callable[[str], Awaitable[S]] = attrs.field(eq=False)
+    word: Callable[[S], str | None] = attrs.field(eq=False)
+    published: frozenset[str] = attrs.field(eq=False)
+    ended: frozenset[str] = attrs.field(eq=False)
+    lists: bool = attrs.field(default=False, eq=False)
+
+    async def fetch(self, id: str) -> S:
+        """Ask for one."""
+        return await self.fetch_one(id)
+
+    async def page(self, since: int | None, limit: int, offset: int, *, newest_first: bool = False) -> Response:
+        """Never called: `lists` is False."""
+        raise NotImplementedError
+
+    def status(self, state: S) -> str | None:
+        """The word for a state."""
+        return self.word(state)
+
+    def knows(self, status: str | None) -> bool:
+        """Whether the word is a published one."""
+        return status in self.published
+
+    def lesson(self, state: S) -> tuple[str, float | None] | None:
+        """All count as one kind, and do not tell how long they took."""
+        return (self.noun, None) if self.word(state) in self.ended else None
+
+    def kind(self, state: S) -> str | None:  # noqa: ARG002 - all are of one kind
+        """All take about as long."""
+        return self.noun
+
+    def describe(self, id: str) -> tuple[str, str]:
+        """How to speak of it."""
+        return f"{self.noun} {id}", f"{self.line}({id!r})"

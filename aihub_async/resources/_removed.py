@@ -10,6 +10,7 @@ from aihub_async.resources._base import Id, QueryValue, Resource, build_request
 from aihub_async.transport.body import Body
 from aihub_async.transport.messages import Response
 from aihub_async.transport.transport import Transport
+from aihub_async.waiting.scheduler import Scheduler
 
 NOTICE = "conversations, chatbots and their queries left AI Hub in February 2026"
 
@@ -17,8 +18,9 @@ NOTICE = "conversations, chatbots and their queries left AI Hub in February 2026
 class RemovedResource(Resource):
     """Says once, at its first call, that its operations left the service; and again when the server has none."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, scheduler: Scheduler) -> None:
         super().__init__(transport)
+        self._scheduler = scheduler
         self._warned = False
 
     async def _ask(

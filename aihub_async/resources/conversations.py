@@ -15,7 +15,7 @@ from aihub_async.models import (
 )
 from aihub_async.resources._base import given
 from aihub_async.resources._named_files import NamedFiles, named_bodies
-from aihub_async.resources._polling import poll
+from aihub_async.resources._polling import StateSource
 from aihub_async.resources._removed import RemovedResource
 from aihub_async.transport.body import BytesBody
 from aihub_async.transport.forms import FormBody, form
@@ -131,18 +131,16 @@ class Conversations(RemovedResource):
             WaitTimeoutError: it goes on after `timeout`.
             NotFoundError: there is no such conversation, or the server has none any more.
         """
-        conversation = await poll(
-            self._transport.clock,
-            conversation_id,
-            lambda: self.status(conversation_id),
-            is_over=lambda state: state.is_terminal,
-            tell=lambda state: state.state,
-            timeout=timeout,
+        source = StateSource(
+            self._transport,
+            "conversation",
+            "client.conversations.wait",
+            self.status,
+            word=lambda state: state.state,
+            published=frozenset(ConversationState),
+            ended=frozenset({ConversationState.COMPLETE, ConversationState.FAILED}),
         )
-        if conversation.state == ConversationState.FAILED:
-            message = f"no document of conversation {conversation_id} could be processed"
-            raise JobFailedError(message, job_id=conversation_id, state="FAILED")
-        return conversation
+        return await self._scheduler.wait(source, conversation_id, _is_over, timeout=timeout)
 
     async def update(self, conversation_id: str, name: str | None = None, description: str | None = None) -> None:
         """Change name or description; None leaves it as it is.
@@ -249,6 +247,13 @@ class Conversations(RemovedResource):
             NotFoundError: there is no such conversation, or the server has none any more.
         """
         await self._ask(ops.DELETE_CONVERSATION, conversation_id=conversation_id)
+
+
+def _is_over(conversation: Conversation) -> bool:
+    if conversation.state == ConversationState.FAILED:
+        message = f"no document of conversation {conversation.id} could be processed"
+        raise JobFailedError(message, job_id=conversation.id, state="FAILED")
+    return conversation.state == ConversationState.COMPLETE
 
 
 def _form(files: NamedFiles, **values: str | bool | None) -> FormBody:

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -16,12 +16,16 @@ from aihub_async.models import (
     flow_settings_dict,
 )
 from aihub_async.resources._base import given, read_answer
-from aihub_async.resources._legacy import LegacyResource
+from aihub_async.resources._legacy import LegacyResource, with_webhook
 from aihub_async.resources._named_files import NamedFiles, inline_files
 from aihub_async.resources.legacy import Legacy
 from aihub_async.resources.legacy_handles import LegacyJobHandle, LegacyRunHandle
 from aihub_async.resources.legacy_jobs import FlowJobs
 from aihub_async.transport.transport import Transport
+from aihub_async.waiting.scheduler import Scheduler
+
+if TYPE_CHECKING:
+    from aihub_async.waiting.webhooks import WebhookReceiver
 
 MAX_JOB_ID_LENGTH = 50
 MAX_SYNC_FILES = 5
@@ -36,10 +40,17 @@ _REQUIRED = {
 class Flows(LegacyResource):
     """Compile and run flows."""
 
-    def __init__(self, transport: Transport, legacy: Legacy) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        scheduler: Scheduler,
+        legacy: Legacy,
+        webhooks: "WebhookReceiver | None" = None,
+    ) -> None:
         super().__init__(transport)
-        self.jobs = FlowJobs(transport)
+        self.jobs = FlowJobs(transport, scheduler)
         self._legacy = legacy
+        self._webhooks = webhooks
 
     async def compile(
         self,
@@ -109,7 +120,8 @@ class Flows(LegacyResource):
             input_dir: the folder to process.
             output_dir: ``<input_dir>/../out/`` by default.
             job_id: at most 50 characters; a UUID by default.
-            settings: a `FlowSettings`, or a dict in which `modify_output_schema` may be a dict too.
+            settings: a `FlowSettings`, or a dict in which `modify_output_schema` may be a dict too; its
+                `webhook_config` is by default the client's receiver of webhooks, if it has one.
 
         Returns:
             A handle; its `wait()` waits for the end.
@@ -127,8 +139,8 @@ class Flows(LegacyResource):
         """
         job_id = str(uuid.uuid4()) if job_id is None else _checked_job_id(job_id)
         body = given(binary_path=binary_path, input_dir=input_dir, output_dir=output_dir, job_id=job_id)
-        if settings is not None:
-            body["settings"] = flow_settings_dict(settings)
+        if plain := with_webhook(flow_settings_dict(settings), self._webhooks):
+            body["settings"] = plain
         try:
             job = (await self._call(FlowJobAnswer, ops.RUN_FLOW, json=body)).data
         except OutcomeUnknownError as error:

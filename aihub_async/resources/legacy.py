@@ -4,7 +4,7 @@ The service still answers these calls but calls them deprecated; new programs us
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aihub_async import operations as ops
 from aihub_async.errors import InvalidRequestError
@@ -17,13 +17,17 @@ from aihub_async.models import (
     settings_dict,
 )
 from aihub_async.resources._base import Id, given
-from aihub_async.resources._legacy import LegacyResource
+from aihub_async.resources._legacy import LegacyResource, with_webhook
 from aihub_async.resources._named_files import NamedFiles, inline_files
 from aihub_async.resources._paging import Page, Pages
 from aihub_async.resources.batches import as_batch_id
 from aihub_async.resources.legacy_handles import LegacyRunHandle
 from aihub_async.resources.legacy_jobs import LegacyJobs
 from aihub_async.transport.transport import Transport
+from aihub_async.waiting.scheduler import Scheduler
+
+if TYPE_CHECKING:
+    from aihub_async.waiting.webhooks import WebhookReceiver
 
 RESULTS_FILE = "batch.ibflowresults"
 _RESULTS_PAGE = 20
@@ -32,10 +36,10 @@ _RESULTS_PAGE = 20
 class LegacyApps(LegacyResource):
     """Runs of apps by the deprecated endpoint."""
 
-    def __init__(self, transport: Transport, jobs: LegacyJobs, legacy: "Legacy") -> None:
+    def __init__(self, transport: Transport, legacy: "Legacy", webhooks: "WebhookReceiver | None") -> None:
         super().__init__(transport)
-        self._jobs = jobs
         self._legacy = legacy
+        self._webhooks = webhooks
 
     async def run(
         self,
@@ -54,7 +58,8 @@ class LegacyApps(LegacyResource):
             input_dir: a folder on a drive, such as ``/org/workspace/fs/Instabase Drive/in``.
             output_workspace: your personal workspace by default.
             output_dir: where results go; wins over `output_workspace`.
-            settings: `webhook_config` is called at the end; a `RunSettings` or a dict, sent as it is.
+            settings: a `RunSettings` or a dict, sent as it is; its `webhook_config` is called at the end, by default
+                the client's receiver of webhooks, if it has one.
 
         Returns:
             A handle; its `wait()` waits for the end.
@@ -68,9 +73,9 @@ class LegacyApps(LegacyResource):
             ...     run = await client.legacy.apps.run(app_id, batch_id=batch_id)
             ...     return [record.values async for record in run.results()]
         """
-        body = _run_body(batch_id, input_dir, output_workspace, output_dir, settings)
+        body = self._body(batch_id, input_dir, output_workspace, output_dir, settings)
         job = await self._call(LegacyJob, ops.RUN_LEGACY_APP, json=body, app_id=app_id)
-        return LegacyRunHandle(job.job_id, self._jobs, self._legacy.results)
+        return LegacyRunHandle(job.job_id, self._legacy.jobs, self._legacy.results)
 
     async def run_by_name(
         self,
@@ -97,9 +102,9 @@ class LegacyApps(LegacyResource):
             InvalidRequestError: none or both of `batch_id` and `input_dir` given.
             OutcomeUnknownError: the connection broke and the run may or may not have started.
         """
-        body = _run_body(batch_id, input_dir, output_workspace, output_dir, settings)
+        body = self._body(batch_id, input_dir, output_workspace, output_dir, settings)
         job = await self._call(LegacyJob, ops.RUN_LEGACY_APP_BY_NAME, json={"name": name, **given(owner=owner), **body})
-        return LegacyRunHandle(job.job_id, self._jobs, self._legacy.results)
+        return LegacyRunHandle(job.job_id, self._legacy.jobs, self._legacy.results)
 
     async def run_sync(self, app_id: str, files: NamedFiles) -> LegacyResults:
         """Run an app on a few files and wait for the results; the server keeps neither files nor results.
@@ -122,14 +127,33 @@ class LegacyApps(LegacyResource):
         body = {"files": await inline_files(files)}
         return (await self._call(LegacyResultsAnswer, ops.RUN_LEGACY_APP_SYNC, json=body, app_id=app_id)).response
 
+    def _body(
+        self,
+        batch_id: Id | None,
+        input_dir: str | None,
+        output_workspace: str | None,
+        output_dir: str | None,
+        settings: RunSettings | Mapping[str, Any] | None,
+    ) -> dict[str, Any]:
+        if (batch_id is None) == (input_dir is None):
+            raise InvalidRequestError("give one of batch_id and input_dir")
+        return given(
+            # A text here, unlike in v2 (docs: request parameters).
+            batch_id=None if batch_id is None else str(as_batch_id(batch_id)),
+            input_dir=input_dir,
+            output_workspace=output_workspace,
+            output_dir=output_dir,
+            settings=with_webhook(settings_dict(settings), self._webhooks) or None,
+        )
+
 
 class Legacy(LegacyResource):
     """`client.legacy`."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, scheduler: Scheduler, webhooks: "WebhookReceiver | None" = None) -> None:
         super().__init__(transport)
-        self.jobs = LegacyJobs(transport)
-        self.apps = LegacyApps(transport, self.jobs, self)
+        self.jobs = LegacyJobs(transport, scheduler)
+        self.apps = LegacyApps(transport, self, webhooks)
 
     def results(
         self,
@@ -173,25 +197,6 @@ class Legacy(LegacyResource):
             return Page(answer.records, offset + _files_of(answer.records) if answer.records else None)
 
         return Pages(ops.GET_FLOW_RESULTS, fetch, start=file_offset, key=LegacyRecord.to_json)
-
-
-def _run_body(
-    batch_id: Id | None,
-    input_dir: str | None,
-    output_workspace: str | None,
-    output_dir: str | None,
-    settings: RunSettings | Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    if (batch_id is None) == (input_dir is None):
-        raise InvalidRequestError("give one of batch_id and input_dir")
-    return given(
-        # A text here, unlike in v2 (docs: request parameters).
-        batch_id=None if batch_id is None else str(as_batch_id(batch_id)),
-        input_dir=input_dir,
-        output_workspace=output_workspace,
-        output_dir=output_dir,
-        settings=None if settings is None else settings_dict(settings),
-    )
 
 
 def _results_path(output_folder: str) -> str:

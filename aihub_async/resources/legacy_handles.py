@@ -14,20 +14,31 @@ class LegacyJobHandle:
     """A job that was started; `wait()` waits for its end."""
 
     def __init__(self, job_id: str, jobs: LegacyJobs) -> None:
-        self._job_id = job_id
+        self._id = job_id
         self._jobs = jobs
 
     @property
-    def job_id(self) -> str:
-        """The id of the job."""
-        return self._job_id
+    def id(self) -> str:
+        """The job's id."""
+        return self._id
 
     async def status(self) -> LegacyJobStatus:
         """State of the job; its `outcome` is one of the states of v2 runs."""
-        return await self._jobs.status(self._job_id)
+        return await self._jobs.status(self._id)
 
-    async def wait(self, timeout: float | None = None) -> LegacyJobStatus:
-        """Wait until the job is COMPLETE; `timeout` in seconds, None waits as long as it takes.
+    async def wait(
+        self,
+        timeout: float | None = None,
+        *,
+        through_review: bool = False,
+        poll_interval: float | None = None,
+    ) -> LegacyJobStatus:
+        """Wait until the job is COMPLETE. Outages of the server are waited through; a webhook is followed up at once.
+
+        Args:
+            timeout: seconds; as long as it takes by default.
+            through_review: go on waiting while the job is STOPPED_AT_CHECKPOINT.
+            poll_interval: least seconds between two requests about this job.
 
         Raises:
             RunFailedError: it FAILED.
@@ -35,13 +46,15 @@ class LegacyJobHandle:
             RunNeedsReviewError: it is STOPPED_AT_CHECKPOINT.
             WaitTimeoutError: it goes on after `timeout`.
         """
-        return await self._jobs.wait(self._job_id, timeout=timeout)
+        return await self._jobs.wait(
+            self._id, timeout=timeout, through_review=through_review, poll_interval=poll_interval
+        )
 
     def __await__(self) -> Generator[Any, None, LegacyJobStatus]:
         return self.wait().__await__()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._job_id!r})"
+        return f"{type(self).__name__}({self._id!r})"
 
 
 class LegacyRunHandle(LegacyJobHandle):
@@ -83,5 +96,5 @@ class LegacyRunHandle(LegacyJobHandle):
     async def _folder(self) -> str:
         folder = (await self.wait()).output_folder or self._output_folder
         if folder is None:
-            raise InvalidRequestError(f"job {self._job_id} told no output folder; use client.legacy.results()")
+            raise InvalidRequestError(f"job {self._id} told no output folder; use client.legacy.results()")
         return folder

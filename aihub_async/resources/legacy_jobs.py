@@ -1,17 +1,20 @@
 """`client.legacy.jobs` and `client.flows.jobs`: jobs of the v1 API."""
 
+import functools
 from urllib.parse import parse_qs, urlsplit
 
 import attrs
 
 from aihub_async import operations as ops
 from aihub_async.errors import InvalidRequestError, RunCancelledError, RunError, RunFailedError, RunNeedsReviewError
-from aihub_async.models import LegacyJobInfo, LegacyJobStatus, ListLegacyJobs, Run, RunStatus
+from aihub_async.models import TERMINAL_RUN_STATUSES, LegacyJobInfo, LegacyJobStatus, ListLegacyJobs, Run, RunStatus
 from aihub_async.operations import Operation
 from aihub_async.resources._base import given
 from aihub_async.resources._legacy import LegacyResource
 from aihub_async.resources._paging import Page, Pages
-from aihub_async.resources._polling import poll
+from aihub_async.resources._polling import StateSource
+from aihub_async.transport.transport import Transport
+from aihub_async.waiting.scheduler import Scheduler
 
 _ENDINGS: dict[str, type[RunError]] = {
     RunStatus.FAILED: RunFailedError,
@@ -22,6 +25,10 @@ _ENDINGS: dict[str, type[RunError]] = {
 
 class LegacyJobs(LegacyResource):
     """Jobs of the v1 API."""
+
+    def __init__(self, transport: Transport, scheduler: Scheduler) -> None:
+        super().__init__(transport)
+        self._scheduler = scheduler
 
     async def status(self, job_id: str, type: str = "flow") -> LegacyJobStatus:
         """State of a job; its `outcome` is one of the states of v2 runs.
@@ -39,13 +46,23 @@ class LegacyJobs(LegacyResource):
         """
         return await self._call(LegacyJobStatus, ops.LEGACY_JOB_STATUS, query={"type": type, "job_id": job_id})
 
-    async def wait(self, job_id: str, type: str = "flow", *, timeout: float | None = None) -> LegacyJobStatus:
-        """Wait until a job is COMPLETE.
+    async def wait(
+        self,
+        job_id: str,
+        type: str = "flow",
+        *,
+        timeout: float | None = None,
+        through_review: bool = False,
+        poll_interval: float | None = None,
+    ) -> LegacyJobStatus:
+        """Wait until a job is COMPLETE. Outages of the server are waited through; a webhook is followed up at once.
 
         Args:
             job_id: from the call that started it.
             type: as for `status()`.
-            timeout: seconds; None waits as long as it takes.
+            timeout: seconds; as long as it takes by default.
+            through_review: go on waiting while the job is STOPPED_AT_CHECKPOINT.
+            poll_interval: least seconds between two requests about this job.
 
         Raises:
             RunFailedError: it FAILED.
@@ -58,16 +75,17 @@ class LegacyJobs(LegacyResource):
             >>> async def output(client, job_id):
             ...     return (await client.legacy.jobs.wait(job_id, timeout=600)).output_folder
         """
-        job = await poll(
-            self._transport.clock,
-            job_id,
-            lambda: self.status(job_id, type),
-            is_over=lambda job: job.is_terminal or job.outcome == RunStatus.STOPPED_AT_CHECKPOINT,
-            tell=lambda job: job.outcome,
-            timeout=timeout,
+        source = StateSource(
+            self._transport,
+            f"{type} job",
+            "client.legacy.jobs.wait",
+            lambda job_id: self.status(job_id, type),
+            word=lambda job: job.outcome,
+            published=frozenset(RunStatus),
+            ended=TERMINAL_RUN_STATUSES,
         )
-        _raise_for_outcome(job_id, job)
-        return job
+        over = functools.partial(_is_over, job_id, through_review=through_review)
+        return await self._scheduler.wait(source, job_id, over, timeout=timeout, floor=poll_interval)
 
     async def list(
         self, sort_by: str | None = None, limit: int | None = None, finish_time: int | str | None = None
@@ -149,11 +167,12 @@ class FlowJobs(LegacyJobs):
         await self._ask(operation, json={"job_id": job_id, "type": "flow"}, job_id=job_id)
 
 
-def _raise_for_outcome(job_id: str, job: LegacyJobStatus) -> None:
+def _is_over(job_id: str, job: LegacyJobStatus, *, through_review: bool) -> bool:
     error = _ENDINGS.get(job.outcome)
-    if error is not None:
-        said = f": {job.message}" if job.message else ""
-        raise error(f"job {job_id} is {job.outcome}{said}", run=Run(job_id, job.outcome, msg=job.message))
+    if error is None or (through_review and error is RunNeedsReviewError):
+        return job.outcome == RunStatus.COMPLETE
+    said = f": {job.message}" if job.message else ""
+    raise error(f"job {job_id} is {job.outcome}{said}", run=Run(job_id, job.outcome, msg=job.message))
 
 
 def _query_of(url: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ from aihub_async import operations as ops
 from aihub_async.errors import InvalidRequestError, JobFailedError
 from aihub_async.models import QueryStatus, QueryStatusResponse, RunQueryResponse, SourceApp
 from aihub_async.resources._base import given
-from aihub_async.resources._polling import poll
+from aihub_async.resources._polling import StateSource
 from aihub_async.resources._removed import RemovedResource
 
 
@@ -87,15 +87,20 @@ class Queries(RemovedResource):
             WaitTimeoutError: it goes on after `timeout`.
             NotFoundError: there is no such query, or the server has none any more.
         """
-        answer = await poll(
-            self._transport.clock,
-            query_id,
-            lambda: self.status(query_id),
-            is_over=lambda state: state.is_terminal,
-            tell=lambda state: state.status,
-            timeout=timeout,
+        source = StateSource(
+            self._transport,
+            "query",
+            "client.queries.wait",
+            self.status,
+            word=lambda state: state.status,
+            published=frozenset(QueryStatus),
+            ended=frozenset({QueryStatus.COMPLETE, QueryStatus.FAILED}),
         )
-        if answer.status == QueryStatus.FAILED:
-            message = f"query {query_id} FAILED: {answer.error or 'no reason was given'}"
-            raise JobFailedError(message, job_id=query_id, state="FAILED", job_message=answer.error)
-        return answer
+        return await self._scheduler.wait(source, query_id, _is_over, timeout=timeout)
+
+
+def _is_over(answer: QueryStatusResponse) -> bool:
+    if answer.status == QueryStatus.FAILED:
+        message = f"query {answer.query_id} FAILED: {answer.error or 'no reason was given'}"
+        raise JobFailedError(message, job_id=answer.query_id, state="FAILED", job_message=answer.error)
+    return answer.status == QueryStatus.COMPLETE
