@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from aihub_async.models.raw import DecodeError, KeepsRaw, Payload, attach, malformed, parse
-from aihub_async.models.tolerant import is_model, structure, unstructure
+from aihub_async.models.tolerant import is_model, structure, structure_refused, unstructure
 
 __all__ = ["DecodeError", "decode", "encode", "structure", "unstructure"]
 
@@ -69,5 +69,5 @@ _decoder: Callable[[type], "msgspec.json.Decoder[Any]"] = functools.cache(msgspe
 def _decode_again(cls: type[T], data: bytes, refusal: msgspec.ValidationError) -> T:
     plain = parse(data)
     if is_model(cls):
-        return structure(cls, plain)
+        return structure_refused(cls, plain)
     raise DecodeError(f"not a {getattr(cls, '__name__', cls)}: {refusal}")

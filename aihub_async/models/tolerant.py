@@ -1,8 +1,10 @@
 """The tolerant lane: cattrs with hooks that accept what servers send beside the published schema.
 
 Each hook returns None for what it cannot understand. Only a required field turns that into an error.
+Of an answer that the strict lane refused, the parts that fit the schema still take a strict, fast way.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, TypeVar, get_args, get_origin
@@ -12,7 +14,7 @@ import cattrs
 import msgspec
 from cattrs.preconf.json import make_converter
 
-from aihub_async.models.raw import DecodeError, KeepsRaw, set_source
+from aihub_async.models.raw import DecodeError, KeepsRaw, attach, set_source
 
 T = TypeVar("T")
 M = TypeVar("M", bound=KeepsRaw)
@@ -34,12 +36,26 @@ def structure_model(cls: type[M], value: Any) -> M:
     Raises:
         DecodeError: not an object, or a required field is missing; names class and path.
     """
+    return _read(cls, value, _TOLERANT.get_structure_hook(cls))
+
+
+def structure_refused(cls: type[T], value: Any) -> T:
+    """The same for parsed JSON that the strict lane has refused as a whole; faster where most of it fits.
+
+    Raises:
+        DecodeError: not an object, or a required field is missing; names class and path.
+    """
+    return _read(cls, value, _refused_hook(cls))
+
+
+def _read(cls: type[T], value: Any, hook: Hook) -> T:
     if not isinstance(value, dict):
         raise DecodeError(f"{cls.__name__}: expected an object, got {_kind(value)}")
     try:
-        return _TOLERANT.structure(value, cls)
+        model: T = hook(value, cls)
     except _MissingError as missing:
         raise DecodeError(f"{missing.problem} at ${''.join(reversed(missing.path))}") from None
+    return model
 
 
 def structure(cls: type[T], obj: Any) -> T:
@@ -93,7 +109,7 @@ def _text(value: Any, _: Any) -> str | None:
 
 def _scalar(value: Any, wanted: Any) -> Any:
     try:
-        read = msgspec.convert(value, wanted, strict=False)
+        read = value if type(value) is wanted else msgspec.convert(value, wanted, strict=False)
     except msgspec.ValidationError:
         return None
     return None if isinstance(read, float) and not math.isfinite(read) else read
@@ -161,7 +177,7 @@ def _stand_in(member: Any) -> Callable[[Any], Any]:
 
 def _model_hook(cls: Any, converter: cattrs.BaseConverter) -> Hook:
     declared = [(field.name, field.type) for field in attrs.fields(cls)]
-    hooks = tuple((name, kind, converter.get_structure_hook(kind)) for name, kind in declared)
+    hooks = tuple((name, kind, converter.get_structure_hook(kind), _plain_type(kind)) for name, kind in declared)
     required = _required(cls)
 
     def read(value: Any, _: Any) -> KeepsRaw | None:
@@ -170,8 +186,9 @@ def _model_hook(cls: Any, converter: cattrs.BaseConverter) -> Hook:
         if not isinstance(value, dict):
             return None
         fields = {}
-        for name, kind, hook in hooks:
-            understood = _read_field(name, kind, hook, value)
+        for name, kind, hook, plain in hooks:
+            sent = value.get(name)
+            understood = sent if type(sent) is plain else _read_field(name, kind, hook, sent)
             if understood is not None:
                 fields[name] = understood
             elif name in required:
@@ -183,12 +200,35 @@ def _model_hook(cls: Any, converter: cattrs.BaseConverter) -> Hook:
     return read
 
 
-def _read_field(name: str, kind: Any, hook: Hook, sent: dict[str, Any]) -> Any:
-    value = sent.get(name)
-    if value is None:
+def _plain_type(declared: Any) -> type | None:
+    """The type whose values a hook would return as they are."""
+    members = get_args(declared) if type(None) in get_args(declared) else (declared,)
+    return next((member for member in members if member in {str, int, bool}), None)
+
+
+def _strict_first_hook(cls: Any, converter: cattrs.BaseConverter) -> Hook:
+    tolerant = _model_hook(cls, converter)
+
+    def read(value: Any, _: Any) -> Any:
+        if not isinstance(value, dict):
+            return tolerant(value, cls)
+        # The most frequent oddity is null in every object: left out, it need not be refused.
+        sent = {name: part for name, part in value.items() if part is not None}
+        try:
+            model = msgspec.convert(sent, cls)
+        except (msgspec.ValidationError, RecursionError):
+            return tolerant(value, cls)
+        attach(model, value)
+        return model
+
+    return read
+
+
+def _read_field(name: str, kind: Any, hook: Hook, sent: Any) -> Any:
+    if sent is None:
         return None
     try:
-        return hook(value, kind)
+        return hook(sent, kind)
     except _MissingError as missing:
         missing.path.append(f".{name}")
         raise
@@ -210,7 +250,7 @@ def _is_a(origin: type) -> Callable[[Any], bool]:
     return lambda declared: get_origin(declared) is origin
 
 
-def _make_tolerant() -> cattrs.Converter:
+def _make_tolerant(model_hook: Callable[[Any, cattrs.BaseConverter], Hook]) -> cattrs.Converter:
     converter = cattrs.Converter()
     converter.register_structure_hook(str, _text)
     for scalar in (int, float, bool):
@@ -219,7 +259,7 @@ def _make_tolerant() -> cattrs.Converter:
     converter.register_structure_hook_func(lambda declared: declared is Any, _anything)
     converter.register_structure_hook_factory(_is_a(list), _list_hook)
     converter.register_structure_hook_factory(lambda declared: type(None) in get_args(declared), _union_hook)
-    converter.register_structure_hook_factory(is_model, _model_hook)
+    converter.register_structure_hook_factory(is_model, model_hook)
     return converter
 
 
@@ -230,5 +270,9 @@ def _make_plain() -> cattrs.Converter:
     return converter
 
 
-_TOLERANT = _make_tolerant()
+_TOLERANT = _make_tolerant(_model_hook)
+# For parsed JSON only: other plain types may hold NaN, which the strict way would let pass.
+_STRICT_FIRST = _make_tolerant(_strict_first_hook)
 _PLAIN = _make_plain()
+# The top level is not tried again: as a whole, the answer has been refused.
+_refused_hook: Callable[[type], Hook] = functools.cache(functools.partial(_model_hook, converter=_STRICT_FIRST))

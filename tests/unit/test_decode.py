@@ -229,7 +229,8 @@ def test_from_dict_takes_the_same_as_decode(case):
 
 
 def tolerant_lane_forbidden():
-    return mock.patch.object(decode_module, "structure", side_effect=AssertionError("the tolerant lane was used"))
+    refused = AssertionError("the tolerant lane was used")
+    return mock.patch.object(decode_module, "structure_refused", side_effect=refused)
 
 
 def test_the_tolerant_lane_is_used_only_when_the_strict_lane_refuses():
@@ -245,6 +246,32 @@ def test_both_lanes_agree_on_a_whole_page():
     first = decode(models.RunResults, encode(strict))
     second = decode(models.RunResults, encode(refused))
     assert second == first.evolve(start_timestamp=1)
+
+
+def results_page(**odd):
+    fields = [{"field_name": str(n), "value": "x", "confidence": {"model": 0.5, "new": 1}} for n in range(3)]
+    fields[1] |= odd
+    documents = [{"fields": fields, "classification_confidence": None, "lang": "de"}]
+    return {"id": "r", "files": [{"documents": documents}, {"documents": [{"fields": [{"value": 7}]}]}]}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"source_coordinates": None}, {"type": 5}, {"confidence": {"model": "0.5", "new": 1}}, {"edit_history": {}}],
+    ids=repr,
+)
+def test_one_oddity_leaves_the_rest_of_a_page_as_it_is(odd):
+    sent = results_page(**odd)
+    results = decode(models.RunResults, encode(sent))
+    assert results == models.RunResults.from_dict(sent)
+    assert results.to_dict() == models.RunResults.from_dict(sent).to_dict()
+    document = results.files[0].documents[0]
+    assert document.extra == {"lang": "de"}
+    assert [field.raw for field in document.fields] == sent["files"][0]["documents"][0]["fields"]
+
+
+def test_nan_in_plain_types_is_not_understood():
+    assert models.Confidence.from_dict({"model": float("nan"), "ocr": 0.5}) == models.Confidence(ocr=0.5)
 
 
 # raw, extra, to_dict
