@@ -13,10 +13,11 @@ T = TypeVar("T")
 
 @attrs.frozen
 class Page(Generic[T]):
-    """Items, and the cursor of the next page (None at the end)."""
+    """Items, and the cursor of the next page (None at the end); `short` if they are fewer than were asked for."""
 
     items: list[T]
     next: str | int | None
+    short: bool = False
 
 
 class Pages(Generic[T]):
@@ -51,7 +52,7 @@ class Pages(Generic[T]):
             return None
         page = await self._fetch(self._cursor)
         items = self._new_items(page)
-        if page.next is None:
+        if page.next is None or self._done:
             self._done = True
             return items
         if page.next in self._seen or page.next == self._cursor:
@@ -72,7 +73,10 @@ class Pages(Generic[T]):
         keys = [self._key(item) for item in page.items]
         items = [item for item, key in zip(page.items, keys, strict=True) if key not in self._last_keys]
         if keys and not items:
-            raise self._error("the server repeats a page; does it ignore the offset?")
+            if not page.short:
+                raise self._error("the server repeats a page; does it ignore the offset?")
+            # The end of a list that grew at its beginning meanwhile, as audit logs do with every look at them.
+            self._done = True
         self._last_keys = frozenset(keys)
         return items
 
@@ -86,6 +90,6 @@ class Pages(Generic[T]):
                 yield item
 
 
-def offset_page(items: list[T], offset: int) -> Page[T]:
+def offset_page(items: list[T], offset: int, limit: int) -> Page[T]:
     """A page of a list without `has_more`: only an empty page is surely the end, for the server may cap the limit."""
-    return Page(items, offset + len(items) if items else None)
+    return Page(items, offset + len(items) if items else None, short=len(items) < limit)

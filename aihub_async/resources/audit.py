@@ -63,6 +63,6 @@ class Audit(Resource):
         async def fetch(cursor: str | int | None) -> Page[AuditLogEntry]:
             start = int(cursor or 0)
             answer = await self.logs(start, page_size, log_type, email, start_time, end_time)
-            return offset_page(answer.results, start)
+            return offset_page(answer.results, start, page_size)
 
         return Pages(ops.GET_AUDIT_LOGS, fetch, key=AuditLogEntry.to_json)

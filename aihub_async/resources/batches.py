@@ -112,7 +112,7 @@ class Batches(Resource):
         async def fetch(cursor: str | int | None) -> Page[BatchInfo]:
             offset = int(cursor or 0)
             answer = await self.list(workspace, username, limit=page_size, offset=offset)
-            return offset_page(answer.batches, offset)
+            return offset_page(answer.batches, offset, page_size)
 
         return Pages(ops.LIST_BATCHES, fetch, key=lambda batch: batch.id)
 

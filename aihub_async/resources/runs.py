@@ -151,7 +151,7 @@ class AnyRuns(Resource):
                 sort_by=sort_by,
                 order=order,
             )
-            return offset_page(answer.runs, offset)
+            return offset_page(answer.runs, offset, page_size)
 
         return Pages(ops.LIST_RUNS, fetch, key=lambda run: run.id)
 
