@@ -16,6 +16,7 @@ import pytest
 import pytest_asyncio
 
 from aihub_async import AsyncAIHub
+from aihub_async.transport.messages import Response
 from aihub_async.transport.transport import Clock
 
 KEY = "k3y-abcdefghijklmnop+/qrstuvwxyz=0"
@@ -267,8 +268,14 @@ def wire() -> Any:
     return _Wire
 
 
+async def once(client: AsyncAIHub) -> Response:
+    """A once-only request as the transport sees it, without a resource that looks for what became of it."""
+    return await client.request("POST", "/v2/once", json={"a": 1})
+
+
 class _Wire:
     key = KEY
+    once = staticmethod(once)
     answer = staticmethod(answer)
     reset = staticmethod(reset)
     hang_up = staticmethod(hang_up)

@@ -47,14 +47,14 @@ async def test_safe_requests_are_sent_again(server, client, wire, fault):
 async def test_once_only_requests_with_unclear_outcome_are_never_sent_again(server, client, wire, fault):
     server.says(wire.answer(fault, {"message": "hm"}) if isinstance(fault, int) else getattr(wire, fault))
     with pytest.raises(errors.OutcomeUnknownError, match="may or may not") as caught:
-        await client.apps.runs.create(app_name="a", batch_id=1)
+        await wire.once(client)
     assert caught.value.cause == (str(fault) if isinstance(fault, int) else "lost")
     assert len(server.seen) == 1
 
 
 async def test_once_only_requests_are_sent_again_after_a_refusal(server, client, wire, busy, fake_clock):
     server.says(busy(429), busy(503, Retry_After="2"), wire.answer(200, {"id": "r"}))
-    assert (await client.apps.runs.create(app_name="a", batch_id=1)).id == "r"
+    assert (await wire.once(client)).json() == {"id": "r"}
     assert len(server.seen) == 3
     assert fake_clock.slept[1] >= 2
 
@@ -66,7 +66,7 @@ async def test_once_only_request_is_sent_again_when_nothing_was_sent(server, mak
         closed = free.getsockname()[1]
     client = make_client(api_root=f"http://127.0.0.1:{closed}/api", max_retries=2)
     with pytest.raises(errors.ConnectError) as caught:
-        await client.apps.runs.create(app_name="a", batch_id=1)
+        await wire.once(client)
     assert [attempt.outcome for attempt in caught.value.attempts] == ["connect"] * 3
     assert not isinstance(caught.value, errors.OutcomeUnknownError)
     assert port != closed
@@ -79,7 +79,7 @@ async def test_a_connection_that_died_in_the_pool_counts_as_nothing_sent(server,
     session = client._transport.wire._session
     ((protocol, _),) = next(iter(session.connector._conns.values()))
     protocol.transport.close()
-    assert (await client.apps.runs.create(app_name="a", batch_id=1)).id == "r"
+    assert (await wire.once(client)).json() == {"id": "r"}
     assert (len(server.seen), server.connections) == (2, 2)
 
 
@@ -187,7 +187,7 @@ async def test_attempt_timeout_of_a_once_only_post_is_ambiguous(server, make_cli
     client = make_client(timeout=0.05)
     server.says(wire.silence)
     with pytest.raises(errors.OutcomeUnknownError) as caught:
-        await client.apps.runs.create(app_name="a", batch_id=1)
+        await wire.once(client)
     assert caught.value.cause == "timeout"
     assert len(server.seen) == 1
 

@@ -58,7 +58,7 @@ async def test_what_would_never_end_is_an_error(pages, requests):
 
 
 async def test_an_offset_that_is_ignored_is_an_error_with_keys_too():
-    pages, asked = pages_of(offset_page([1, 2], 0), offset_page([1, 2], 2), key=lambda item: item)
+    pages, asked = pages_of(offset_page([1, 2], 0, 2), offset_page([1, 2], 2, 2), key=lambda item: item)
     with pytest.raises(PaginationError, match="repeats"):
         [item async for item in pages]
     assert asked == [None, 2]
@@ -69,6 +69,15 @@ async def test_items_that_moved_to_the_next_page_come_once():
     assert [item async for item in pages] == [1, 2, 3]
 
 
+async def test_a_list_that_grows_with_every_look_at_it_ends():
+    pages, asked = pages_of(offset_page([2, 1], 0, 5), offset_page([1], 2, 5), key=lambda item: item)
+    assert [item async for item in pages] == [2, 1]
+    one, _ = pages_of(offset_page([1], 0, 5), offset_page([1], 1, 5), key=lambda item: item)
+    assert [item async for item in one] == [1]
+    assert asked == [None, 2]
+
+
 def test_only_an_empty_page_ends_a_list_by_offset():
-    assert offset_page([1, 2, 3], 10) == Page([1, 2, 3], 13)
-    assert offset_page([], 13) == Page([], None)
+    assert offset_page([1, 2, 3], 10, 3) == Page([1, 2, 3], 13)
+    assert offset_page([1, 2, 3], 10, 100) == Page([1, 2, 3], 13, short=True)
+    assert offset_page([], 13, 3) == Page([], None, short=True)
