@@ -108,14 +108,15 @@ class WebhookReceiver:
         self._handlers.append(handler)
         return handler
 
-    async def handle(self, headers: Mapping[str, str] | Iterable[tuple[str, str]], body: bytes) -> int:
+    async def handle(self, headers: Mapping[str, str], body: bytes) -> int:
         """Take a delivery that has been read; the status is the answer to give.
 
         200 taken, 400 not JSON or without a job_id, 401 wrong secret, 404 no such run, 413 larger than 1 MiB,
         500 a handler failed, 503 to be sent again.
         """
-        if not self._admits(headers):
-            return 401
+        return await self._accept(body) if self._admits(headers.items()) else 401
+
+    async def _accept(self, body: bytes) -> int:
         if len(body) > MAX_BODY:
             return 413
         run_id = _run_id(body)
@@ -235,18 +236,16 @@ class WebhookReceiver:
 
     async def _take(self, headers: Iterable[tuple[str, str]], read: Callable[[], Awaitable[bytes]]) -> int:
         """Read a delivery, so far and so long as it may be, and handle it."""
-        given = list(headers)
-        if not self._admits(given):
+        if not self._admits(headers):
             return 401
         body = bytearray()
         with anyio.move_on_after(self._body_timeout) as limit:
             while len(body) <= MAX_BODY and (chunk := await read()):
                 body += chunk
-        return 408 if limit.cancelled_caught else await self.handle(given, bytes(body))
+        return 408 if limit.cancelled_caught else await self._accept(bytes(body))
 
-    def _admits(self, headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> bool:
-        pairs = headers.items() if isinstance(headers, Mapping) else headers
-        given = [value for name, value in pairs if name.lower() == SECRET_HEADER.lower()]
+    def _admits(self, headers: Iterable[tuple[str, str]]) -> bool:
+        given = [value for name, value in headers if name.lower() == SECRET_HEADER.lower()]
         value = given[0] if len(given) == 1 else ""
         return hmac.compare_digest(value.encode("utf-8", "replace"), self._secret.reveal().encode())
 
