@@ -144,7 +144,7 @@ class Digest:
         self._hash.update(chunk)
         return None
 
-    async def feed(self, chunk: bytes) -> None:
+    async def feed(self, chunk: bytes | memoryview) -> None:
         """Take the next bytes."""
         self._hash.update(chunk)
 

@@ -38,6 +38,8 @@ _captured: ContextVar[list[Response] | None] = ContextVar("aihub_async_captured"
 def capture_responses() -> Iterator[list[Response]]:
     """Collect the raw answers (status, headers, body) of all calls made inside the `with` block, in order.
 
+    Of a call that took several attempts it is the last answer, also where the call raises because of it.
+
     Example:
         >>> async def request_id(client, batch_id):
         ...     with capture_responses() as responses:

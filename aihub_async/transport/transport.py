@@ -114,6 +114,8 @@ class Transport:
                 )
                 record_response(response)
                 return response
+            if isinstance(outcome, Response):
+                record_response(outcome)
             raise self._error(call, outcome, ambiguous=verdict is Verdict.AMBIGUOUS)
 
     async def _attempt_in_turn(self, call: _Call, timeout: float) -> Response | Failed:

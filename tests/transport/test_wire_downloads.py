@@ -42,7 +42,7 @@ def target(tmp_path):
 
 async def test_download_of_a_file_into_a_folder(server, client, remote, tmp_path):
     server.says(remote.head, remote.whole)
-    path = await client.files.download("/org/ws/fs/drive/../evil.bin".replace("../", ""), tmp_path)
+    path = await client.files.download("/org/ws/fs/drive/evil.bin", tmp_path)
     assert path == tmp_path / "evil.bin"
     assert path.read_bytes() == CONTENT
     assert [file.name for file in tmp_path.iterdir()] == ["evil.bin"]
@@ -111,10 +111,8 @@ async def test_answers_that_do_not_fit_are_never_spliced(server, client, remote,
         "other date": remote.part(4000, Last_Modified="Sun, 02 Aug 2026 12:00:00 GMT"),
         "compressed": remote.part(4000, Content_Encoding="deflate"),
         "whole of another size": wire.answer(200, CONTENT[1:]),
-        "letters": remote.part(4000, Content_Range="bytes ４000-9/10"),
+        "letters": remote.part(4000, Content_Range="bytes x-y/z"),
     }[bad]
-    if bad == "letters":
-        second = remote.part(4000, Content_Range="bytes x-y/z")
     target.write_bytes(b"the old file")
     server.says(remote.head, wire.broken_off(remote.whole[: len(remote.whole) - SIZE + 4000]), second)
     with pytest.raises(errors.ProtocolError):

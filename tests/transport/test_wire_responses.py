@@ -5,7 +5,7 @@ import tracemalloc
 
 import pytest
 
-from aihub_async import errors
+from aihub_async import capture_responses, errors
 
 
 async def test_a_plain_answer_takes_one_request_and_keeps_the_connection(server, client, wire):
@@ -260,4 +260,40 @@ async def test_status_101_is_no_answer(server, client):
 async def test_interim_answers_are_skipped(server, client, wire):
     server.says(b"HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n" + wire.answer(200, {"id": 1, "name": "a"}))
     assert (await client.batches.get(1)).name == "a"
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("kind", ["no content", "not modified", "put", "chunked"])
+async def test_bodies_where_none_belongs_do_not_reach_the_next_request(server, client, wire, kind):
+    smuggled = wire.answer(200, {"id": 666, "name": "smuggled"})
+    first = {
+        "no content": b"HTTP/1.1 204 No Content\r\nContent-Length: %d\r\n\r\n%b" % (len(smuggled), smuggled),
+        "not modified": b"HTTP/1.1 304 Not Modified\r\nContent-Length: %d\r\n\r\n%b" % (len(smuggled), smuggled),
+        "put": wire.answer(200) + smuggled,
+        "chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled,
+    }[kind]
+    server.says(first, wire.answer(200, {"id": 2, "name": "b"}))
+    if kind == "not modified":
+        with pytest.raises(errors.RedirectError):
+            await client.batches.get(1)
+    else:
+        await client.batches.add_file(1, "a", b"1")
+    assert (await client.batches.get(2)).id == 2
+    assert len(server.seen) == 2
+
+
+async def test_a_body_in_answer_to_head_is_a_broken_connection(server, make_client, wire):
+    client = make_client(max_retries=0)
+    server.says(wire.answer(200, b"a body", Content_Type="x/y"), wire.answer(200, {"id": 2, "name": "b"}))
+    with pytest.raises(errors.ConnectionLostError, match="not HTTP"):
+        await client.files.get_file_metadata("/a")
+    assert (await client.batches.get(2)).id == 2
+    assert (len(server.seen), server.connections) == (2, 2)
+
+
+async def test_errors_too_can_be_captured(server, client, wire):
+    server.says(wire.answer(404, {"message": "no"}, X_Anything="kept"))
+    with capture_responses() as responses, pytest.raises(errors.NotFoundError):
+        await client.batches.get(1)
+    assert (responses[0].status, responses[0].headers["x-anything"]) == (404, "kept")
     assert len(server.seen) == 1
