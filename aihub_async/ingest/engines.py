@@ -49,7 +49,7 @@ class DaskEngine:
         async with distributed.Client(self.scheduler, asynchronous=True, set_as_default=False) as client:
             futures = client.map(work, list(shards), pure=False, retries=self.retries)
             places = dict(zip((future.key for future in futures), shards, strict=True))
-            async for future in distributed.as_completed(futures):
+            async for future in distributed.as_completed(futures, loop=client.loop):
                 yield places[future.key], await future.result()
 
 

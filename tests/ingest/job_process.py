@@ -1,7 +1,8 @@
 """Runs jobs in child processes that can be killed; started by test_kills.py, told what to do on stdin.
 
 Each line is a JSON object: `root`, `source`, `out`, `files` (per batch), and `kill_at` (number of the durable-write
-boundary at which the child kills itself) or `kill_after` (seconds). The answer has `code` and `boundaries`. Forking from a process that has everything loaded makes a child cost a tenth of a fresh interpreter.
+boundary at which the child kills itself) or `kill_after` (seconds). The answer has `code` and `boundaries`.
+Forking from a process that has everything loaded makes a child cost a tenth of a fresh interpreter.
 """
 
 import asyncio
@@ -57,7 +58,7 @@ def child(task: dict[str, Any]) -> dict[str, int]:
         code = 70
         try:
             code = run(task)
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - os._exit below would swallow it
             traceback.print_exc()
         finally:
             sys.stderr.flush()
