@@ -58,7 +58,9 @@ def run(command: list[str], world: dict[str, str], folder: Path) -> str:
 @pytest.mark.parametrize("code", blocks("python"))
 def test_python(code: str, world: dict[str, str], folder: Path) -> None:
     if "def test_" in code:
-        (folder / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\n")
+        (folder / "pytest.ini").write_text(
+            "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n"
+        )
         (folder / "test_users.py").write_text(code)
         run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_users.py"], world, folder)
         return

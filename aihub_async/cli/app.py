@@ -7,6 +7,7 @@ import typer
 
 from aihub_async._version import __version__
 from aihub_async.cli.common import ApiKey, ApiRoot, IbContext, Sources, UseEmulator
+from aihub_async.cli.ingest import ingest
 
 app = typer.Typer(
     name="aihub",
@@ -136,3 +137,21 @@ def results(
     from aihub_async.cli.process import results as command
 
     command(run_id, target=out, connection=(api_key, ib_context, api_root, False))
+
+
+app.command(epilog="Example: [bold]aihub ingest archive/ --app Invoices --out results/[/]   (again to resume)")(ingest)
+
+webhook = typer.Typer(help="Look at webhooks.", no_args_is_help=True)
+app.add_typer(webhook, name="webhook")
+
+
+@webhook.command(epilog="Example: [bold]aihub webhook listen --port 8090[/]   (then start a run with that URL)")
+def listen(
+    port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 8090,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    answer: Annotated[int, typer.Option(help="Status to answer with, to see what is sent again.")] = 200,
+) -> None:
+    """Print every delivery that arrives: its headers, with secrets hidden, and its body."""
+    from aihub_async.cli.webhook import listen as command
+
+    command(host=host, port=port, answer=answer)

@@ -1,9 +1,6 @@
 """`aihub demo`: the main job on the embedded emulator."""
 
-import inspect
 from pathlib import Path
-
-from rich.syntax import Syntax
 
 from aihub_async.cli.common import err, out, run
 from aihub_async.cli.output import show
@@ -16,10 +13,11 @@ from aihub_async import AsyncAIHub
 from aihub_async.emulator import Emulator
 
 async def main():
-    async with Emulator() as hub, AsyncAIHub(hub.api_key, api_root=hub.api_root) as client:
-        processed = await client.process(["{folder}"], app_name="key-values")
-        for row in processed.rows():
-            print(row.file, row.field, row.value, sep="\\t")
+    async with Emulator() as hub:
+        async with AsyncAIHub(hub.api_key, api_root=hub.api_root) as client:
+            processed = await client.process(["{folder}"], app_name="key-values")
+            for row in processed.rows():
+                print(row.file, row.field, row.value, sep="\\t")
 
 asyncio.run(main())
 """
@@ -43,4 +41,5 @@ def demo(folder: Path) -> None:
     processed = run(work())
     show(out, processed.rows())
     out.print(f"The documents are in [bold]{folder}/[/]. The Python that does this:\n", highlight=False)
-    out.print(Syntax(inspect.cleandoc(SCRIPT.format(folder=folder)), "python", background_color="default"))
+    # Without wrapping, so that it can be copied from a narrow terminal.
+    out.print(SCRIPT.format(folder=folder), soft_wrap=True, markup=False)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -148,8 +149,8 @@ def test_every_command_has_help_with_an_example(aihub: Command) -> None:
     listed = aihub("--help").stdout
     for command in ("demo", "process", "upload", "serve", "results", "ingest", "webhook"):
         assert command in listed
-        if command not in {"webhook"}:
-            assert "Example" in aihub(command, "--help").stdout
+        if command != "webhook":
+            assert "Example" in aihub(command, "--help").stdout, command
 
 
 def test_serve_prints_its_root_once_it_answers_and_stops_on_ctrl_c(aihub: Command) -> None:
@@ -173,3 +174,30 @@ def test_serve_prints_its_root_once_it_answers_and_stops_on_ctrl_c(aihub: Comman
         server.communicate()
     assert server.returncode == 0
     assert "Traceback" not in errors
+
+
+def test_webhook_listen_shows_deliveries_and_hides_secrets(aihub: Command) -> None:
+    listener = subprocess.Popen(
+        [sys.executable, "-m", "aihub_async.cli", "webhook", "listen", "--port", "0"],
+        env=aihub.environment,
+        cwd=aihub.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert listener.stdout is not None
+        url = listener.stdout.readline().strip()
+        delivery = urllib.request.Request(
+            url + "hook", b'{"job_id": "r1"}', {"X-AIHub-Webhook-Secret": "hush", "Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(delivery, timeout=10) as answer:
+            assert answer.status == 200
+        listener.send_signal(signal.SIGINT)
+        shown, _ = listener.communicate(timeout=10)
+    finally:
+        listener.kill()
+        listener.communicate()
+    assert listener.returncode == 0
+    assert '"job_id": "r1"' in shown
+    assert "hush" not in shown
