@@ -19,7 +19,9 @@ from aihub_async.waiting.sources import RunSource, Sighting, sightings, start_se
 logger = logging.getLogger("aihub_async")
 
 TAG_PREFIX = "aihub-sdk:"
-_PAGE_LIMITS = (1000, 100)
+_SHORT_PAGE = 100
+"""The first page: what was just started stands at its top."""
+_LONG_PAGE = 1000
 _MOST_PAGES = 50
 _MARGIN = 60
 """Seconds that the server's clocks may disagree among each other."""
@@ -75,7 +77,7 @@ class RunFinder:
         self._clock = clock
         self._lock = anyio.Lock()
         self._begun = 0
-        self._moments: list[float] = []
+        self._sought: list[Wanted] = []
         self._latest = _Snapshot(0)
 
     async def find(self, wanted: Wanted) -> Run:
@@ -86,7 +88,7 @@ class RunFinder:
             UndecidedError: the lists cannot tell.
             RequestError: the lists could not be had.
         """
-        snapshot = await self._snapshot(wanted.began)
+        snapshot = await self._snapshot(wanted)
         found = {sighting.id: sighting for sighting in snapshot.tagged.get(wanted.tag, ())}
         if len(found) > 1:
             logger.error("runs %s were started by one submission; delete all but one", ", ".join(found))
@@ -97,21 +99,21 @@ class RunFinder:
             raise UndecidedError
         raise AbsentError
 
-    async def _snapshot(self, began: float) -> _Snapshot:
+    async def _snapshot(self, wanted: Wanted) -> _Snapshot:
         asked = self._begun
-        self._moments.append(began)
+        self._sought.append(wanted)
         try:
             async with self._lock:
                 # One that was begun before the question was asked may lack what is asked for.
                 if self._latest.number <= asked:
-                    self._latest = await self._read(min(self._moments))
+                    self._latest = await self._read(list(self._sought))
                 return self._latest
         finally:
-            self._moments.remove(began)
-            if not self._moments:
+            self._sought.remove(wanted)
+            if not self._sought:
                 self._latest = _Snapshot(self._latest.number)
 
-    async def _read(self, began: float) -> _Snapshot:
+    async def _read(self, sought: list[Wanted]) -> _Snapshot:
         self._begun += 1
         snapshot = _Snapshot(self._begun)
         cutoff: float | None = None
@@ -119,7 +121,7 @@ class RunFinder:
         for number in range(_MOST_PAGES):
             answer = await self._page(offset)
             if number == 0:
-                moment = server_time_of(began, answer, self._clock)
+                moment = server_time_of(min(wanted.began for wanted in sought), answer, self._clock)
                 cutoff = None if moment is None else moment - _MARGIN
             try:
                 page = sightings(answer.body)
@@ -127,17 +129,18 @@ class RunFinder:
                 return snapshot
             snapshot.take(page)
             offset += len(page)
-            if not page or (cutoff is not None and _reaches(page, cutoff)):
-                snapshot.complete = True
+            over = not page or (cutoff is not None and _reaches(page, cutoff))
+            if over or all(wanted.tag in snapshot.tagged for wanted in sought):
+                snapshot.complete = over
                 return snapshot
         return snapshot
 
     async def _page(self, offset: int) -> Response:
-        most, few = _PAGE_LIMITS
+        limit = _LONG_PAGE if offset else _SHORT_PAGE
         try:
-            return await self._source.page(None, most, offset, newest_first=True)
+            return await self._source.page(None, limit, offset, newest_first=True)
         except (BadRequestError, UnprocessableError):
-            return await self._source.page(None, few, offset, newest_first=True)
+            return await self._source.page(None, _SHORT_PAGE, offset, newest_first=True)
 
 
 def _reaches(page: list[Sighting], cutoff: float) -> bool:

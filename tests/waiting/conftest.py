@@ -75,8 +75,10 @@ class VirtualClock:
         async def pump() -> None:
             while True:
                 await asyncio.sleep(0.001)
-                if governor.in_flight == 0:
-                    self.step()
+                if governor.in_flight == 0 and self.step():
+                    # Those who would wake within a moment wake together, as they would under load.
+                    while self.step(self.time + 0.05):
+                        continue
 
         task = asyncio.create_task(pump())
         try:

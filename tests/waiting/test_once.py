@@ -1,0 +1,248 @@
+from typing import Any
+
+import anyio
+import pytest
+
+from aihub_async import AsyncAIHub
+from aihub_async.emulator import Emulator, Fault
+from aihub_async.errors import (
+    BadRequestError,
+    ConflictError,
+    OutcomeUnknownError,
+    ProtocolError,
+    StatusError,
+)
+from aihub_async.models import RunSettings
+from aihub_async.waiting.tags import TAG_PREFIX
+
+APP = "key-values"
+
+
+def tags_of(hub: Emulator) -> list[str]:
+    return [tag for run in hub.runs() for tag in run["tags"] if tag.startswith(TAG_PREFIX)]
+
+
+@pytest.mark.parametrize("kind", ["reset-after", "truncate", "reset-body", "garble"])
+async def test_a_run_whose_answer_was_lost_is_found(
+    hub: Emulator, client: AsyncAIHub, batch_id: int, kind: Any
+) -> None:
+    hub.faults.add(Fault(kind=kind, operation="runApp", times=1))
+    handle = await client.apps.runs.submit(app_name=APP, batch_id=batch_id)
+    assert [run["id"] for run in hub.runs()] == [handle.id]
+    assert hub.requests.count("runApp") == 1
+    assert (await handle).status == "COMPLETE"
+
+
+@pytest.mark.parametrize("kind", ["reset-before"])
+async def test_a_run_that_was_not_started_is_sent_again(
+    hub: Emulator, client: AsyncAIHub, batch_id: int, kind: Any
+) -> None:
+    hub.faults.add(Fault(kind=kind, operation="runApp", times=2))
+    run = await client.apps.runs.create(app_name=APP, batch_id=batch_id)
+    assert [each["id"] for each in hub.runs()] == [run.id]
+    assert hub.requests.count("runApp") == 3
+    assert hub.requests.count("listRuns") == 8, "lists may lag: four looks each time"
+    assert len(set(tags_of(hub))) == 1
+
+
+async def test_a_server_error_is_looked_into(hub: Emulator, client: AsyncAIHub, batch_id: int) -> None:
+    hub.faults.add(Fault(kind="status", status=500, operation="runApp", times=1, handled=True))
+    run = await client.apps.runs.create(app_name=APP, batch_id=batch_id)
+    assert [each["id"] for each in hub.runs()] == [run.id]
+
+
+async def test_a_deployment_is_started_once_too(hub: Emulator, client: AsyncAIHub, batch_id: int) -> None:
+    hub.faults.add(Fault(kind="reset-after", operation="runDeployment", times=1))
+    run = await client.apps.deployments.runs.create("key-values", batch_id=batch_id)
+    assert [each["id"] for each in hub.runs()] == [run.id]
+
+
+async def test_a_lagging_list_is_asked_again(hub: Emulator, client: AsyncAIHub, batch_id: int) -> None:
+    hub.faults.add(Fault(kind="reset-after", operation="runApp", times=1))
+    hub.faults.add(Fault(kind="html", operation="listRuns", times=2))
+    run = await client.apps.runs.create(app_name=APP, batch_id=batch_id)
+    assert [each["id"] for each in hub.runs()] == [run.id]
+    assert hub.requests.count("listRuns") == 3
+
+
+async def test_what_cannot_be_found_out_raises_and_reconciles(hub: Emulator, client: AsyncAIHub, batch_id: int) -> None:
+    hub.faults.add(Fault(kind="reset-after", operation="runApp", times=1))
+    hub.faults.add(Fault(kind="status", status=403, operation="listRuns", times=4))
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await client.apps.runs.submit(app_name=APP, batch_id=batch_id)
+    assert caught.value.reconcile is not None
+    found = await caught.value.reconcile()
+    assert [run["id"] for run in hub.runs()] == [found.id]
+
+
+async def test_reconcile_tells_that_nothing_happened(hub: Emulator, client: AsyncAIHub, batch_id: int) -> None:
+    hub.faults.add(Fault(kind="reset-before", operation="runApp", times=1))
+    hub.faults.add(Fault(kind="status", status=403, operation="listRuns", times=8))
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await client.apps.runs.submit(app_name=APP, batch_id=batch_id)
+    assert caught.value.reconcile is not None
+    with pytest.raises(OutcomeUnknownError) as again:
+        await caught.value.reconcile()
+    assert again.value.reconcile is not None
+    with pytest.raises(LookupError):
+        await again.value.reconcile()
+    assert hub.runs() == []
+
+
+async def test_retries_are_bounded(hub: Emulator, client: AsyncAIHub, batch_id: int) -> None:
+    hub.faults.add(Fault(kind="reset-before", operation="runApp"))
+    with pytest.raises(OutcomeUnknownError):
+        await client.with_options(max_retries=2).apps.runs.submit(app_name=APP, batch_id=batch_id)
+    assert hub.requests.count("runApp") == 3
+
+
+async def test_without_dedupe_nothing_is_tagged_and_doubt_is_raised(
+    hub: Emulator, client: AsyncAIHub, batch_id: int
+) -> None:
+    hub.faults.add(Fault(kind="reset-after", operation="runApp", times=1))
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await client.apps.runs.submit(app_name=APP, batch_id=batch_id, dedupe=False)
+    assert caught.value.reconcile is None
+    assert (hub.requests.count("runApp"), hub.requests.count("listRuns")) == (1, 0)
+    assert tags_of(hub) == []
+
+
+async def test_user_tags_are_kept_and_the_limit_respected(hub: Emulator, client: AsyncAIHub, batch_id: int) -> None:
+    long = "x" * 458
+    settings = [{"tags": ["march", "b"]}, RunSettings(tags=[long]), {"tags": [long + "y"]}, None]
+    for given in settings:
+        await client.apps.runs.submit(app_name=APP, batch_id=batch_id, settings=given)
+    found = [run["tags"] for run in hub.runs()]
+    assert [tags[:-1] for tags in found[:2]] == [["march", "b"], [long]]
+    assert [tags[-1].startswith(TAG_PREFIX) for tags in found] == [True, True, False, True]
+    assert settings[0] == {"tags": ["march", "b"]}, "the caller's dict is left alone"
+
+
+async def test_a_login_page_is_not_a_run(hub: Emulator, client: AsyncAIHub, batch_id: int) -> None:
+    hub.faults.add(Fault(kind="html", operation="runApp", times=1))
+    with pytest.raises(ProtocolError):
+        await client.apps.runs.create(app_name=APP, batch_id=batch_id)
+    assert hub.runs() == []
+
+
+async def test_an_unreadable_answer_to_a_started_run_is_looked_into(
+    hub: Emulator, client: AsyncAIHub, batch_id: int
+) -> None:
+    hub.faults.add(Fault(kind="html", operation="runApp", times=1, handled=True))
+    run = await client.apps.runs.create(app_name=APP, batch_id=batch_id)
+    assert [each["id"] for each in hub.runs()] == [run.id]
+
+
+async def test_a_refusal_is_just_that(hub: Emulator, client: AsyncAIHub, batch_id: int) -> None:
+    with pytest.raises(StatusError) as caught:
+        await client.apps.runs.create(app_name="no such app", batch_id=batch_id)
+    assert caught.value.status < 500
+    assert hub.requests.count("listRuns") == 0
+
+
+# Batches
+
+
+async def test_a_batch_whose_answer_was_lost_is_found_by_name(hub: Emulator, client: AsyncAIHub) -> None:
+    hub.faults.add(Fault(kind="reset-after", operation="createBatch", times=1))
+    batch = await client.batches.create("march")
+    assert [each.id for each in (await client.batches.list()).batches] == [batch.id]
+    assert hub.requests.count("createBatch") == 1
+
+
+async def test_a_batch_that_was_not_created_is_created(hub: Emulator, client: AsyncAIHub) -> None:
+    hub.faults.add(Fault(kind="reset-before", operation="createBatch", times=1))
+    batch = await client.batches.create("march")
+    assert [each.id for each in (await client.batches.list()).batches] == [batch.id]
+
+
+async def test_another_batch_of_the_same_name_makes_it_undecided(hub: Emulator, client: AsyncAIHub) -> None:
+    await client.batches.create("march")
+    hub.faults.add(Fault(kind="reset-after", operation="createBatch", times=1))
+    with pytest.raises(OutcomeUnknownError):
+        await client.batches.create("march")
+    assert len((await client.batches.list()).batches) == 2
+    assert hub.requests.count("createBatch") == 2
+
+
+# Secrets
+
+
+async def test_a_secret_whose_answer_was_lost_is_found_by_alias(hub: Emulator, client: AsyncAIHub) -> None:
+    hub.faults.add(Fault(kind="reset-after", operation="createSecret", times=1))
+    await client.secrets.create("token", "s3cret", "ALL")
+    assert [secret.alias for secret in (await client.secrets.list()).secrets] == ["token"]
+    assert hub.requests.count("createSecret") == 1
+
+
+async def test_a_secret_that_was_not_created_is_created(hub: Emulator, client: AsyncAIHub) -> None:
+    hub.faults.add(Fault(kind="reset-before", operation="createSecret", times=1))
+    await client.secrets.create("token", "s3cret", "ALL")
+    assert hub.requests.count("createSecret") == 2
+
+
+async def test_a_secret_that_existed_is_a_conflict(hub: Emulator, client: AsyncAIHub) -> None:
+    await client.secrets.create("token", "s3cret", "ALL")
+    with pytest.raises((ConflictError, BadRequestError)):
+        await client.secrets.create("token", "other", "ALL")
+
+
+# Many
+
+
+async def submit_many(hub: Emulator, client: AsyncAIHub, batch_id: int, count: int) -> tuple[set[str], int]:
+    """Submit so many runs with every third answer ambiguous: the ids that came back, and how many calls raised."""
+    found: list[str] = []
+    raised = 0
+    numbers = iter(range(count))
+
+    async def worker() -> None:
+        nonlocal raised
+        for _ in numbers:
+            try:
+                found.append((await client.apps.runs.submit(app_name=APP, batch_id=batch_id)).id)
+            except OutcomeUnknownError:
+                raised += 1
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(48):
+            tasks.start_soon(worker)
+    assert len(found) == len(set(found))
+    return set(found), raised
+
+
+def ambiguous() -> list[Fault]:
+    kinds: tuple[Any, ...] = ("reset-after", "reset-before", "truncate")
+    return [Fault(kind=kind, operation="runApp", probability=0.1) for kind in kinds]
+
+
+@pytest.mark.parametrize("count", [1000, pytest.param(10_000, marks=pytest.mark.slow)])
+async def test_no_run_is_doubled_or_lost(time: Any, count: int) -> None:
+    async with Emulator(seed=20260801) as hub:
+        hub.hold_runs()
+        async with AsyncAIHub(
+            api_root=hub.api_root, api_key=hub.api_key, clock=time.clock, max_retries=8, deadline=float("inf")
+        ) as client:
+            batch = await client.batches.create("input")
+            hub.faults.add(*ambiguous())
+            async with time.running(client):
+                found, raised = await submit_many(hub, client, batch.id, count)
+            started = hub.runs()
+            faults = hub.faults.fired()
+            lists = hub.requests.count("listRuns")
+    assert faults > 0.25 * count
+    assert len({tag for run in started for tag in run["tags"]}) == len(started), "no submission has two runs"
+    assert found <= {run["id"] for run in started}
+    assert len(found) + raised == count
+    assert len(started) <= count
+    assert (raised, len(started)) == (0, count)
+    assert lists < 2 * faults, "those who look at the same time share lists"
+
+
+async def test_an_answer_that_comes_too_late_is_not_needed(hub: Emulator, time: Any, batch_id: int) -> None:
+    hub.faults.add(Fault(kind="status", status=504, operation="runApp", times=1))
+    async with AsyncAIHub(api_root=hub.api_root, api_key=hub.api_key, clock=time.clock) as client, time.running(client):
+        before = time.time
+        run = await client.apps.runs.create(app_name=APP, batch_id=batch_id)
+    assert time.time - before > 20, "a gateway that gave up says nothing about the server behind it"
+    assert [each["id"] for each in hub.runs()] == [run.id]
