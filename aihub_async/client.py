@@ -385,4 +385,7 @@ class AsyncAIHub:
         await self.aclose()
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_transport"):
+            # Tracebacks with locals show a client whose construction failed.
+            return f"<{type(self).__name__} that was not made>"
         return f"{type(self).__name__}(api_root={self.settings.api_root!r}, ib_context={self.settings.ib_context!r})"

@@ -114,6 +114,12 @@ class Facade:
         derived._owner = False
         return derived
 
+    def _repr(self) -> str:
+        # Tracebacks with locals show a client whose construction failed.
+        wrapped = getattr(self, "_async", None)
+        shown = "that was not made" if wrapped is None else repr(wrapped).partition("(")[2].rstrip(")")
+        return f"{type(self).__name__}({shown})"
+
     def _close(self) -> None:
         if self._owner:
             self._lease.close()

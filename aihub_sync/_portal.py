@@ -6,6 +6,7 @@ hand-offs between threads for each call, has no answer to a fork, and does not c
 
 import asyncio
 import atexit
+import contextlib
 import contextvars
 import importlib
 import os
@@ -74,13 +75,23 @@ class Call(Generic[T]):
 class _LoopThread(threading.Thread):
     """A thread with an event loop that runs until `stop` is set on it."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: "_LoopThread | None") -> None:
         super().__init__(name="aihub_sync", daemon=True)
+        self._before = before
         self.loop = _new_loop()
         self.stop = asyncio.Event()
 
     def run(self) -> None:
         """The life of the thread."""
+        if self._before is not None:
+            # A client is in one loop at a time: the last one must have ended. Calls queue up meanwhile.
+            self._before.join(EXIT_GRACE)
+            self._before = None
+        # Raised by a callback, they end the loop and go to the caller, and this thread has nothing to add.
+        with contextlib.suppress(SystemExit, KeyboardInterrupt):
+            self._serve()
+
+    def _serve(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
             try:
                 runner.run(_until(self.stop))
@@ -115,7 +126,7 @@ class Portal:
         # Under the lock: what comes behind the loop's last callback would never run.
         with self._lock:
             if self._thread is None:
-                self._thread = self._last = _LoopThread()
+                self._thread = self._last = _LoopThread(self._last)
                 self._thread.start()
             self._thread.loop.call_soon_threadsafe(callback)
 

@@ -152,8 +152,7 @@ class Writer:
             case "__aexit__" if "aclose" in self._class.methods:
                 yield "        self.close()"
             case "__repr__":
-                renamed = f'.replace("{CLIENT}", "{self._sync(CLIENT)}", 1)' if is_client else ""
-                yield f"        return repr(self._async){renamed}"
+                yield "        return self._repr()"
             case _:
                 raise UnknownError(f"{self._class.name}.{name}: a context manager needs aclose()")
 

@@ -50,7 +50,8 @@ class Batches(Facade):
 
         Raises:
             InvalidRequestError: the name is empty or too long.
-            OutcomeUnknownError: the connection broke and the batch may or may not exist.
+            OutcomeUnknownError: the connection broke, and it could not be found out whether the batch exists. It is
+                looked for by its name: give names that nobody else gives at the same time.
 
         Example:
             >>> def new_batch(client):

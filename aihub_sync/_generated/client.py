@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from aihub_async.client import AsyncAIHub
 from aihub_sync._base import Facade, Lease, hidden, warn_of_debug
+from aihub_sync._generated.apps import Apps
 from aihub_sync._generated.audit import Audit
 from aihub_sync._generated.batches import Batches
 from aihub_sync._generated.conversations import Conversations
@@ -16,7 +17,6 @@ from aihub_sync._generated.job import IngestJob
 from aihub_sync._generated.jobs import Jobs
 from aihub_sync._generated.legacy import Legacy
 from aihub_sync._generated.queries import Queries
-from aihub_sync._generated.runs import Apps
 from aihub_sync._generated.secrets import Secrets
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from aihub_async.transport.transport import Clock
     from aihub_async.uploads.engine import UploadProgress
     from aihub_async.uploads.sources import Content, Sources
+    from aihub_async.waiting.webhooks import WebhookReceiver
 
 
 class AIHub(Facade):
@@ -64,6 +65,7 @@ class AIHub(Facade):
         allow_insecure: allow an ``http://`` root that is not on this machine.
         hooks: called with an `AttemptEvent` after each attempt.
         clock: time, sleep and randomness, for tests.
+        webhooks: a receiver for the webhooks of runs; submitted runs are told to call it, and its calls end waits.
 
     It can be used with or without `with`, by many threads at once, inside a running loop, and after a fork.
 
@@ -98,6 +100,7 @@ class AIHub(Facade):
         allow_insecure: bool = False,
         hooks: Sequence[Hook] = (),
         clock: Clock | None = None,
+        webhooks: WebhookReceiver | None = None,
     ) -> None:
         warn_of_debug(debug)
         api_key = hidden(api_key)
@@ -118,6 +121,7 @@ class AIHub(Facade):
             allow_insecure=allow_insecure,
             hooks=hooks,
             clock=clock,
+            webhooks=webhooks,
         )
         self._bind(wrapped, Lease(wrapped))
 
@@ -373,4 +377,4 @@ class AIHub(Facade):
         self.close()
 
     def __repr__(self) -> str:
-        return repr(self._async).replace("AsyncAIHub", "AIHub", 1)
+        return self._repr()

@@ -96,7 +96,8 @@ class Flows(Facade):
             input_dir: the folder to process.
             output_dir: ``<input_dir>/../out/`` by default.
             job_id: at most 50 characters; a UUID by default.
-            settings: a `FlowSettings`, or a dict in which `modify_output_schema` may be a dict too.
+            settings: a `FlowSettings`, or a dict in which `modify_output_schema` may be a dict too; its
+                `webhook_config` is by default the client's receiver of webhooks, if it has one.
 
         Returns:
             A handle; its `wait()` waits for the end.

@@ -9,6 +9,7 @@ from aihub_sync._base import Facade
 
 if TYPE_CHECKING:
     from aihub_async.ingest import job
+    from aihub_async.ingest.engines import Engine
     from aihub_async.ingest.options import JobOptions
     from aihub_async.ingest.plan import Plan
     from aihub_async.ingest.progress import JobStatus
@@ -48,13 +49,14 @@ class IngestJob(Facade):
         """
         return self._lease.run(self._async.plan(contents=contents))
 
-    def run(self, *, retry_failed: bool = False) -> JobStatus:
+    def run(self, *, retry_failed: bool = False, engine: Engine | None = None) -> JobStatus:
         """Do the whole job, or what is left of it.
 
         Results appear in `out` as one part per batch, and at the end the dead-letter list as ``failures.jsonl``.
 
         Args:
             retry_failed: plan the files on the dead-letter list again, except those that were refused.
+            engine: where to run it, such as `aihub_sync.ingest.engines.dask_engine(...)`; here by default.
 
         Returns:
             How far the job came; `complete` unless it was stopped or a run waits for a review.
@@ -64,7 +66,7 @@ class IngestJob(Facade):
             JournalError: the journal cannot be used; see the exception tree.
             RequestError: the server refuses everything, or cannot be reached.
         """
-        return self._lease.run(self._async.run(retry_failed=retry_failed))
+        return self._lease.run(self._async.run(retry_failed=retry_failed, engine=engine))
 
     def stop(self) -> None:
         """Let `run` finish what is in flight and return. It can be called from a signal handler or a thread."""

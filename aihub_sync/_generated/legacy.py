@@ -41,7 +41,8 @@ class LegacyApps(Facade):
             input_dir: a folder on a drive, such as ``/org/workspace/fs/Instabase Drive/in``.
             output_workspace: your personal workspace by default.
             output_dir: where results go; wins over `output_workspace`.
-            settings: `webhook_config` is called at the end; a `RunSettings` or a dict, sent as it is.
+            settings: a `RunSettings` or a dict, sent as it is; its `webhook_config` is called at the end, by default
+                the client's receiver of webhooks, if it has one.
 
         Returns:
             A handle; its `wait()` waits for the end.

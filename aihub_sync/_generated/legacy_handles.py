@@ -18,16 +18,23 @@ class LegacyJobHandle(Facade):
     _async: legacy_handles.LegacyJobHandle
 
     @property
-    def job_id(self) -> str:
-        """The id of the job."""
-        return self._async.job_id
+    def id(self) -> str:
+        """The job's id."""
+        return self._async.id
 
     def status(self) -> LegacyJobStatus:
         """State of the job; its `outcome` is one of the states of v2 runs."""
         return self._lease.run(self._async.status())
 
-    def wait(self, timeout: float | None = None) -> LegacyJobStatus:
-        """Wait until the job is COMPLETE; `timeout` in seconds, None waits as long as it takes.
+    def wait(
+        self, timeout: float | None = None, *, through_review: bool = False, poll_interval: float | None = None
+    ) -> LegacyJobStatus:
+        """Wait until the job is COMPLETE. Outages of the server are waited through; a webhook is followed up at once.
+
+        Args:
+            timeout: seconds; as long as it takes by default.
+            through_review: go on waiting while the job is STOPPED_AT_CHECKPOINT.
+            poll_interval: least seconds between two requests about this job.
 
         Raises:
             RunFailedError: it FAILED.
@@ -35,10 +42,10 @@ class LegacyJobHandle(Facade):
             RunNeedsReviewError: it is STOPPED_AT_CHECKPOINT.
             WaitTimeoutError: it goes on after `timeout`.
         """
-        return self._lease.run(self._async.wait(timeout))
+        return self._lease.run(self._async.wait(timeout, through_review=through_review, poll_interval=poll_interval))
 
     def __repr__(self) -> str:
-        return repr(self._async)
+        return self._repr()
 
 
 class LegacyRunHandle(Facade):
@@ -47,16 +54,23 @@ class LegacyRunHandle(Facade):
     _async: legacy_handles.LegacyRunHandle
 
     @property
-    def job_id(self) -> str:
-        """The id of the job."""
-        return self._async.job_id
+    def id(self) -> str:
+        """The job's id."""
+        return self._async.id
 
     def status(self) -> LegacyJobStatus:
         """State of the job; its `outcome` is one of the states of v2 runs."""
         return self._lease.run(self._async.status())
 
-    def wait(self, timeout: float | None = None) -> LegacyJobStatus:
-        """Wait until the job is COMPLETE; `timeout` in seconds, None waits as long as it takes.
+    def wait(
+        self, timeout: float | None = None, *, through_review: bool = False, poll_interval: float | None = None
+    ) -> LegacyJobStatus:
+        """Wait until the job is COMPLETE. Outages of the server are waited through; a webhook is followed up at once.
+
+        Args:
+            timeout: seconds; as long as it takes by default.
+            through_review: go on waiting while the job is STOPPED_AT_CHECKPOINT.
+            poll_interval: least seconds between two requests about this job.
 
         Raises:
             RunFailedError: it FAILED.
@@ -64,10 +78,10 @@ class LegacyRunHandle(Facade):
             RunNeedsReviewError: it is STOPPED_AT_CHECKPOINT.
             WaitTimeoutError: it goes on after `timeout`.
         """
-        return self._lease.run(self._async.wait(timeout))
+        return self._lease.run(self._async.wait(timeout, through_review=through_review, poll_interval=poll_interval))
 
     def __repr__(self) -> str:
-        return repr(self._async)
+        return self._repr()
 
     @property
     def output_folder(self) -> str | None:

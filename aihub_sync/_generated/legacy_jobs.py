@@ -33,13 +33,23 @@ class LegacyJobs(Facade):
         """
         return self._lease.run(self._async.status(job_id, type))
 
-    def wait(self, job_id: str, type: str = "flow", *, timeout: float | None = None) -> LegacyJobStatus:
-        """Wait until a job is COMPLETE.
+    def wait(
+        self,
+        job_id: str,
+        type: str = "flow",
+        *,
+        timeout: float | None = None,
+        through_review: bool = False,
+        poll_interval: float | None = None,
+    ) -> LegacyJobStatus:
+        """Wait until a job is COMPLETE. Outages of the server are waited through; a webhook is followed up at once.
 
         Args:
             job_id: from the call that started it.
             type: as for `status()`.
-            timeout: seconds; None waits as long as it takes.
+            timeout: seconds; as long as it takes by default.
+            through_review: go on waiting while the job is STOPPED_AT_CHECKPOINT.
+            poll_interval: least seconds between two requests about this job.
 
         Raises:
             RunFailedError: it FAILED.
@@ -52,7 +62,9 @@ class LegacyJobs(Facade):
             >>> def output(client, job_id):
             ...     return client.legacy.jobs.wait(job_id, timeout=600).output_folder
         """
-        return self._lease.run(self._async.wait(job_id, type, timeout=timeout))
+        return self._lease.run(
+            self._async.wait(job_id, type, timeout=timeout, through_review=through_review, poll_interval=poll_interval)
+        )
 
     def list(
         self, sort_by: str | None = None, limit: int | None = None, finish_time: int | str | None = None
@@ -97,13 +109,23 @@ class FlowJobs(Facade):
         """
         return self._lease.run(self._async.status(job_id, type))
 
-    def wait(self, job_id: str, type: str = "flow", *, timeout: float | None = None) -> LegacyJobStatus:
-        """Wait until a job is COMPLETE.
+    def wait(
+        self,
+        job_id: str,
+        type: str = "flow",
+        *,
+        timeout: float | None = None,
+        through_review: bool = False,
+        poll_interval: float | None = None,
+    ) -> LegacyJobStatus:
+        """Wait until a job is COMPLETE. Outages of the server are waited through; a webhook is followed up at once.
 
         Args:
             job_id: from the call that started it.
             type: as for `status()`.
-            timeout: seconds; None waits as long as it takes.
+            timeout: seconds; as long as it takes by default.
+            through_review: go on waiting while the job is STOPPED_AT_CHECKPOINT.
+            poll_interval: least seconds between two requests about this job.
 
         Raises:
             RunFailedError: it FAILED.
@@ -116,7 +138,9 @@ class FlowJobs(Facade):
             >>> def output(client, job_id):
             ...     return client.legacy.jobs.wait(job_id, timeout=600).output_folder
         """
-        return self._lease.run(self._async.wait(job_id, type, timeout=timeout))
+        return self._lease.run(
+            self._async.wait(job_id, type, timeout=timeout, through_review=through_review, poll_interval=poll_interval)
+        )
 
     def list(
         self, sort_by: str | None = None, limit: int | None = None, finish_time: int | str | None = None

@@ -38,8 +38,9 @@ class Secrets(Facade):
 
         Raises:
             InvalidRequestError: the combination makes no sense.
-            OutcomeUnknownError: the connection broke and the secret may or may not exist. Its `reconcile()` looks for
-                the alias; `update()` then makes sure of the value.
+            OutcomeUnknownError: the connection broke, and it could not be found out whether the secret was created;
+                `update()` makes sure of the value.
+            ConflictError: there is one with this alias.
         """
         self._lease.run(self._async.create(alias, value, allowed_workspaces_type, description, allowed_workspaces))
 

@@ -1,0 +1,25 @@
+# Written by `python -m aihub_sync._generate` from aihub_async/resources/apps.py. DO NOT EDIT: edits are lost.
+"""Sync twins of the classes of `aihub_async.resources.apps`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aihub_sync._base import Facade
+from aihub_sync._generated.deployments import Deployments
+from aihub_sync._generated.runs import Runs
+
+if TYPE_CHECKING:
+    from aihub_async.resources import apps
+    from aihub_sync._base import Lease
+
+
+class Apps(Facade):
+    """`client.apps`."""
+
+    _async: apps.Apps
+
+    def _bind(self, wrapped: apps.Apps, lease: Lease) -> None:
+        super()._bind(wrapped, lease)
+        self.runs = Runs(wrapped.runs, lease)
+        self.deployments = Deployments(wrapped.deployments, lease)

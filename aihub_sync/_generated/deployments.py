@@ -1,0 +1,299 @@
+# Written by `python -m aihub_sync._generate` from aihub_async/resources/deployments.py. DO NOT EDIT: edits are lost.
+"""Sync twins of the classes of `aihub_async.resources.deployments`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aihub_sync._base import Facade, Pages
+from aihub_sync._generated.handles import RunHandle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from aihub_async.models import ListRuns, ResultFile, Run, RunDeletion, RunResults
+    from aihub_async.resources import deployments
+    from aihub_async.resources._base import Id
+    from aihub_async.resources._starting import Settings
+    from aihub_sync._base import Lease
+
+
+class DeploymentRuns(Facade):
+    """Runs of deployments; status, results, list and delete are those of `client.apps.runs`."""
+
+    _async: deployments.DeploymentRuns
+
+    def handle(self, run_id: str) -> RunHandle:
+        """A handle of a run by its id, or by what `RunHandle.to_json()` gave, also in another process.
+
+        Example:
+            >>> def resume(client, saved):
+            ...     return client.apps.runs.handle(saved).wait()
+        """
+        return RunHandle(self._async.handle(run_id), self._lease)
+
+    def wait(
+        self,
+        run_id: str,
+        timeout: float | None = None,
+        *,
+        on_update: Callable[[Run], None] | None = None,
+        through_review: bool = False,
+        poll_interval: float | None = None,
+    ) -> Run:
+        """Wait for the end of a run: `handle(run_id).wait(…)`, where arguments and errors are described."""
+        return self._lease.run(
+            self._async.wait(
+                run_id, timeout, on_update=on_update, through_review=through_review, poll_interval=poll_interval
+            )
+        )
+
+    def list(
+        self,
+        app_id: str | None = None,
+        app_name: str | None = None,
+        deployment_id: str | None = None,
+        username: str | None = None,
+        run_id: str | None = None,
+        status: str | Sequence[str] | None = None,
+        output_workspaces: str | Sequence[str] | None = None,
+        from_timestamp: int | None = None,
+        to_timestamp: int | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        sort_by: str | None = None,
+        order: str | None = None,
+    ) -> ListRuns:
+        """List one page of runs; `iter()` gives them all.
+
+        Without `from_timestamp` the API lists the last 24 hours only. Timestamps here are Unix **seconds**, while those
+        of the runs themselves are nanoseconds.
+
+        Args:
+            app_id: only runs of this app.
+            app_name: only runs of apps of this name.
+            deployment_id: only runs of this deployment.
+            username: only runs started by this user.
+            run_id: only this run.
+            status: one status or several, such as ``["RUNNING", "FAILED"]``.
+            output_workspaces: one workspace name or several.
+            from_timestamp: Unix seconds; 24 hours ago by default.
+            to_timestamp: Unix seconds; now by default.
+            limit: how many at most.
+            offset: how many to skip.
+            sort_by: ``"start_timestamp"`` or ``"status"``.
+            order: ``"ASCENDING"`` or ``"DESCENDING"``.
+        """
+        return self._lease.run(
+            self._async.list(
+                app_id,
+                app_name,
+                deployment_id,
+                username,
+                run_id,
+                status,
+                output_workspaces,
+                from_timestamp,
+                to_timestamp,
+                limit,
+                offset,
+                sort_by,
+                order,
+            )
+        )
+
+    def iter(
+        self,
+        app_id: str | None = None,
+        app_name: str | None = None,
+        deployment_id: str | None = None,
+        username: str | None = None,
+        status: str | Sequence[str] | None = None,
+        output_workspaces: str | Sequence[str] | None = None,
+        from_timestamp: int | None = None,
+        to_timestamp: int | None = None,
+        sort_by: str | None = None,
+        order: str | None = None,
+        *,
+        page_size: int = 100,
+    ) -> Pages[Run]:
+        """All runs, page by page; arguments as for `list()`."""
+        return Pages(
+            self._async.iter(
+                app_id,
+                app_name,
+                deployment_id,
+                username,
+                status,
+                output_workspaces,
+                from_timestamp,
+                to_timestamp,
+                sort_by,
+                order,
+                page_size=page_size,
+            ),
+            self._lease,
+        )
+
+    def status(self, run_id: str) -> Run:
+        """State of a run. It is over when COMPLETE, FAILED or CANCELLED; STOPPED_AT_CHECKPOINT waits for a person."""
+        return self._lease.run(self._async.status(run_id))
+
+    def results(
+        self,
+        run_id: str,
+        file_offset: int | None = None,
+        include_confidence_scores: bool = False,
+        include_source_info: bool = False,
+        include_review_results: bool = False,
+        include_validation_results: bool = False,
+    ) -> RunResults:
+        """One page of a run's results; `iter_results()` gives the files of all pages.
+
+        Field names are those of the app with everything but letters, digits and underscores replaced by ``_``, and
+        ``_`` doubled. `page_numbers` begin at 1, but those of `source_coordinates` and `page_layouts` at 0.
+
+        Args:
+            run_id: the run.
+            file_offset: index of the first file, from 0. The next page begins at `file_offset + len(files)`.
+            include_confidence_scores: confidences of classification, model and OCR.
+            include_source_info: coordinates, page layouts and paths of post-processed files.
+            include_review_results: the history of human edits.
+            include_validation_results: results of validation rules.
+        """
+        return self._lease.run(
+            self._async.results(
+                run_id,
+                file_offset,
+                include_confidence_scores,
+                include_source_info,
+                include_review_results,
+                include_validation_results,
+            )
+        )
+
+    def iter_results(
+        self,
+        run_id: str,
+        file_offset: int = 0,
+        include_confidence_scores: bool = False,
+        include_source_info: bool = False,
+        include_review_results: bool = False,
+        include_validation_results: bool = False,
+    ) -> Pages[ResultFile]:
+        """The files of a run's results, all pages; arguments as for `results()`."""
+        return Pages(
+            self._async.iter_results(
+                run_id,
+                file_offset,
+                include_confidence_scores,
+                include_source_info,
+                include_review_results,
+                include_validation_results,
+            ),
+            self._lease,
+        )
+
+    def delete(
+        self,
+        run_id: str,
+        delete_db_data: bool = True,
+        delete_input: bool = True,
+        delete_output: bool = True,
+        delete_logs: bool = True,
+    ) -> RunDeletion:
+        """Delete a run. By default this deletes its input too, and with it **the batch**.
+
+        Returns:
+            Up to three jobs to wait for (`job_ids`).
+        """
+        return self._lease.run(self._async.delete(run_id, delete_db_data, delete_input, delete_output, delete_logs))
+
+    def create(
+        self,
+        deployment_id: str,
+        batch_id: Id | None = None,
+        input_dir: str | None = None,
+        manual_upstream_integration: bool | None = None,
+        from_timestamp: int | None = None,
+        to_timestamp: int | None = None,
+        version: str | None = None,
+        output_workspace: str | None = None,
+        output_dir: str | None = None,
+        settings: Settings | None = None,
+    ) -> Run:
+        """Start a run of a deployment and return at once.
+
+        Args:
+            deployment_id: from the deployment's URL.
+            batch_id: the batch to process; this, `input_dir` or `manual_upstream_integration`.
+            input_dir: a folder on a drive.
+            manual_upstream_integration: take the input from the deployment's own integration.
+            from_timestamp: for a mailbox integration, the earliest mail, Unix **milliseconds**.
+            to_timestamp: for a mailbox integration, the latest mail, Unix **milliseconds**.
+            version: the latest production version by default.
+            output_workspace: not in the published specification since March 2025, but sent when given.
+            output_dir: where results go; wins over the deployment's workspace.
+            settings: as for `client.apps.runs.create()`.
+
+        Raises:
+            InvalidRequestError: not exactly one input.
+            OutcomeUnknownError: the connection broke, and it could not be found out whether the run has started.
+        """
+        return self._lease.run(
+            self._async.create(
+                deployment_id,
+                batch_id,
+                input_dir,
+                manual_upstream_integration,
+                from_timestamp,
+                to_timestamp,
+                version,
+                output_workspace,
+                output_dir,
+                settings,
+            )
+        )
+
+    def submit(
+        self,
+        deployment_id: str,
+        batch_id: Id | None = None,
+        input_dir: str | None = None,
+        manual_upstream_integration: bool | None = None,
+        from_timestamp: int | None = None,
+        to_timestamp: int | None = None,
+        version: str | None = None,
+        output_workspace: str | None = None,
+        output_dir: str | None = None,
+        settings: Settings | None = None,
+        *,
+        dedupe: bool = True,
+    ) -> RunHandle:
+        """Start a run of a deployment and get a handle; `create()` and `Runs.submit()` describe the arguments."""
+        found = self._lease.run(
+            self._async.submit(
+                deployment_id,
+                batch_id,
+                input_dir,
+                manual_upstream_integration,
+                from_timestamp,
+                to_timestamp,
+                version,
+                output_workspace,
+                output_dir,
+                settings,
+                dedupe=dedupe,
+            )
+        )
+        return RunHandle(found, self._lease)
+
+
+class Deployments(Facade):
+    """`client.apps.deployments`."""
+
+    _async: deployments.Deployments
+
+    def _bind(self, wrapped: deployments.Deployments, lease: Lease) -> None:
+        super()._bind(wrapped, lease)
+        self.runs = DeploymentRuns(wrapped.runs, lease)

@@ -1,0 +1,108 @@
+"""Everything public of the async client is in the sync one, and nothing else."""
+
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import aihub_async
+import aihub_sync
+from aihub_async import AsyncAIHub
+from aihub_sync import AIHub
+from aihub_sync._base import Facade
+
+ROOT = "http://127.0.0.1:1/api"
+# `debug` is a keyword of the official SDK that only the sync client takes.
+ONLY_SYNC = {"AIHub.__init__": {"debug"}}
+
+
+def twins(path: str, sync: Any, original: Any) -> Iterator[tuple[str, type, type]]:
+    """The sync objects below a client, each with the object that it stands for."""
+    yield path, type(sync), type(original)
+    for name, part in vars(sync).items():
+        if isinstance(part, Facade):
+            yield from twins(f"{path}.{name}", part, getattr(original, name))
+
+
+def pairs() -> list[tuple[str, type, type]]:
+    found = list(twins("client", AIHub("key", api_root=ROOT), AsyncAIHub("key", api_root=ROOT)))
+    exported = set(aihub_async.__all__) & set(dir(aihub_sync))
+    found += [
+        (name, getattr(aihub_sync, name), getattr(aihub_async, name))
+        for name in sorted(exported)
+        if getattr(aihub_sync, name) is not getattr(aihub_async, name)
+        and inspect.isclass(getattr(aihub_sync, name))
+        and issubclass(getattr(aihub_sync, name), Facade)
+    ]
+    return found
+
+
+PAIRS = pairs()
+
+
+def public(cls: type) -> set[str]:
+    return {name for name in dir(cls) if not name.startswith("_")}
+
+
+@pytest.mark.parametrize(("path", "sync", "original"), PAIRS, ids=[path for path, _, _ in PAIRS])
+def test_every_method_with_every_parameter_and_default(path: str, sync: type, original: type) -> None:
+    expected = {"close" if name == "aclose" else name for name in public(original)}
+    assert public(sync) == expected
+    for name in expected:
+        source = inspect.getattr_static(original, "aclose" if name == "close" and hasattr(original, "aclose") else name)
+        target = inspect.getattr_static(sync, name)
+        if isinstance(source, property):
+            assert isinstance(target, property)
+            continue
+        if not inspect.isfunction(source):
+            assert isinstance(target, property)
+            continue
+        assert not inspect.iscoroutinefunction(target)
+        ours, theirs = inspect.signature(target).parameters, inspect.signature(source).parameters
+        assert list(ours) == list(theirs), f"{path}.{name}"
+        assert [(p.kind, p.default) for p in ours.values()] == [(p.kind, p.default) for p in theirs.values()]
+
+
+@pytest.mark.parametrize(("path", "sync", "original"), PAIRS, ids=[path for path, _, _ in PAIRS])
+def test_every_docstring_and_every_exception_in_it(path: str, sync: type, original: type) -> None:
+    for name in public(original):
+        source = inspect.getdoc(getattr(original, name, None)) or ""
+        target = inspect.getdoc(getattr(sync, "close" if name == "aclose" else name, None)) or ""
+        assert bool(source) == bool(target) or not inspect.isfunction(getattr(original, name))
+        assert re.findall(r"\w+Error\b", source) == re.findall(r"\w+Error\b", target), f"{path}.{name}"
+        assert "AsyncAIHub" not in target
+        assert ">>> async" not in target
+
+
+def test_the_constructor_takes_the_same_and_debug_where_the_official_one_has_it() -> None:
+    ours, theirs = inspect.signature(AIHub).parameters, inspect.signature(AsyncAIHub).parameters
+    assert [name for name in ours if name != "debug"] == list(theirs)
+    assert list(ours)[:4] == ["api_key", "ib_context", "api_root", "debug"]
+    assert ours["debug"].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+
+
+def test_every_public_name() -> None:
+    expected = {"AIHub" if name == "AsyncAIHub" else name for name in aihub_async.__all__}
+    assert expected <= set(dir(aihub_sync))
+    assert {"Pages", "errors", "models"} <= set(dir(aihub_sync))
+    for name in expected:
+        assert getattr(aihub_sync, name) is not None
+
+
+def test_unknown_names_are_attribute_errors() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'AsyncAIHub'"):
+        aihub_sync.AsyncAIHub  # noqa: B018
+
+
+def test_the_exceptions_are_the_same_classes() -> None:
+    assert aihub_sync.errors is aihub_async.errors
+
+
+def test_every_answer_of_the_client_is_sync() -> None:
+    client = AIHub("key", api_root=ROOT)
+    assert isinstance(client.with_options(timeout=1), AIHub)
+    assert isinstance(client.batches.iter(), aihub_sync.Pages)
+    assert type(client.apps.runs.handle("run-1")).__module__ == "aihub_sync._generated.handles"
+    assert repr(client) == f"AIHub(api_root='{ROOT}', ib_context=None)"

@@ -1,0 +1,324 @@
+import asyncio
+import gc
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from aihub_async.emulator import Emulator, Fault
+from aihub_sync import AIHub, capture_responses, errors
+
+Make = Callable[..., AIHub]
+
+
+def settle(condition: Callable[[], bool]) -> None:
+    """Wait for something that another thread is about to do."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+# Threads
+
+
+def test_many_threads_share_one_client_and_one_loop(client: AIHub, hub: Emulator, loop_threads) -> None:
+    batch = client.batches.create("shared")
+
+    def work(number: int) -> int:
+        client.batches.add_file(batch.id, f"{number}.txt", b"x" * number)
+        return client.batches.get(batch.id).id
+
+    with ThreadPoolExecutor(32) as pool:
+        assert set(pool.map(work, range(160))) == {batch.id}
+    assert sorted(node.metadata.size for node in client.batches.iter_files(batch.id)) == list(range(160))
+    assert len(loop_threads()) == 1
+
+
+def test_all_clients_share_the_loop_and_the_last_takes_it_along(make_client: Make, loop_threads) -> None:
+    assert loop_threads() == []
+    first, second = make_client(), make_client()
+    assert loop_threads() == []
+    first.batches.list()
+    second.batches.list()
+    (thread,) = loop_threads()
+    first.close()
+    second.batches.list()
+    assert loop_threads() == [thread]
+    second.close()
+    settle(lambda: not loop_threads())
+
+
+def test_a_client_that_nobody_holds_gives_the_loop_back(hub: Emulator, loop_threads) -> None:
+    AIHub(hub.api_key, api_root=hub.api_root).batches.list()
+    gc.collect()
+    settle(lambda: not loop_threads())
+
+
+def test_closing(make_client: Make) -> None:
+    client = make_client()
+    with client as same:
+        assert same is client
+        derived = client.with_options(timeout=5)
+        derived.close()
+        client.batches.list()
+    client.close()
+    with pytest.raises(errors.ClosedClientError, match="closed"):
+        client.batches.list()
+    with pytest.raises(errors.ClosedClientError, match="closed"):
+        derived.batches.list()
+
+
+def test_a_client_that_was_never_used_starts_nothing(make_client: Make, loop_threads) -> None:
+    with make_client():
+        assert loop_threads() == []
+
+
+def test_closing_ends_the_calls_of_other_threads(make_client: Make, hub: Emulator) -> None:
+    hub.faults.add(Fault(kind="latency", seconds=30))
+    client = make_client()
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(client.batches.list)
+        settle(lambda: hub.requests.total == 1)
+        client.close()
+        with pytest.raises(errors.AIHubError):
+            call.result(timeout=5)
+
+
+# Event loops
+
+
+async def test_inside_a_running_event_loop(client: AIHub) -> None:
+    assert client.batches.create("from a notebook").id
+    assert [batch.name for batch in client.batches.iter()] == ["from a notebook"]
+    assert await asyncio.to_thread(client.batches.list)
+
+
+def test_a_call_from_the_loop_thread_is_refused(make_client: Make) -> None:
+    caught: list[BaseException] = []
+
+    def hook(event: object) -> None:
+        for call in (client.batches.list, client.close):
+            try:
+                call()
+            except errors.ClosedClientError as error:
+                caught.append(error)
+
+    client = make_client(hooks=[hook])
+    client.batches.create("x")
+    assert "Batches.list() would wait for itself" in str(caught[0])
+    assert "run_in_executor(None, METHOD" in str(caught[0])
+    assert "close() would wait for itself" in str(caught[1])
+
+
+def test_the_advised_line_works(make_client: Make) -> None:
+    answers: list[asyncio.Future[object]] = []
+
+    def hook(event: object) -> None:
+        if not answers:
+            answers.append(asyncio.get_running_loop().run_in_executor(None, client.batches.list))
+
+    client = make_client(hooks=[hook])
+    client.batches.create("x")
+    settle(answers[0].done)
+    assert answers[0].exception() is None
+
+
+def test_what_ends_the_loop_does_not_end_the_client(make_client: Make, loop_threads) -> None:
+    def hook(event: object) -> None:
+        if not ended:
+            ended.append(True)
+            raise SystemExit
+
+    ended: list[bool] = []
+    client = make_client(hooks=[hook])
+    with pytest.raises((SystemExit, errors.AIHubError)):
+        client.batches.list()
+    settle(lambda: not loop_threads())
+    assert client.batches.list().batches == []
+
+
+def test_context_variables_reach_the_call(client: AIHub) -> None:
+    with capture_responses() as responses:
+        client.batches.create("x")
+        client.batches.list()
+    client.batches.list()
+    assert [response.status for response in responses] == [200, 200]
+
+
+# Exceptions
+
+
+def test_exceptions_show_the_frames_of_the_caller(client: AIHub) -> None:
+    with pytest.raises(errors.NotFoundError) as caught:
+        client.batches.get(404)
+    frames = [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
+    assert frames[0] == "test_exceptions_show_the_frames_of_the_caller"
+    assert frames[1:3] == ["wrapper", "get"]
+    assert len(frames) <= 4
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_exceptions_leave_no_reference_cycles(client: AIHub) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            with pytest.raises(errors.NotFoundError):
+                client.batches.get(404)
+        client.batches.list()
+        kept = [item for item in gc.get_objects() if isinstance(item, errors.NotFoundError)]
+    finally:
+        gc.enable()
+    # pytest's own record of the last one may live.
+    assert len(kept) <= 1
+
+
+def test_an_unknown_outcome_is_reconciled_without_await(make_client: Make, hub: Emulator) -> None:
+    hub.faults.add(Fault(kind="reset-after", operation="createSecret", times=1))
+    client = make_client(max_retries=0)
+    try:
+        client.secrets.create("alias", "value", "ALL")
+    except errors.OutcomeUnknownError as error:
+        if error.reconcile is not None:
+            error.reconcile()
+    assert hub.requests.count("createSecret") == 1
+
+
+# Signals
+
+
+def run_script(script: str, *arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", script, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+UPLOAD = """
+import sys
+from pathlib import Path
+from aihub_sync import AIHub
+
+client = AIHub(sys.argv[1], api_root=sys.argv[2])
+batch = client.batches.create("large")
+try:
+    client.batches.upload(batch.id, [Path(sys.argv[3])])
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.parametrize("ending", ["", "client.close()", "raise SystemExit"])
+def test_ctrl_c_cancels_the_upload_at_once(hub: Emulator, tmp_path, ending: str) -> None:
+    large = tmp_path / "large.bin"
+    with large.open("wb") as file:
+        file.truncate(1_000_000_000)
+    process = run_script(UPLOAD + ending, hub.api_key, hub.api_root, str(large))
+    settle(lambda: hub.requests.count("uploadMultipartPart") > 20 or process.poll() is not None)
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    out, err = process.communicate(timeout=10)
+    assert out == "interrupted\n", err
+    assert time.monotonic() - began < 1
+    assert err == ""
+    last = hub.requests.records[-1]
+    # The abort is the one request that goes to the session itself.
+    aborts = [record for record in hub.requests.records if record.operation == "commitMultipartUploadSession"]
+    assert [record.status for record in aborts] == [201], last
+
+
+def test_any_exception_of_a_signal_handler_ends_the_call(client: AIHub, hub: Emulator) -> None:
+    class TooLongError(Exception):
+        pass
+
+    def give_up(*_: object) -> None:
+        raise TooLongError
+
+    hub.faults.add(Fault(kind="latency", seconds=30, times=1))
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    began = time.monotonic()
+    try:
+        with pytest.raises(TooLongError):
+            client.batches.list()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert time.monotonic() - began < 2
+    assert client.batches.list().batches == []
+
+
+# Processes
+
+
+NEVER_CLOSED = """
+import sys
+from aihub_sync import AIHub
+
+client = AIHub(sys.argv[1], api_root=sys.argv[2])
+pages = client.batches.iter()
+print(client.batches.create("x").id, next(pages).name)
+"""
+
+
+def test_no_warning_when_a_client_is_never_closed(hub: Emulator) -> None:
+    process = run_script(NEVER_CLOSED, hub.api_key, hub.api_root)
+    out, err = process.communicate(timeout=20)
+    assert (out.split()[1], err, process.returncode) == ("x", "", 0)
+
+
+def _in_child(client: AIHub, answers) -> None:
+    answers.put([batch.name for batch in client.batches.iter()])
+    threads = [thread.name for thread in threading.enumerate() if thread.name == "aihub_sync"]
+    client.close()
+    answers.put(threads)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_forked_child_has_its_own_loop(client: AIHub) -> None:
+    client.batches.create("of the parent")
+    context = multiprocessing.get_context("fork")
+    answers = context.SimpleQueue()
+    children = [context.Process(target=_in_child, args=(client, answers)) for _ in range(3)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(20)
+    assert [child.exitcode for child in children] == [0, 0, 0]
+    assert sorted(map(tuple, (answers.get() for _ in range(6)))) == [("aihub_sync",)] * 3 + [("of the parent",)] * 3
+    assert len(client.batches.list().batches) == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_fork_in_the_middle_of_calls_of_other_threads(client: AIHub, hub: Emulator) -> None:
+    stop = threading.Event()
+
+    def call() -> None:
+        while not stop.is_set():
+            client.batches.list()
+
+    with ThreadPoolExecutor(4) as pool:
+        calls = [pool.submit(call) for _ in range(4)]
+        try:
+            settle(lambda: hub.requests.total > 20)
+            child = os.fork()
+            if child == 0:
+                # Nothing of the parent's test run may continue here.
+                os._exit(0 if client.batches.list().batches == [] else 1)
+            _, status = os.waitpid(child, 0)
+        finally:
+            stop.set()
+        for done in calls:
+            done.result(timeout=10)
+    assert status == 0
