@@ -12,6 +12,9 @@ from aihub_async.transport.messages import Response
 APPEND_BYTES = 10_485_760
 """Bytes that one request appends: the parts of Instabase's own tools."""
 
+PUBLIC_DETAILS = frozenset({"client_type", "prefix", "bucket_name", "aws_region", "encryption"})
+"""Details of a mount that are no credentials."""
+
 
 def pieces(body: Body, size: int) -> Iterator[Body]:
     """A body cut into parts of `size` bytes, the last of which may be smaller; one part for an empty body.

@@ -20,7 +20,7 @@ from aihub_async.models.decode import encode
 from aihub_async.policies.retry import Failure
 from aihub_async.resources._base import Resource, build_request, given
 from aihub_async.resources._download import Digest, Download
-from aihub_async.resources._filesystem import APPEND_BYTES, file_job, pieces
+from aihub_async.resources._filesystem import APPEND_BYTES, PUBLIC_DETAILS, file_job, pieces
 from aihub_async.resources._legacy import refuse_error
 from aihub_async.resources._paging import Page, Pages
 from aihub_async.transport.body import Body
@@ -266,7 +266,7 @@ class Files(Resource):
             mount_point_name: the drive's display name.
             mount_details: sent as they are: `client_type` (``"S3"``, ``"Azure"`` …), `prefix`, `bucket_name`,
                 `aws_region`, `encryption`, and the credentials of that service, of which no full list is published.
-                Their values never appear in errors.
+                Values under other names than these five never appear in errors.
 
         Raises:
             LegacyAPIError: the server refused it.
@@ -278,8 +278,10 @@ class Files(Resource):
             ...     await client.files.mount("org/workspace/fs", "Scans", details)
         """
         body = {"action": "mount", "mount_point_name": mount_point_name, "mount_details": dict(mount_details)}
-        hidden = tuple(value for value in mount_details.values() if isinstance(value, str))
-        request = build_request(ops.MOUNT_DRIVE, {"path": path}, json=body, secrets=hidden)
+        hidden = [value for name, value in mount_details.items() if name not in PUBLIC_DETAILS]
+        request = build_request(
+            ops.MOUNT_DRIVE, {"path": path}, json=body, secrets=[value for value in hidden if isinstance(value, str)]
+        )
         refuse_error(self._transport, request, await self._transport.send(request))
 
 

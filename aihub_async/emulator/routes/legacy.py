@@ -19,7 +19,7 @@ from aihub_async.emulator.routes.v1 import Serve, v1
 from aihub_async.emulator.runs import NewRun
 from aihub_async.emulator.wire import Answer, ApiError, Call, Handler, json_answer
 
-_NO_END = 2**62
+_NO_END = 10**17
 
 
 async def run_app(hub: Hub, call: Call) -> Answer:
