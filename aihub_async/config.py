@@ -23,6 +23,8 @@ KIB = 1024
 # Servers read a header as Latin-1 or as UTF-8; only ASCII arrives as what it was.
 _HEADER_TEXT = re.compile(r"[\x20-\x7e]+")
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+# They tell where a request ends.
+_FRAMING = frozenset({"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"})
 # Without what URL parsers disagree about.
 _ROOT = re.compile(r"[^\s\\\x00-\x1f\x7f]+")
 _WHAT_IS_WRONG = (
@@ -126,6 +128,8 @@ def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
     for name in headers:
         if not _matches(_HEADER_NAME, name):
             raise ConfigurationError(f"{name!r} cannot be the name of a header")
+        if name.lower() in _FRAMING:
+            raise ConfigurationError(f"the header {name} is the client's own business")
     return {name: header_text(f"header {name}", value) for name, value in headers.items()}
 
 

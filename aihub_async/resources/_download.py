@@ -1,8 +1,10 @@
 """A download that survives broken connections and crashes."""
 
+import errno
 import hashlib
 import os
 import re
+import sys
 from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
@@ -46,13 +48,11 @@ class Download:
             raise InvalidRequestError(f"{path} is a folder")
         target = to / local_name(path) if to.is_dir() else to
         origin = _Origin(path, metadata.size, metadata.headers.get("Last-Modified"))
-        keep = resume and origin.size is not None and _read_origin(target) == origin
-        file = _part(target).open("r+b" if keep and _part(target).exists() else "w+b")
-        if not keep:
-            _note(target).write_bytes(msgspec.json.encode(origin))
+        file = _open_alone(_part(target))
         download = cls(target, origin, file, file.seek(0, os.SEEK_END))
-        if origin.size is not None and download.received > origin.size:
+        if not resume or origin.size is None or _read_origin(target) != origin or download.received > origin.size:
             download._cut(0)
+            _note(target).write_bytes(msgspec.json.encode(origin))
         return download
 
     @property
@@ -164,6 +164,24 @@ def local_name(path: str) -> str:
         stem, suffix = (stem[:-1], suffix) if stem else (stem, suffix[:-1])
         name = stem + dot + suffix
     return name
+
+
+def _open_alone(path: Path) -> BinaryIO:
+    """Open a file for this download alone: two that write the same one would mix their bytes.
+
+    Raises:
+        BlockingIOError: another download writes it.
+    """
+    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666), "r+b")
+    if sys.platform != "win32":
+        import fcntl  # noqa: PLC0415  # not on every system
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise BlockingIOError(errno.EAGAIN, "another download writes this file", str(path)) from None
+    return file
 
 
 def _part(target: Path) -> Path:

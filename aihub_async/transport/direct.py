@@ -15,6 +15,7 @@ from aiohttp.connector import Connection
 from aiohttp.helpers import TimerNoop
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import StreamReader
+from multidict import CIMultiDict
 from yarl import URL
 
 from aihub_async.config import Settings
@@ -74,11 +75,12 @@ class Direct:
         self._origin = aiohttp.ClientRequest("GET", root, loop=loop, session=session)
         self._deadlines = Deadlines(loop)
         self._prefix = root.raw_path.rstrip("/")
-        fixed = [(hdrs.HOST, self._origin.headers[hdrs.HOST]), *headers.items()]
-        fixed.append((hdrs.ACCEPT_ENCODING, "gzip, deflate"))
+        fixed = CIMultiDict({hdrs.HOST: self._origin.headers[hdrs.HOST], hdrs.ACCEPT_ENCODING: "gzip, deflate"})
+        fixed.update(headers)
         if connector.force_close:
-            fixed.append((hdrs.CONNECTION, "close"))
-        self._fixed = "".join(f"{name}: {value}\r\n" for name, value in fixed)
+            fixed[hdrs.CONNECTION] = "close"
+        self._content_type = fixed.pop(hdrs.CONTENT_TYPE, None)
+        self._fixed = "".join(f"{name}: {value}\r\n" for name, value in fixed.items())
 
     async def attempt(
         self, request: Request, body: Body, seconds: float, progress: Progress
@@ -114,7 +116,7 @@ class Direct:
         query = f"?{request.query}" if request.query else ""
         return (
             f"{request.operation.method} {self._prefix}{request.path}{query} HTTP/1.1\r\n{self._fixed}"
-            f"Content-Type: {body.content_type}\r\nContent-Length: {body.length}\r\n\r\n"
+            f"Content-Type: {self._content_type or body.content_type}\r\nContent-Length: {body.length}\r\n\r\n"
         ).encode()
 
     async def _exchange(

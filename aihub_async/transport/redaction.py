@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from aihub_async.config import Settings
+from aihub_async.models.files import Headers
 
 _REQUEST_IDS = frozenset({"x-request-id", "request-id", "x-correlation-id", "x-trace-id"})
 _KEPT_HEADERS = frozenset(
@@ -19,6 +20,7 @@ _KEPT_BODY = 4096
 _KEPT_MESSAGE = 2048
 _LONGEST_READ = 64 * 1024
 _SECRET_HEADER = re.compile(r"authorization|cookie|key|token|secret|password", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _MASK = "***"
 
 
@@ -44,6 +46,10 @@ class Redactor:
         """The text without secrets."""
         return self._pattern.sub(_MASK, text)
 
+    def line(self, text: str) -> str:
+        """The text without secrets and control characters, so that it can neither forge a log nor steer a terminal."""
+        return _CONTROL.sub(" ", self.text(text))
+
     def beginning(self, body: bytes) -> bytes:
         """The first bytes of a body without secrets, not even the half of one at the cut."""
         if not body:
@@ -54,9 +60,9 @@ class Redactor:
         return text[:_KEPT_BODY].encode()
 
 
-def kept_headers(headers: Mapping[str, str], redact: Redactor) -> dict[str, str]:
+def kept_headers(headers: Mapping[str, str], redact: Redactor) -> Headers:
     """The headers that may be kept, without secrets."""
-    return {name: redact.text(value) for name, value in headers.items() if name.lower() in _KEPT_HEADERS}
+    return Headers({name: redact.line(value) for name, value in headers.items() if name.lower() in _KEPT_HEADERS})
 
 
 def request_id(headers: Mapping[str, str]) -> str | None:
@@ -75,7 +81,7 @@ def server_message(body: bytes, redact: Redactor) -> str | None:
     if not isinstance(answer, dict):
         return None
     message = answer.get("message") or answer.get("msg")
-    return redact.text(message)[:_KEPT_MESSAGE] if isinstance(message, str) and message else None
+    return redact.line(message)[:_KEPT_MESSAGE] if isinstance(message, str) and message else None
 
 
 def _header_secrets(headers: Mapping[str, str]) -> Iterable[str]:

@@ -165,7 +165,7 @@ class Transport:
         delay = 0.0
         if verdict is Verdict.RETRY:
             delay = self._delay(call, asked, free=isinstance(outcome, Failed) and outcome.overloaded)
-            call.unclear = call.unclear or result in _UNCLEAR
+            call.unclear = call.unclear or result in _UNCLEAR or (result == 503 and asked is None)
             if delay < 0:
                 verdict, delay = Verdict.FAIL, 0.0
         self._record(call, outcome, began, delay if verdict is Verdict.RETRY else None)
@@ -251,7 +251,7 @@ class Transport:
             path=redact.text(request.path),
             attempts=tuple(attempts),
             status=response.status,
-            reason=redact.text(response.reason),
+            reason=redact.line(response.reason),
             request_id=request_id(headers),
             server_message=server_message(response.body, redact),
             headers=headers,

@@ -31,6 +31,7 @@ class Seen:
     target: str
     headers: dict[str, str]
     body: bytes
+    names: list[str]
 
 
 @attrs.define
@@ -99,7 +100,7 @@ class RawServer:
         self.seen: list[Seen] = []
         self.connections = 0
         self.read_body = True
-        self._writers: set[asyncio.StreamWriter] = set()
+        self.writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self.scheme = "http"
@@ -121,7 +122,7 @@ class RawServer:
         self._server.close()
         for task in self._tasks:
             task.cancel()
-        for writer in self._writers:
+        for writer in self.writers:
             writer.transport.abort()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._server.wait_closed()
@@ -130,7 +131,7 @@ class RawServer:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        self._writers.add(writer)
+        self.writers.add(writer)
         self.connections += 1
         number = self.connections
         try:
@@ -147,17 +148,15 @@ class RawServer:
             writer.transport.abort()
         finally:
             self._tasks.discard(task)
-            self._writers.discard(writer)
+            self.writers.discard(writer)
 
     async def _read(self, reader: asyncio.StreamReader, number: int) -> Seen:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         first, *lines = head.split("\r\n")[:-2]
         method, target, _ = first.split(" ")
-        headers = {}
-        for line in lines:
-            name, _, value = line.partition(": ")
-            headers[name.lower()] = value
-        seen = Seen(number, method, target, headers, b"")
+        pairs = [line.split(": ", 1) for line in lines]
+        headers = {name.lower(): value for name, value in pairs}
+        seen = Seen(number, method, target, headers, b"", [name.lower() for name, _ in pairs])
         length = int(headers.get("content-length", 0))
         if self.read_body and length:
             seen.body = await reader.readexactly(length)

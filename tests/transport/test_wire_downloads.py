@@ -1,5 +1,6 @@
 """Ranges: what is written is what the server has, whatever happens on the way."""
 
+import asyncio
 import errno
 import io
 
@@ -180,6 +181,22 @@ async def test_an_empty_file_and_a_folder(server, client, wire, target):
     with pytest.raises(errors.InvalidRequestError, match="folder"):
         await client.files.download("/a", target)
     assert len(server.seen) == 2
+
+
+async def test_two_downloads_never_write_the_same_file(server, client, remote, wire, target):
+    server.says(remote.head, wire.silence)
+    first = asyncio.create_task(client.files.download("/a", target))
+    while len(server.seen) < 2:
+        await asyncio.sleep(0)
+    server.says(remote.head)
+    with pytest.raises(BlockingIOError, match="another download"):
+        await client.files.download("/a", target)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    server.says(remote.head, remote.head, remote.head, remote.head, remote.whole)
+    assert (await client.files.download("/a", target)).read_bytes() == CONTENT
+    assert len(server.seen) == 5
 
 
 # 51

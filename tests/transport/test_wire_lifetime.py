@@ -189,6 +189,51 @@ async def test_many_derived_clients_leave_no_sessions(server, client):
     assert server.connections == 1
 
 
+async def test_own_headers_replace_those_of_the_client(server, make_client):
+    own = {"accept-encoding": "identity", "HOST": "hub.example", "User-Agent": "mine/1", "Content-Type": "text/own"}
+    client = make_client(headers=own)
+    await client.batches.list()
+    await client.batches.add_file(1, "a", b"1")
+    await client.batches.add_file(1, "a", b"1" * 300_000)
+    for seen in server.seen:
+        assert all(seen.headers[name.lower()] == value for name, value in own.items())
+        assert len(seen.names) == len(set(seen.names))
+    assert len(server.seen) == 3
+
+
+async def test_a_client_that_nobody_holds_lets_its_connections_go(server, make_client, fake_clock):
+    client = AsyncAIHub(api_key="key", api_root=server.root, clock=fake_clock.clock)
+    await client.batches.list()
+    assert len(server.writers) == 1
+    del client
+    gc.collect()
+    async with asyncio.timeout(2):
+        while server.writers:
+            await asyncio.sleep(0)
+
+
+def test_over_tls_nothing_is_left_open(certificate):
+    out = run_script(
+        f"""
+        import ssl
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain({str(certificate)!r})
+        trusted = ssl.create_default_context(cafile={str(certificate.parent / "cert.pem")!r})
+
+        async def main():
+            server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+            root = f"https://127.0.0.1:{{server.sockets[0].getsockname()[1]}}/api"
+            global secure
+            secure = AsyncAIHub(api_key="key", api_root=root, ssl_context=trusted)
+            print((await secure.batches.get(1)).id)
+            server.close()
+
+        asyncio.run(main())
+        """
+    )
+    assert out == "1\n"
+
+
 async def test_a_given_connector_stays_open(server, make_client):
     async with aiohttp.TCPConnector(limit=2) as connector:
         client = make_client(connector=connector)

@@ -77,6 +77,12 @@ def test_header_names_are_tokens(name):
         settings(headers={name: "x"})
 
 
+@pytest.mark.parametrize("name", ["Content-Length", "transfer-encoding", "Connection", "Expect", "Upgrade"])
+def test_headers_that_frame_a_request_are_not_the_users(name):
+    with pytest.raises(ConfigurationError, match="own business"):
+        settings(headers={name: "1"})
+
+
 # 13, 14
 @pytest.mark.parametrize(
     "root",

@@ -54,6 +54,7 @@ def test_what_is_kept_of_an_answer():
     headers = {"X-Request-Id": f"id-{KEY}", "Set-Cookie": "s=1", "CONTENT-TYPE": "text/html", "X-Other": "1"}
     kept = kept_headers(headers, REDACT)
     assert kept == {"X-Request-Id": "id-***", "CONTENT-TYPE": "text/html"}
+    assert kept["content-type"] == "text/html"
     assert request_id(kept) == "id-***"
     assert request_id({}) is None
 
@@ -72,6 +73,7 @@ def test_what_is_kept_of_an_answer():
         (b'{"message": "' + b"x" * 70_000 + b'"}', None),
         (b'{"message": "' + b"x" * 5000 + b'"}', "x" * 2048),
         (json.dumps({"message": f"bad {KEY}"}).encode(), "bad ***"),
+        (json.dumps({"message": "a\r\nforged \x1b[31mred\u2028"}).encode(), "a  forged  [31mred "),
     ],
 )
 def test_server_message(body, message):
