@@ -20,6 +20,9 @@ ROWS = ("document", "field")
 
 Row = dict[str, Any]
 
+# One encoder for all: json.dumps makes a new one for every call with options.
+_json = json.JSONEncoder(ensure_ascii=False).encode
+
 _DOCUMENT = ("source", "file", "batch_id", "run_id", "document", "class_name", "pages", "review_completed", "fields")
 _FIELD = (
     "source", "file", "batch_id", "run_id", "document", "class_name", "pages",
@@ -49,7 +52,12 @@ class Origin:
 
 def rows_of(file: ResultFile, origin: Origin, rows: str) -> Iterator[Row]:
     """The rows of one result file; a file without documents, or a document without fields, still has one."""
-    start = attrs.asdict(origin)
+    start = {
+        "source": origin.source,
+        "file": origin.file,
+        "batch_id": origin.batch_id,
+        "run_id": origin.run_id,
+    }
     for number, document in enumerate(file.documents):
         head = {**start, "document": number, "class_name": document.class_name, "pages": document.page_numbers}
         yield from [_document_row(head, document)] if rows == "document" else _field_rows(head, document)
@@ -98,7 +106,7 @@ class _JsonLines:
     def write(self, rows: list[Row]) -> None:
         for row in rows:
             # A lone surrogate becomes its JSON escape: a text that is not valid Unicode must not stop a job.
-            self._file.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
+            self._file.write(_json(row).encode("utf-8", "backslashreplace") + b"\n")
 
     def close(self) -> None:
         self._file.flush()
@@ -152,7 +160,7 @@ def _cell(value: Any) -> str | None:
     """Lists and objects become JSON; everything else its text. None stays None: an empty cell."""
     if value is None or isinstance(value, str):
         return value
-    return json.dumps(value, ensure_ascii=False)
+    return _json(value)
 
 
 class Part:

@@ -19,17 +19,24 @@ def put_file(connection: sqlite3.Connection, row: FileRow) -> None:
 
 def settle_files(connection: sqlite3.Connection, ids: Iterable[int], state: FileState) -> None:
     """Give files another state."""
-    for number in ids:
-        found = connection.execute(f"SELECT {_FILE} FROM files WHERE id = ?", (number,)).fetchone()  # noqa: S608 - constant names
-        row = FileRow(*found)._replace(state=state)
-        connection.execute("UPDATE files SET state = ?, crc = ? WHERE id = ?", (int(state), row.checksum(), number))
+    wanted = set(ids)
+    if not wanted:
+        return
+    # One query for the whole range: the files of a page stand close together.
+    found = connection.execute(
+        f"SELECT {_FILE} FROM files WHERE id BETWEEN ? AND ?",  # noqa: S608 - constant names
+        (min(wanted), max(wanted)),
+    )
+    rows = [FileRow(*columns)._replace(state=int(state)) for columns in found if columns[0] in wanted]
+    changed = ((int(state), row.checksum(), row.id) for row in rows)
+    connection.executemany("UPDATE files SET state = ?, crc = ? WHERE id = ?", changed)
 
 
 def fail_files(connection: sqlite3.Connection, failed: Iterable[tuple[int, str, str]]) -> None:
     """Record files that have no result: id, reason, message."""
-    for number, reason, message in failed:
-        settle_files(connection, [number], FileState.FAILED)
-        put_failure(connection, number, reason, message)
+    recorded = list(failed)
+    settle_files(connection, (number for number, _, _ in recorded), FileState.FAILED)
+    connection.executemany("REPLACE INTO failures VALUES (?, ?, ?)", recorded)
 
 
 def put_failure(connection: sqlite3.Connection, file: int, reason: str, message: str) -> None:
@@ -73,11 +80,19 @@ def unsettled(connection: sqlite3.Connection, after: int, limit: int) -> list[Ba
 def files_of(connection: sqlite3.Connection, row: BatchRow, state: FileState | None = None) -> list[FileRow]:
     """The files of a batch, in order; only those in `state` if it is given."""
     found = connection.execute(
-        f"SELECT {_FILE} FROM files WHERE id BETWEEN ? AND ? AND batch = ?",  # noqa: S608 - constant names
-        (row.first, row.last, row.no),
+        f"SELECT {_FILE} FROM files WHERE id BETWEEN ?1 AND ?2 AND batch = ?3 AND (?4 IS NULL OR state = ?4)",  # noqa: S608 - constant names
+        (row.first, row.last, row.no, None if state is None else int(state)),
     )
-    files = (FileRow(*columns) for columns in found)
-    return [file for file in files if state is None or file.state == state]
+    return [FileRow(*columns) for columns in found]
+
+
+def count_files(connection: sqlite3.Connection, row: BatchRow, state: FileState) -> int:
+    """How many files of a batch are in a state."""
+    (count,) = connection.execute(
+        "SELECT count(*) FROM files WHERE id BETWEEN ? AND ? AND batch = ? AND state = ?",
+        (row.first, row.last, row.no, int(state)),
+    ).fetchone()
+    return int(count)
 
 
 def sources_of(connection: sqlite3.Connection, row: BatchRow) -> dict[str, tuple[int, str]]:

@@ -65,7 +65,7 @@ class Steps:
     async def run(self, batch: BatchRow) -> BatchRow:
         """Start the batch's run, or find the one that was started, and wait for its end."""
         if batch.state is BatchState.UPLOADED:
-            uploaded = await self.journal.call(lambda db: len(ledger.files_of(db, batch, FileState.UPLOADED)))
+            uploaded = await self.journal.call(lambda db: ledger.count_files(db, batch, FileState.UPLOADED))
             if not uploaded:
                 return await self._save(batch, state=BatchState.FAILED, note="none of its files could be uploaded")
             batch = await self._save(batch, state=BatchState.SUBMITTING, submitted_at=self.now())
