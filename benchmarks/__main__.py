@@ -6,7 +6,7 @@ import sys
 
 import benchmarks
 
-_HELPERS = frozenset({"__main__", "contestants", "measure", "plot", "sink"})
+_HELPERS = frozenset({"__main__", "contestants", "measure", "plot", "run_server", "sink"})
 
 
 def names() -> list[str]:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 import anyio
@@ -42,7 +42,7 @@ class Site:
         self.options = options
         self.answers: list[int] = []
 
-    async def __aenter__(self) -> "Site":
+    async def __aenter__(self) -> Self:
         app = web.Application()
         self.runner = web.AppRunner(app, access_log=None)
         with socket.socket() as free:
@@ -504,5 +504,6 @@ async def test_without_its_redis_a_receiver_asks_for_another_delivery(hub: Emula
 
 
 def test_redis_is_loaded_only_when_used() -> None:
-    code = "import sys, aihub_async, aihub_async.waiting.webhooks, aihub_async.waiting.redis_bus; assert 'redis' not in sys.modules"
+    modules = "sys, aihub_async, aihub_async.waiting.webhooks, aihub_async.waiting.redis_bus"
+    code = f"import {modules}; assert 'redis' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
