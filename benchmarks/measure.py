@@ -61,14 +61,15 @@ def interleave(rounds: int, contestants: Mapping[str, Callable[[], object]]) -> 
 def timed(call: Callable[[], object]) -> Sample:
     """Time one call; rubbish of the calls before is collected first."""
     gc.collect()
-    wall, cpu = time.perf_counter(), _cpu_seconds()
+    wall, cpu = time.perf_counter(), cpu_seconds()
     kept = call()
-    sample = Sample(time.perf_counter() - wall, _cpu_seconds() - cpu)
+    sample = Sample(time.perf_counter() - wall, cpu_seconds() - cpu)
     del kept
     return sample
 
 
-def _cpu_seconds() -> float:
+def cpu_seconds() -> float:
+    """CPU time of this process and of its children that have ended, user and system."""
     usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 

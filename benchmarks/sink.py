@@ -109,6 +109,7 @@ class SinkProtocol(asyncio.BufferedProtocol):
             self._transport.write(answer)
 
 
+_RUN = b'{"id": "run-1", "status": "RUNNING", "start_timestamp": 1719842400000000000, "finish_timestamp": null}'
 _NO_CONTENT = b"HTTP/1.1 204 No Content\r\nServer: sink\r\n\r\n"
 
 
@@ -124,6 +125,8 @@ def _respond(method: bytes, path: bytes, body: bytes) -> bytes:
         return _NO_CONTENT
     if path.endswith(b"/multipart-upload"):
         return _answer(b"201 Created", b'{"session_id": "s1", "part_size": %d}' % PART_SIZE)
+    if b"/apps/runs/" in path:
+        return _answer(b"200 OK", _RUN)
     if b"/sessions/" in path:
         return _answer(b"201 Created", b"")
     return _answer(b"200 OK", b'{"id": 1}')

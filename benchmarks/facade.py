@@ -1,0 +1,210 @@
+"""What the sync client costs over the async one, and how it compares with the official SDK in plain loops.
+
+Every contestant runs in a fresh process against a sink in a process of its own, one after the other in turn.
+"""
+
+import argparse
+import asyncio
+import functools
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import attrs
+
+from benchmarks.measure import Table, cpu_seconds, interleave, milliseconds
+
+CALLS = 2_000
+CONTENT = b"x" * 20_000
+WARM_UP = 50
+GOAL_PER_CALL = 120e-6
+GOAL_UPLOAD = 1.05
+GOAL_IMPORT = 0.75
+
+STATUS, ADD_FILE, UPLOAD = "runs.status", "batches.add_file, 20 KB", "batches.upload, 20 KB each"
+CONTESTANTS = {
+    STATUS: ("async", "async uvloop", "sync", "sync uvloop", "official SDK"),
+    ADD_FILE: ("async", "async uvloop", "sync", "sync uvloop", "official SDK"),
+    UPLOAD: ("async", "async uvloop", "sync", "sync uvloop"),
+}
+IMPORTS = {
+    "aihub_sync": "from aihub_sync import AIHub",
+    "official SDK": "from aihub import AIHub",
+}
+
+
+@attrs.frozen
+class Loop:
+    """Seconds of one loop of calls."""
+
+    wall: float
+    cpu: float
+
+
+def sources() -> Iterator[tuple[str, bytes]]:
+    return ((f"{number}.txt", CONTENT) for number in range(CALLS))
+
+
+async def async_loop(work: str, root: str) -> Loop:
+    from aihub_async import AsyncAIHub
+
+    async with AsyncAIHub("benchmark", api_root=root) as client:
+
+        async def upload() -> None:
+            await client.batches.upload(1, sources())
+
+        one: Mapping[str, Callable[[], Awaitable[object]]] = {
+            STATUS: lambda: client.apps.runs.status("run-1"),
+            ADD_FILE: lambda: client.batches.add_file(1, "a.txt", CONTENT),
+            UPLOAD: upload,
+        }
+        call, times = one[work], 1 if work == UPLOAD else CALLS
+        for _ in range(1 if work == UPLOAD else WARM_UP):
+            await call()
+        wall, cpu = time.perf_counter(), cpu_seconds()
+        for _ in range(times):
+            await call()
+        return Loop(time.perf_counter() - wall, cpu_seconds() - cpu)
+
+
+def sync_loop(work: str, client: Any) -> Loop:
+    one: Mapping[str, Callable[[], object]] = {
+        STATUS: lambda: client.apps.runs.status("run-1"),
+        ADD_FILE: lambda: client.batches.add_file(1, "a.txt", CONTENT),
+        UPLOAD: lambda: client.batches.upload(1, sources()),
+    }
+    call, times = one[work], 1 if work == UPLOAD else CALLS
+    for _ in range(1 if work == UPLOAD else WARM_UP):
+        call()
+    wall, cpu = time.perf_counter(), cpu_seconds()
+    for _ in range(times):
+        call()
+    return Loop(time.perf_counter() - wall, cpu_seconds() - cpu)
+
+
+def contestant(name: str, work: str, root: str) -> Loop:
+    """Run one contestant in this process."""
+    kind, _, loop = name.partition(" ")
+    if kind == "official":
+        from aihub import AIHub as OfficialAIHub
+
+        return sync_loop(work, OfficialAIHub(api_key="benchmark", api_root=root))
+    if kind == "async":
+        import uvloop
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop if loop else None) as runner:
+            return runner.run(async_loop(work, root))
+    if not loop:
+        # As where the extra is not installed.
+        sys.modules["uvloop"] = None  # type: ignore[assignment]
+    from aihub_sync import AIHub
+
+    with AIHub("benchmark", api_root=root) as client:
+        return sync_loop(work, client)
+
+
+@contextmanager
+def sink() -> Iterator[str]:
+    """A sink in its own process; gives the root to talk to."""
+    command = [sys.executable, "-m", "benchmarks.sink"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}/api"
+        process.stdin.close()
+
+
+def run(name: str, work: str, root: str) -> Loop:
+    command = [sys.executable, "-m", "benchmarks.facade", name, work, root]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return Loop(**json.loads(answer))
+
+
+def race(work: str, rounds: int, root: str) -> dict[str, list[Loop]]:
+    loops: dict[str, list[Loop]] = {name: [] for name in CONTESTANTS[work]}
+    for number in range(rounds):
+        order = CONTESTANTS[work] if number % 2 == 0 else CONTESTANTS[work][::-1]
+        for name in order:
+            loops[name].append(run(name, work, root))
+    return loops
+
+
+def median(loops: list[Loop], what: str) -> float:
+    return statistics.median(getattr(loop, what) for loop in loops)
+
+
+def table_of(loops: Mapping[str, list[Loop]]) -> Table:
+    table = Table("client", "wall", "wall per file or call", "CPU per file or call", "over the async client")
+    for name, found in loops.items():
+        wall, cpu = median(found, "wall"), median(found, "cpu")
+        pair = loops.get(name.replace("sync", "async", 1)) if name.startswith("sync") else None
+        over = "" if pair is None else micro((wall - median(pair, "wall")) / CALLS)
+        table.add(name, f"{wall:.2f} s", micro(wall / CALLS), micro(cpu / CALLS), over)
+    return table
+
+
+def micro(seconds: float) -> str:
+    return f"{seconds * 1e6:.0f} µs"
+
+
+def goals(work: str, loops: Mapping[str, list[Loop]]) -> Iterator[str]:
+    for loop in ("", " uvloop"):
+        ours, alone = median(loops[f"sync{loop}"], "wall"), median(loops[f"async{loop}"], "wall")
+        name = f"sync{loop}"
+        if work == UPLOAD:
+            yield verdict(f"{name}: {ours / alone:.3f} of the async client's time", ours / alone, GOAL_UPLOAD)
+            continue
+        cost = (ours - alone) / CALLS
+        yield verdict(f"{name}: {micro(cost)} a call over the async client", cost, GOAL_PER_CALL)
+        ratio = ours / median(loops["official SDK"], "wall")
+        yield verdict(f"{name}: {ratio:.2f} of the official SDK's wall time", ratio, 1.0)
+
+
+def verdict(text: str, value: float, goal: float) -> str:
+    return f"{'met   ' if value <= goal else 'missed'}  {text}"
+
+
+def import_times(rounds: int) -> tuple[Table, str]:
+    def fresh(statement: str) -> None:
+        subprocess.run([sys.executable, "-c", statement], check=True)
+
+    timings = interleave(rounds, {name: functools.partial(fresh, code) for name, code in IMPORTS.items()})
+    official = timings["official SDK"].wall
+    table = Table("import", "wall, median", "spread", "share of the official")
+    for name, timing in timings.items():
+        table.add(name, milliseconds(timing.wall), f"{timing.spread:.0%}", f"{timing.wall / official:.2f}")
+    share = timings["aihub_sync"].wall / official
+    return table, verdict(f"import: {share:.2f} of the official SDK's", share, GOAL_IMPORT)
+
+
+def main(argv: list[str]) -> int:
+    if argv and argv[0] in {name for names in CONTESTANTS.values() for name in names}:
+        print(json.dumps(attrs.asdict(contestant(*argv))))
+        return 0
+    parser = argparse.ArgumentParser(prog="benchmarks facade", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--markdown", action="store_true")
+    options = parser.parse_args(argv)
+
+    verdicts: list[str] = []
+    with sink() as root:
+        for work in CONTESTANTS:
+            loops = race(work, options.rounds, root)
+            table = table_of(loops)
+            print(f"{CALLS:,} x {work}, medians of {options.rounds} interleaved rounds\n")
+            print(table.markdown() if options.markdown else table.text(), end="\n\n", flush=True)
+            verdicts += [f"{line} ({work})" for line in goals(work, loops)]
+    table, line = import_times(3 * options.rounds)
+    print("Import, fresh interpreters, start-up included\n")
+    print(table.markdown() if options.markdown else table.text(), end="\n\n")
+    print("\n".join([*verdicts, line]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
