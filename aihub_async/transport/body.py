@@ -7,7 +7,6 @@ import stat
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
-import anyio
 import attrs
 
 from aihub_async.errors import SourceChangedError, SourceError
@@ -17,8 +16,6 @@ CHUNK = 256 * 1024
 
 JSON_TYPE = "application/json"
 OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_OPEN_PATIENCE = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
-"""Seconds between tries to open a file while the process is out of descriptors."""
 
 Write = Callable[[bytes | memoryview], Awaitable[None]]
 
@@ -149,13 +146,13 @@ class FileBody:
             raise SourceError(f"{name!r} is not a regular file", name=str(name))
         return cls(name, Fingerprint.of(status), 0, status.st_size)
 
-    async def read(self) -> bytes:
+    def read(self) -> bytes:
         """All of it at once, for a file that fits into memory.
 
         Raises:
             SourceError: it cannot be read, or changed since it was measured.
         """
-        descriptor, status = await open_patiently(self.path)
+        descriptor, status = open_regular(self.path)
         try:
             self._check(status)
             data = read_at(descriptor, self.length, self.offset, self.path)
@@ -168,7 +165,7 @@ class FileBody:
 
     async def write_to(self, write: Write) -> None:
         """Write the bytes between `offset` and `offset + length`."""
-        descriptor, status = await open_patiently(self.path)
+        descriptor, status = open_regular(self.path)
         try:
             self._check(status)
             await self._copy(descriptor, write)
@@ -221,7 +218,7 @@ def open_regular(path: str | os.PathLike[str] | int) -> tuple[int, os.stat_resul
         else:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, ValueError) as error:
-        # The cause is kept for whoever can wait until descriptors are free again.
+        # The cause tells the transport that waiting will help.
         raise _unreadable(name, error) from (error if is_out_of_descriptors(error) else None)
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
@@ -233,18 +230,6 @@ def open_regular(path: str | os.PathLike[str] | int) -> tuple[int, os.stat_resul
 def _unreadable(name: str | int, error: OSError | ValueError) -> SourceError:
     reason = error.strerror if isinstance(error, OSError) else str(error)
     return SourceError(f"cannot read {name!r}: {reason}", name=str(name))
-
-
-async def open_patiently(path: str | os.PathLike[str] | int) -> tuple[int, os.stat_result]:
-    """`open_regular`, waiting a few seconds for a descriptor when the process has none left."""
-    for pause in _OPEN_PATIENCE:
-        try:
-            return open_regular(path)
-        except SourceError as error:
-            if not is_out_of_descriptors(error.__cause__):
-                raise
-        await anyio.sleep(pause)
-    return open_regular(path)
 
 
 def is_out_of_descriptors(error: BaseException | None) -> bool:

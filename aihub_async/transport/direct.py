@@ -184,7 +184,7 @@ async def _read_whole(body: Body) -> bytes | memoryview:
     if isinstance(body, BytesBody):
         return body.data
     if isinstance(body, FileBody):
-        return await body.read()
+        return body.read()
     chunks: list[bytes] = []
 
     async def keep(chunk: bytes | memoryview) -> None:

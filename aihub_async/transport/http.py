@@ -332,7 +332,7 @@ def _pass_on(sink: Sink, chunk: bytes, received: int) -> Failed | None:
 
 def _failed_before_answer(error: Exception, payload: _Payload | Progress | None) -> Failed:
     if payload is not None and payload.error is not None:
-        return Failed(Failure.SOURCE, str(payload.error), payload.error)
+        return _failed_source(payload.error, begun=payload.begun)
     name = type(error).__name__
     cause = getattr(error, "os_error", error)
     # A resolver that says "try again later" is a shortage like that of descriptors: everybody slows down and waits.
@@ -347,6 +347,13 @@ def _failed_before_answer(error: Exception, payload: _Payload | Progress | None)
     if isinstance(error, aiohttp.ClientResponseError):
         return Failed(Failure.LOST, f"the server's answer is not HTTP ({name})")
     return Failed(Failure.LOST, f"the connection broke ({name})")
+
+
+def _failed_source(error: SourceError, *, begun: bool) -> Failed:
+    if is_out_of_descriptors(error.__cause__) and not begun:
+        # The connection is closed with this attempt, which leaves its descriptor to the file of another.
+        return Failed(Failure.NOT_SENT, str(error), overloaded=True)
+    return Failed(Failure.SOURCE, str(error), error)
 
 
 _NO_CONNECTION = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)

@@ -4,14 +4,17 @@ import hashlib
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
+import anyio
 import anyio.to_thread
 import attrs
 
+from aihub_async.errors import SourceError
 from aihub_async.models import MultipartUploadSession
-from aihub_async.transport.body import CHUNK, Body, BytesBody, StreamBody
+from aihub_async.transport.body import CHUNK, Body, BytesBody, StreamBody, Write, is_out_of_descriptors
 
 MULTIPART_THRESHOLD = 10_000_000
 """Bytes above which a file is sent in parts (docs: suggested maximum of a single PUT)."""
+_PATIENCE = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
 
 
 class Steps(Protocol):
@@ -58,8 +61,20 @@ async def digested(body: Body) -> tuple[Body, Callable[[], str]]:
         async def update(chunk: bytes | memoryview) -> None:
             await anyio.to_thread.run_sync(digest.update, chunk)
 
-        await body.write_to(update)
+        await _with_patience(body, update)
     return body, digest.hexdigest
+
+
+async def _with_patience(body: Body, write: Write) -> None:
+    """Read a body, waiting a few seconds for a descriptor while the process has none left."""
+    for pause in _PATIENCE:
+        try:
+            return await body.write_to(write)
+        except SourceError as error:
+            if not is_out_of_descriptors(error.__cause__):
+                raise
+        await anyio.sleep(pause)
+    return await body.write_to(write)
 
 
 def _hashing(body: StreamBody) -> tuple[Body, Callable[[], str]]:

@@ -4,14 +4,19 @@ import fnmatch
 import itertools
 import os
 import re
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 
 import attrs
 
 from aihub_async.errors import SourceError
+from aihub_async.transport.body import is_out_of_descriptors
 
 _CHUNK = 256
 """Entries per visit to the disk."""
+_PATIENCE = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
+"""Seconds between tries to open a folder while the process is out of descriptors."""
 
 
 @attrs.frozen
@@ -85,12 +90,12 @@ class Walk:
         while pending:
             path, prefix = pending.pop()
             try:
-                entries = os.scandir(path)
+                entries = _scan(path)
             except OSError as error:
                 yield Found(path, prefix.rstrip("/"), _error(path, f"cannot be listed: {error.strerror}"))
                 continue
-            with entries:
-                for entry in entries:
+            with entries as found:
+                for entry in found:
                     relative = prefix + entry.name
                     if entry.is_dir(follow_symlinks=False):
                         if wanted.wants_folder(relative):
@@ -115,6 +120,17 @@ class Walk:
         if os.path.commonpath([self._root, target]) != self._root:
             return _error(path, "is a link to a file outside the folder")
         return None
+
+
+def _scan(path: str) -> "AbstractContextManager[Iterator[os.DirEntry[str]]]":
+    for pause in _PATIENCE:
+        try:
+            return os.scandir(path)
+        except OSError as error:
+            if not is_out_of_descriptors(error):
+                raise
+        time.sleep(pause)
+    return os.scandir(path)
 
 
 def _error(path: str, what: str) -> SourceError:

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -66,13 +65,13 @@ def sha256() -> Callable[[bytes], str]:
 
 @pytest.fixture
 def descriptors() -> Callable[[], set[str]]:
-    """What the process has open, without sockets: those belong to the pool."""
+    """The files of `folder` that the process has open."""
 
     def look() -> set[str]:
         found = set()
-        for number in os.listdir("/proc/self/fd"):
+        for link in Path("/proc/self/fd").iterdir():
             try:
-                target = os.readlink(f"/proc/self/fd/{number}")
+                target = str(link.readlink())
             except FileNotFoundError:
                 continue
             if target.startswith("/") and "/folder/" in target:

@@ -29,9 +29,7 @@ async def test_colliding_names_never_replace_each_other(client, hub, batch, stor
 
 
 async def test_a_non_utf8_name_is_that_files_error(client, hub, batch, folder, stored):
-    path = os.fsencode(folder.path) + b"/bad-\xff.txt"
-    with open(path, "wb") as file:
-        file.write(b"x")
+    folder.add(os.fsdecode(b"bad-\xff.txt"))
     folder.add("good.txt")
     report = await client.batches.upload(batch, folder.path, on_error="collect")
     assert [type(record.error) for record in report.failed] == [InvalidRequestError]
