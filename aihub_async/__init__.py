@@ -49,6 +49,9 @@ from aihub_async.errors import (
 from aihub_async.processing import FieldRow, Processed
 from aihub_async.transport.events import AttemptEvent, capture_responses
 from aihub_async.transport.messages import Response
+from aihub_async.waiting.handles import JobHandle, RunHandle
+from aihub_async.waiting.redis_bus import RedisBus
+from aihub_async.waiting.webhooks import WebhookReceiver
 
 __all__ = [
     "AIHubError",
@@ -69,6 +72,7 @@ __all__ = [
     "IngestError",
     "InvalidRequestError",
     "JobFailedError",
+    "JobHandle",
     "JournalBusyError",
     "JournalDamagedError",
     "JournalError",
@@ -83,6 +87,7 @@ __all__ = [
     "ProtocolError",
     "RateLimitedError",
     "RedirectError",
+    "RedisBus",
     "RequestError",
     "RequestTimeoutError",
     "Response",
@@ -90,6 +95,7 @@ __all__ = [
     "RunCancelledError",
     "RunError",
     "RunFailedError",
+    "RunHandle",
     "RunNeedsReviewError",
     "ServerError",
     "SourceChangedError",
@@ -98,6 +104,7 @@ __all__ = [
     "UnprocessableError",
     "UploadError",
     "WaitTimeoutError",
+    "WebhookReceiver",
     "__version__",
     "capture_responses",
 ]

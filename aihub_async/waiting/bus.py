@@ -67,9 +67,7 @@ class LocalBus:
         for wake in list(self._listeners):
             wake(run_id)
 
-    async def listen(
-        self, wake: Callable[[str], None], *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
-    ) -> None:
+    async def listen(self, wake: Callable[[str], None], *, task_status: TaskStatus[None]) -> None:
         """Call `wake` with each id that is published, until cancelled."""
         self._listeners.append(wake)
         try:

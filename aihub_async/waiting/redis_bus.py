@@ -84,9 +84,7 @@ class RedisBus:
             pipeline.publish(self._prefix, f"{self._name} {run_id}")
             await pipeline.execute()
 
-    async def listen(
-        self, wake: Callable[[str], None], *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
-    ) -> None:
+    async def listen(self, wake: Callable[[str], None], *, task_status: TaskStatus[None]) -> None:
         """Call `wake` with each id that is published, until cancelled; a lost connection is made anew."""
         from redis.exceptions import RedisError  # noqa: PLC0415 - an extra, loaded when used
 

@@ -133,9 +133,7 @@ class WebhookReceiver:
         """Let go of the connections of the bus."""
         await self._bus.aclose()
 
-    async def listen(
-        self, wake: Callable[[str], None], *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
-    ) -> None:
+    async def listen(self, wake: Callable[[str], None], *, task_status: TaskStatus[None]) -> None:
         """For the scheduler: see `Bus.listen`."""
         await self._bus.listen(wake, task_status=task_status)
 
