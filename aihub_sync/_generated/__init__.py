@@ -33,6 +33,7 @@ from aihub_async import (
     ProtocolError,
     RateLimitedError,
     RedirectError,
+    RedisBus,
     RequestError,
     RequestTimeoutError,
     Response,
@@ -48,6 +49,7 @@ from aihub_async import (
     UnprocessableError,
     UploadError,
     WaitTimeoutError,
+    WebhookReceiver,
     __version__,
     capture_responses,
     errors,
@@ -55,6 +57,7 @@ from aihub_async import (
 )
 from aihub_sync._base import Pages
 from aihub_sync._generated.client import AIHub
+from aihub_sync._generated.handles import JobHandle, RunHandle
 
 __all__ = [
     "AIHub",
@@ -75,6 +78,7 @@ __all__ = [
     "IngestError",
     "InvalidRequestError",
     "JobFailedError",
+    "JobHandle",
     "JournalBusyError",
     "JournalDamagedError",
     "JournalError",
@@ -90,6 +94,7 @@ __all__ = [
     "ProtocolError",
     "RateLimitedError",
     "RedirectError",
+    "RedisBus",
     "RequestError",
     "RequestTimeoutError",
     "Response",
@@ -97,6 +102,7 @@ __all__ = [
     "RunCancelledError",
     "RunError",
     "RunFailedError",
+    "RunHandle",
     "RunNeedsReviewError",
     "ServerError",
     "SourceChangedError",
@@ -105,6 +111,7 @@ __all__ = [
     "UnprocessableError",
     "UploadError",
     "WaitTimeoutError",
+    "WebhookReceiver",
     "__version__",
     "capture_responses",
     "errors",

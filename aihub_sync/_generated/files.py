@@ -172,7 +172,7 @@ class Files(Facade):
             mount_point_name: the drive's display name.
             mount_details: sent as they are: `client_type` (``"S3"``, ``"Azure"`` …), `prefix`, `bucket_name`,
                 `aws_region`, `encryption`, and the credentials of that service, of which no full list is published.
-                Their values never appear in errors.
+                Values under other names than these five never appear in errors.
 
         Raises:
             LegacyAPIError: the server refused it.

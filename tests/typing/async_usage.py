@@ -1,0 +1,55 @@
+"""A user's program on the async client, for type checkers: it is checked, and never run."""
+
+from pathlib import Path
+from typing import assert_type
+
+from aihub_async import AsyncAIHub, Processed, errors
+from aihub_async.models import (
+    Batch,
+    BatchInfo,
+    DeletionJob,
+    JobStatus,
+    ListRuns,
+    ResultFile,
+    Run,
+    RunResults,
+    RunSettings,
+)
+
+
+async def low_level(client: AsyncAIHub) -> None:
+    batch = await client.batches.create("march", workspace="team")
+    assert_type(batch, Batch)
+    assert_type(await client.batches.get(batch.id), BatchInfo)
+    async for info in client.batches.iter(page_size=10):
+        assert_type(info, BatchInfo)
+    assert_type(await client.batches.iter().next_page(), list[BatchInfo] | None)
+    assert_type(await client.batches.delete_file(batch.id, "a.pdf"), DeletionJob)
+    run = await client.apps.runs.create(app_id="app", batch_id=batch.id, settings=RunSettings(tags=["x"]))
+    assert_type(run, Run)
+    assert_type(await client.apps.runs.list(limit=5), ListRuns)
+    assert_type(await client.apps.runs.results(run.id), RunResults)
+    assert_type([file async for file in client.apps.runs.iter_results(run.id)], list[ResultFile])
+    assert_type(await client.jobs.status("job"), JobStatus)
+    assert_type(await client.files.read("/a/b", range="bytes=0-4"), bytes)
+
+
+async def high_level(client: AsyncAIHub) -> Run:
+    processed = await client.process([Path("a.pdf"), ("b.txt", b"text")], app_name="Invoices")
+    assert_type(processed, Processed)
+    for row in processed.rows():
+        assert_type(row.field, str)
+    handle = await client.apps.runs.submit(app_name="Invoices", batch_id=1)
+    try:
+        assert_type(await handle, Run)
+        return await handle.wait(timeout=60)
+    except errors.RunFailedError as error:
+        return error.run
+
+
+async def main() -> None:
+    async with AsyncAIHub("key") as client:
+        assert_type(client, AsyncAIHub)
+        assert_type(client.with_options(timeout=5), AsyncAIHub)
+        await low_level(client)
+        await high_level(client)
