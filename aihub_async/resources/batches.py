@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from aihub_async import operations as ops
-from aihub_async.errors import InvalidRequestError
+from aihub_async.errors import BadRequestError, InvalidRequestError, UnprocessableError
 from aihub_async.models import (
     Batch,
     BatchDeletionJob,
@@ -76,7 +76,10 @@ class Batches(Resource):
         )
 
     async def _page(self, workspace: str | None, offset: int) -> Response:
-        return await self._send(ops.LIST_BATCHES, query=given(workspace=workspace, limit=_MOST, offset=offset))
+        try:
+            return await self._send(ops.LIST_BATCHES, query=given(workspace=workspace, limit=_MOST, offset=offset))
+        except (BadRequestError, UnprocessableError):
+            return await self._send(ops.LIST_BATCHES, query=given(workspace=workspace, limit=_PAGE, offset=offset))
 
     async def list(
         self,

@@ -109,7 +109,12 @@ class Scheduler:
             await self._leave(watch, waiter)
 
     def nudge(self, id: str) -> None:
-        """A webhook told of this id: ask now, if somebody waits for it."""
+        """A webhook told of this id: ask now, if somebody waits for it. May be called from any thread."""
+        if self._loop is None or self._loop.is_closed():
+            return
+        self._loop.call_soon_threadsafe(self._take_nudge, id)
+
+    def _take_nudge(self, id: str) -> None:
         self._nudged.append(id)
         self._wake.set()
 
@@ -152,6 +157,7 @@ class Scheduler:
             self._fresh.append(id)
         else:
             watch.waiters.append(waiter)
+            watch.hooked = watch.hooked or hooked
             # What is known of it may be old; the next look counts as news for everybody.
             watch.status = None
             watch.due = min(watch.due, now)
@@ -297,12 +303,10 @@ class Scheduler:
                 group.busy = True
                 tasks.start_soon(self._round, tasks, group)
             return
-        for watch in group.watches.values():
-            if watch.due > now or watch.asking:
-                continue
-            if not group.may_ask(now):
-                return
-            self._start(tasks, group, watch)
+        due = [watch for watch in group.watches.values() if watch.due <= now and not watch.asking]
+        if due:
+            for watch in heapq.nsmallest(group.allowance(now), due, key=lambda watch: watch.due):
+                self._start(tasks, group, watch)
 
     def _start(self, tasks: TaskGroup, group: Group[Any], watch: Watch[Any]) -> None:
         watch.asking = True

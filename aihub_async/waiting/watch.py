@@ -1,6 +1,7 @@
 """What the scheduler keeps of those who wait."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -25,6 +26,8 @@ S = TypeVar("S")
 FEW = 8
 """So many are asked for one by one; more are looked for in lists."""
 _SINGLES_PER_SECOND = 4.0
+_SINGLES_GAP = 0.5
+"""Seconds between two helpings of single questions about many."""
 _LONGEST_TURN = 30.0
 """Seconds in which each of many that cannot be listed is asked for once."""
 
@@ -129,24 +132,20 @@ class Group(Generic[S]):
         """Whether reading lists takes fewer requests than asking one by one."""
         return self.source.lists and self.page_limit > 0 and len(self.watches) > max(FEW, self.pages)
 
-    def may_ask(self, now: float) -> bool:
-        """Whether there is room for a single question; room that is given is taken."""
-        if self.asking >= MAX_ROUND_REQUESTS:
-            return False
+    def allowance(self, now: float) -> int:
+        """How many single questions there is room for; it is taken as used."""
         if len(self.watches) <= FEW:
-            return True
+            return FEW
         if now < self.next_single:
-            return False
-        spacing = min(1 / _SINGLES_PER_SECOND, _LONGEST_TURN / len(self.watches))
-        self.next_single = max(self.next_single, now - FEW * spacing) + spacing
-        return True
+            return 0
+        self.next_single = now + _SINGLES_GAP
+        rate = max(_SINGLES_PER_SECOND, len(self.watches) / _LONGEST_TURN)
+        return max(0, min(math.ceil(rate * _SINGLES_GAP), MAX_ROUND_REQUESTS + math.ceil(rate) - self.asking))
 
     def next_due(self) -> float:
         """When there is something to ask."""
         if self.many:
             return float("inf") if self.busy else self.due
-        if self.asking >= MAX_ROUND_REQUESTS:
-            return float("inf")
         due = min((watch.due for watch in self.watches.values() if not watch.asking), default=float("inf"))
         return due if len(self.watches) <= FEW else max(due, self.next_single)
 

@@ -1,3 +1,4 @@
+import asyncio
 from typing import Any
 
 import anyio
@@ -246,3 +247,18 @@ async def test_an_answer_that_comes_too_late_is_not_needed(hub: Emulator, time: 
         run = await client.apps.runs.create(app_name=APP, batch_id=batch_id)
     assert time.time - before > 20, "a gateway that gave up says nothing about the server behind it"
     assert [each["id"] for each in hub.runs()] == [run.id]
+
+
+async def test_cancelling_a_submission_leaves_nothing(hub: Emulator, time: Any, batch_id: int) -> None:
+    hub.faults.add(Fault(kind="reset-before", operation="runApp", probability=0.5))
+    async with AsyncAIHub(api_root=hub.api_root, api_key=hub.api_key, clock=time.clock) as client, time.running(client):
+        for ticks in range(0, 60, 3):
+            task = asyncio.create_task(client.apps.runs.submit(app_name=APP, batch_id=batch_id))
+            for _ in range(ticks):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait({task})
+            assert task.cancelled() or task.done()
+        assert client._transport.governor.in_flight == 0
+        assert not client.apps.runs._starter._finder._sought
+        await client.apps.runs.submit(app_name=APP, batch_id=batch_id)

@@ -19,9 +19,9 @@ from aihub_async.errors import (
     RunNeedsReviewError,
     WaitTimeoutError,
 )
-from aihub_async.models import Run
+from aihub_async.models import JobStatus, Run
 from aihub_async.waiting.scheduler import Scheduler
-from aihub_async.waiting.sources import run_is_over
+from aihub_async.waiting.sources import JobSource, run_is_over
 
 DETAILS = RequestDetails("getRunStatus", "GET", "/v2/apps/runs/run-0", status=404)
 
@@ -407,6 +407,34 @@ async def test_polling_slows_down_while_webhooks_come_and_recovers(scheduler: Sc
     for _ in range(3):
         scheduler.health.missed()
     assert await requests_in_a_minute(2) >= normal - 2
+
+
+async def test_many_jobs_take_turns(scheduler: Scheduler, time: Any) -> None:
+    asked: list[str] = []
+
+    async def status(job_id: str) -> JobStatus:
+        asked.append(job_id)
+        return JobStatus(state="COMPLETE" if time.time > 1060 else "RUNNING")
+
+    source = JobSource(object(), status)
+    tasks = [
+        asyncio.create_task(scheduler.wait(source, f"job-{number}", lambda job: job.state == "COMPLETE"))
+        for number in range(300)
+    ]
+    await time.advance(40)
+    assert len(set(asked)) == 300, "nobody starves"
+    assert len(asked) < 40 * 10 + 50
+    await time.advance(90)
+    assert all(task.done() for task in tasks)
+
+
+async def test_a_nudge_may_come_from_another_thread(scheduler: Scheduler, runs: Any, time: Any) -> None:
+    known = runs.add(1)
+    task = start(scheduler, runs, "run-0", known=known[0])
+    await time.settle()
+    runs.end("run-0")
+    await asyncio.to_thread(scheduler.nudge, "run-0")
+    assert (await task).status == "COMPLETE"
 
 
 async def cancel(tasks: list["asyncio.Task[Run]"]) -> None:
