@@ -3,6 +3,7 @@
 import inspect
 import os
 import re
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -149,26 +150,17 @@ def guide() -> str:
     """The complete script of the vendor's guide where it is at hand, else one of ours that does the same."""
     if not SHARED_GUIDE.exists():
         return OWN_SCRIPT
-    lines = SHARED_GUIDE.read_text().split("\n")
-    script = lines[lines.index("Complete script") :]
-    numbered = [re.match(r"(\d+)(\D.*|$)", line) for line in script]
-    found = [match for match in numbered if match]
-    # The page lost the indentation beyond one space; what follows a colon or hangs in brackets is inside.
+    page = SHARED_GUIDE.read_text()
+    numbered = re.findall(r"^\d+((?:[^\d.\n].*)?)$", page[page.index("\nComplete script\n") :], re.MULTILINE)
     code: list[str] = []
-    block = False
-    depth = 0
-    for match in found[found.index(next(m for m in found if m[2] == "import os")) :]:
-        text = match[2]
-        inside = depth > 0
-        if not text.startswith(" ") and not inside:
-            block = False
-        stripped = text.strip()
-        level = 0 if not text.startswith(" ") else (2 if code and code[-1].strip().startswith("with ") else 1)
-        if text.startswith(" ") and not inside and code and code[-1].strip().endswith(":"):
-            level = (len(code[-1]) - len(code[-1].lstrip())) // 4 + 1
-        code.append("    " * level + stripped)
-        depth += sum(map(stripped.count, "([")) - sum(map(stripped.count, ")]"))
-        block = block or stripped.endswith(":")
+    level = 0
+    # The page kept one space of any indentation: a line is inside what the last line with a colon began.
+    for text in numbered[numbered.index("import os") :]:
+        if not text.startswith(" "):
+            level = 0
+        elif code[-1].endswith(":"):
+            level += 1
+        code.append("    " * level + text.strip())
     return "\n".join(code)
 
 
@@ -212,7 +204,7 @@ def test_the_guide_runs_with_only_its_import_changed(hub: Emulator, tmp_path: Pa
     script = guide().replace("from aihub import", "from aihub_sync import")
     script = re.sub(r"<([A-Z/0-9-]+)>", lambda found: repr(values[found[1]]), script)
     # The guide polls every 5 seconds.
-    monkeypatch.setattr("time.sleep", lambda seconds: hub.idle and None)
+    monkeypatch.setattr("time.sleep", lambda seconds, sleep=time.sleep: sleep(seconds / 500))
     names: dict[str, Any] = {}
     exec(compile(script, "guide", "exec"), names)
     names["client"].close()
