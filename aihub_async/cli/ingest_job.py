@@ -149,7 +149,7 @@ def _interruptible(job: IngestJob) -> Iterator[None]:
         elif task is not None:
             task.cancel()
 
-    signals = (signal.SIGINT, signal.SIGTERM)
+    signals: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM)
     try:
         for number in signals:
             loop.add_signal_handler(number, interrupt)

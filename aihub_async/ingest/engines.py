@@ -11,8 +11,9 @@ Ray, a pool of processes or a job queue need no more than this:
                     yield shard, await asyncio.wrap_future(pool.submit(work, shard))
 """
 
+import importlib
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 
@@ -44,8 +45,7 @@ class DaskEngine:
 
     async def map(self, work: Work, shards: Sequence[Shard]) -> AsyncIterator[tuple[Shard, JobStatus]]:
         """Results as they come; Dask starts the shard of a lost worker again on another."""
-        import distributed  # noqa: PLC0415 - an extra, and slow to load
-
+        distributed = _load()
         async with distributed.Client(self.scheduler, asynchronous=True, set_as_default=False) as client:
             futures = client.map(work, list(shards), pure=False, retries=self.retries)
             places = dict(zip((future.key for future in futures), shards, strict=True))
@@ -59,8 +59,13 @@ def dask_engine(scheduler: str) -> DaskEngine:
     Raises:
         ConfigurationError: Dask is not installed.
     """
+    _load()
+    return DaskEngine(scheduler)
+
+
+def _load() -> Any:
+    """The extra, of which only a part is typed."""
     try:
-        import distributed  # noqa: F401, PLC0415 - only to know early
+        return importlib.import_module("distributed")
     except ImportError as error:
         raise ConfigurationError("the engine needs Dask: pip install 'aihub-async[dask]'") from error
-    return DaskEngine(scheduler)

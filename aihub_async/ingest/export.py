@@ -1,6 +1,7 @@
 """Results as rows in files: one part per batch, written beside its final name and renamed when it is whole."""
 
 import csv
+import importlib
 import io
 import json
 import os
@@ -129,8 +130,9 @@ class _Csv:
 class _Parquet:
     def __init__(self, file: io.BufferedWriter, names: tuple[str, ...]) -> None:
         try:
-            import pyarrow as pa  # noqa: PLC0415 - an extra
-            import pyarrow.parquet as pq  # noqa: PLC0415 - an extra
+            # An extra without type information.
+            pa: Any = importlib.import_module("pyarrow")
+            pq: Any = importlib.import_module("pyarrow.parquet")
         except ImportError as error:
             raise ConfigurationError("format 'parquet' needs pyarrow: pip install 'aihub-async[parquet]'") from error
         kinds = {

@@ -166,6 +166,7 @@ class Journal:
                     break
         finally:
             self._connection.close()
+            _owner_path(self.path).unlink(missing_ok=True)
             self._lock.close()
 
     def _write_group(self, first: _Task) -> bool:
@@ -245,6 +246,10 @@ def _explain(path: Path, error: Exception) -> IngestError:
     )
 
 
+def _owner_path(path: Path) -> Path:
+    return path.with_name(path.name + ".owner")
+
+
 def _take_lock(path: Path) -> sqlite3.Connection:
     """Hold the journal until this process ends; the operating system lets go even after a kill.
 
@@ -252,8 +257,10 @@ def _take_lock(path: Path) -> sqlite3.Connection:
     the same way on every system where SQLite does.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock_path, owner_path = path.with_name(path.name + ".lock"), path.with_name(path.name + ".owner")
-    lock = sqlite3.connect(lock_path, isolation_level=None, check_same_thread=False, timeout=0)
+    owner_path = _owner_path(path)
+    lock = sqlite3.connect(
+        path.with_name(path.name + ".lock"), isolation_level=None, check_same_thread=False, timeout=0
+    )
     try:
         lock.execute("PRAGMA journal_mode=MEMORY")
         lock.execute("BEGIN EXCLUSIVE")

@@ -62,6 +62,7 @@ class JobOptions:
 
     def spec(self, sources: Sources | None) -> dict[str, Any]:
         """What makes this job itself: resuming it with something else is refused. No secrets are in it."""
+        # Of an iterable only its files are known; it may be longer the next time.
         named = os.fspath(sources) if isinstance(sources, str | os.PathLike) else None
         names = ("app_name", "app_id", "owner", "version", "workspace", "format", "rows", "send_all_types")
         return {"source": named, **{name: getattr(self, name) for name in names}}

@@ -101,11 +101,11 @@ def _running_time(samples: list[_Sample]) -> list[_Sample]:
     """Times as seconds of work: interruptions do not count."""
     found: list[_Sample] = []
     elapsed, last = 0.0, None
-    for at, *rest in samples:
+    for at, uploaded, size, done in samples:
         if last is not None and 0 < at - last < _IDLE:
             elapsed += at - last
         last = at
-        found.append((elapsed, *rest))
+        found.append((elapsed, uploaded, size, done))
     step = max(len(found) // _POINTS, 1)
     return found[::step] if step == 1 or not found else [*found[:-1:step], found[-1]]
 

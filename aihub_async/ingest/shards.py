@@ -14,7 +14,7 @@ from aihub_async.errors import JournalBusyError
 from aihub_async.ingest import ledger, schema
 from aihub_async.ingest.journal import Journal, no_boundary
 from aihub_async.ingest.options import JobOptions
-from aihub_async.ingest.pipeline import Pipeline, first_error
+from aihub_async.ingest.pipeline import Pipeline
 from aihub_async.ingest.progress import JobStatus
 from aihub_async.ingest.records import BatchRow, FileRow
 from aihub_async.ingest.remote import Remote
@@ -57,15 +57,16 @@ async def _run_shard(shard: Shard) -> JobStatus:
         AsyncAIHub(ib_context=shard.ib_context, api_root=shard.api_root) as client,
         await _open_when_free(shard.journal) as journal,
     ):
-        pipeline = Pipeline(journal, Remote(client, shard.options), shard.options, boundary=no_boundary)
-        try:
-            async with anyio.create_task_group() as group:
-                group.start_soon(_stop_when_told, shard.journal.parent / _STOP, pipeline)
-                status = await pipeline.run(None)
-                group.cancel_scope.cancel()
-        except BaseExceptionGroup as group_error:
-            raise first_error(group_error) from None
-        return status
+        flag = shard.journal.parent / _STOP
+
+        def look(_status: JobStatus) -> None:
+            # A file is the one thing that all machines of a job share.
+            if flag.exists():
+                pipeline.stop()
+
+        remote = Remote(client, shard.options)
+        pipeline = Pipeline(journal, remote, shard.options, boundary=no_boundary, on_progress=look)
+        return await pipeline.run(None)
 
 
 async def _open_when_free(path: Path) -> Journal:
@@ -76,13 +77,6 @@ async def _open_when_free(path: Path) -> Journal:
         except JournalBusyError:
             await anyio.sleep(1)
     return await Journal.open(path)
-
-
-async def _stop_when_told(flag: Path, pipeline: Pipeline) -> None:
-    # A file is the one thing that all machines of a job share.
-    while not await anyio.Path(flag).exists():  # noqa: ASYNC110 - no event reaches another machine
-        await anyio.sleep(1)
-    pipeline.stop()
 
 
 def folder_of(journal: Path) -> Path:

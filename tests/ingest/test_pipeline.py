@@ -150,16 +150,25 @@ async def test_csv_and_raw_pages(bulk: Bulk, make_files: MakeFiles, rows: str) -
 
 
 async def test_ten_percent_of_faults_change_nothing(tmp_path: Path, make_files: MakeFiles) -> None:
-    scans = make_files("scans", 500)
+    await same_in_a_storm(tmp_path, make_files("scans", 500), 100)
+
+
+@pytest.mark.slow
+async def test_ten_percent_of_faults_change_nothing_of_many_files(tmp_path: Path, make_files: MakeFiles) -> None:
+    await same_in_a_storm(tmp_path, make_files("scans", 20_000), 1000)
+
+
+async def same_in_a_storm(folder: Path, scans: Path, batch_files: int) -> None:
     results = []
+    count = sum(1 for _ in scans.iterdir())
     for name, faults in (("calm", []), ("stormy", storm(0.1))):
         async with Emulator(faults=faults, seed=7, results_page_size=100) as hub:
-            bulk = await work(hub, tmp_path / name, scans)
+            bulk = await work(hub, folder / name, scans, batch_files)
             assert bulk.on_server() == on_disk(scans)
-            assert len(bulk.hub.runs()) == 5
+            assert len(bulk.hub.runs()) == count // batch_files
             results.append([{**row, "batch_id": 0, "run_id": ""} for row in bulk.rows()])
     assert results[0] == results[1]
-    assert len(results[0]) == 500
+    assert len(results[0]) == count
 
 
 def storm(share: float) -> list[Fault]:
@@ -174,10 +183,10 @@ def storm(share: float) -> list[Fault]:
     ]
 
 
-async def work(hub: Emulator, folder: Path, scans: Path) -> Bulk:
+async def work(hub: Emulator, folder: Path, scans: Path, batch_files: int) -> Bulk:
     async with AsyncAIHub(hub.api_key, api_root=hub.api_root) as client:
         bulk = Bulk(hub, client, folder)
-        status = await bulk.run(scans, batch_files=100)
+        status = await bulk.run(scans, batch_files=batch_files)
         assert status.complete, status
         assert status.failed == 0, bulk.failures()
         return bulk
