@@ -83,6 +83,30 @@ _CONTENT_HEADERS = {
 }
 
 
+class _Connections:
+    """The connections of one event loop in one process, and how to let go of them."""
+
+    def __init__(self, connector: aiohttp.BaseConnector, loop: asyncio.AbstractEventLoop) -> None:
+        self.connector = connector
+        self._loop = loop
+        self._pid = os.getpid()
+        self._guard = _until_the_loop_ends(connector)
+        # Runs up to its `yield` without waiting, and so makes itself known to the loop.
+        with contextlib.suppress(StopIteration):
+            self._guard.__anext__().send(None)
+
+    def drop(self) -> None:
+        """Let go of connections that cannot be closed in order: their event loop is gone, or belongs to the parent."""
+        if not self.connector.closed:
+            connections = _take_connections(self.connector)
+            # The child of a fork shares its parent's selector: to abort there would deafen the parent.
+            if self._pid == os.getpid() and not self._loop.is_closed():
+                with contextlib.suppress(RuntimeError):
+                    self._loop.call_soon_threadsafe(_abort, connections)
+        with contextlib.suppress(StopIteration):
+            self._guard.aclose().send(None)
+
+
 class Pool:
     """The connections of a client and of all clients made from it: one connector per event loop, made when needed."""
 
@@ -91,8 +115,8 @@ class Pool:
         self._given = connector
         self._connector: aiohttp.BaseConnector | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._guard: AsyncGenerator[None, None] | None = None
         self._pid = os.getpid()
+        self._drop: weakref.finalize[..., Pool] | None = None
         self._sessions: weakref.WeakSet[aiohttp.ClientSession] = weakref.WeakSet()
         self._closed = False
 
@@ -130,14 +154,12 @@ class Pool:
             raise ClosedClientError(
                 "the client is in use by another event loop; make one client per loop (in threads, use aihub_sync)"
             )
-        self.abandon()
+        self._abandon()
         self._loop, self._pid = loop, os.getpid()
         self._connector = self._given or self._new_connector()
         if self._connector is not self._given:
-            self._guard = _until_the_loop_ends(self._connector)
-            # Runs up to its `yield` without waiting, and so makes itself known to the loop.
-            with contextlib.suppress(StopIteration):
-                self._guard.__anext__().send(None)
+            # Not `__del__`: of garbage in a cycle, aiohttp's objects could be finalized first, and would complain.
+            self._drop = weakref.finalize(self, _Connections(self._connector, loop).drop)
 
     def _new_connector(self) -> aiohttp.TCPConnector:
         context = self._settings.ssl_context
@@ -151,36 +173,23 @@ class Pool:
             ttl_dns_cache=300,
         )
 
-    def abandon(self) -> None:
-        """Let go of connections that cannot be closed in order: their event loop is gone, or belongs to the parent."""
+    def _abandon(self) -> None:
         for session in self._sessions:
             session.detach()
         self._sessions.clear()
-        connector, self._connector = self._connector, None
-        guard, self._guard = self._guard, None
-        if connector is not None and connector is not self._given and not connector.closed:
-            connections = _take_connections(connector)
-            # The child of a fork shares its parent's selector: to abort there would deafen the parent.
-            if self._loop is not None and self._pid == os.getpid() and not self._loop.is_closed():
-                with contextlib.suppress(RuntimeError):
-                    self._loop.call_soon_threadsafe(_abort, connections)
-        if guard is not None:
-            with contextlib.suppress(StopIteration):
-                guard.aclose().send(None)
-
-    def __del__(self) -> None:
-        self.abandon()
+        self._connector = None
+        if self._drop is not None:
+            self._drop()
+            self._drop = None
 
     async def aclose(self) -> None:
         """Close all connections; a second call does nothing."""
         self._closed = True
-        if self._loop is not asyncio.get_running_loop() or self._pid != os.getpid():
-            self.abandon()
-            return
-        connector, self._connector = self._connector, None
-        if connector is not None and connector is not self._given:
+        connector = self._connector
+        here = self._loop is asyncio.get_running_loop() and self._pid == os.getpid()
+        if here and connector is not None and connector is not self._given:
             await connector.close()
-        self.abandon()
+        self._abandon()
 
 
 async def _until_the_loop_ends(connector: aiohttp.BaseConnector) -> AsyncGenerator[None, None]:
@@ -215,6 +224,7 @@ class HTTPWire:
         self._pool = pool
         self._target = Target.of(settings.api_root)
         self._session: aiohttp.ClientSession | None = None
+        self._detach: weakref.finalize[..., HTTPWire] | None = None
         self._direct: Direct | None = None
         self._headers = default_headers(settings, USER_AGENT)
         self._own_headers: Mapping[str, str] | None = None
@@ -230,13 +240,15 @@ class HTTPWire:
         """Close the pool."""
         await self._pool.aclose()
 
-    def __del__(self) -> None:
-        if self._session is not None:
-            self._session.detach()
-
     def _open_session(self) -> aiohttp.ClientSession:
-        self._session = self._pool.open_session(self._headers, self._session)
-        return self._session
+        session = self._pool.open_session(self._headers, self._session)
+        if session is not self._session:
+            if self._detach is not None:
+                self._detach()
+            # A session that is detached does not complain that nobody closed it.
+            self._detach = weakref.finalize(self, session.detach)
+            self._session = session
+        return session
 
     def _open_direct(self, session: aiohttp.ClientSession) -> Direct:
         if self._direct is None or self._direct.session is not session:

