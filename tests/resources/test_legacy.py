@@ -3,7 +3,9 @@ import io
 import json
 from pathlib import Path
 
+import anyio
 import pytest
+from aiohttp import web
 
 from aihub_async import AsyncAIHub
 from aihub_async.emulator import Emulator, Fault
@@ -20,6 +22,7 @@ from aihub_async.errors import (
 )
 from aihub_async.models import LegacyJobStatus
 from aihub_async.resources import _named_files
+from aihub_async.waiting.webhooks import WebhookReceiver
 
 INVOICE = b"Vendor: Acme\nTotal: 42\n"
 
@@ -270,6 +273,39 @@ async def test_a_webhook_header_that_comes_back_is_hidden(recorder, offline: Asy
     with pytest.raises(LegacyAPIError) as caught:
         await offline.flows.run("b", "i", settings=settings)
     assert "hook-password-1" not in f"{caught.value}{caught.value.body}"
+
+
+async def test_the_clients_webhook_ends_the_wait(hub: Emulator) -> None:
+    receiver: WebhookReceiver | None = None
+
+    async def handle(request: web.BaseRequest) -> web.Response:
+        assert receiver is not None
+        return await receiver.aiohttp_handler(request)
+
+    runner = web.ServerRunner(web.Server(handle, access_log=None), shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    receiver = WebhookReceiver(f"http://127.0.0.1:{runner.addresses[0][1]}/hook")
+    try:
+        async with AsyncAIHub(api_key=hub.api_key, api_root=hub.api_root, webhooks=receiver) as client:
+            hub.hold_runs()
+            batch_id = await batch_of(client, {"a.txt": INVOICE})
+            run = await client.legacy.apps.run_by_name("Invoices", batch_id=batch_id)
+            async with anyio.create_task_group() as tasks:
+                seen: list[str] = []
+
+                async def wait() -> None:
+                    # Without the webhook the second look would come after an hour.
+                    seen.append((await run.wait(timeout=60, poll_interval=3600)).outcome)
+
+                tasks.start_soon(wait)
+                while not hub.requests.count("legacyJobStatus"):
+                    await anyio.sleep(0.01)
+                hub.release_runs()
+            assert seen == ["COMPLETE"]
+    finally:
+        await receiver.aclose()
+        await runner.cleanup()
 
 
 async def test_outages_are_waited_through(client: AsyncAIHub, hub: Emulator) -> None:
