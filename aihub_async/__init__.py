@@ -47,6 +47,7 @@ from aihub_async.errors import (
     WaitTimeoutError,
 )
 from aihub_async.processing import FieldRow, Processed
+from aihub_async.resources.legacy_handles import LegacyJobHandle, LegacyRunHandle
 from aihub_async.transport.events import AttemptEvent, capture_responses
 from aihub_async.transport.messages import Response
 from aihub_async.waiting.handles import JobHandle, RunHandle
@@ -78,6 +79,8 @@ __all__ = [
     "JournalError",
     "JournalMismatchError",
     "LegacyAPIError",
+    "LegacyJobHandle",
+    "LegacyRunHandle",
     "NotFoundError",
     "OutcomeUnknownError",
     "PaginationError",

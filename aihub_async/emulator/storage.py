@@ -181,9 +181,10 @@ class Drive:
         found: list[Child] = []
         while len(found) < limit:
             node = next(iter(self.walk(folder, after=after, limit=1)), None)
-            following = min(filter(None, (node and node.path, self._next_folder(folder, after))), default=None)
-            if following is None:
+            found_paths = [path for path in (node and node.path, self._next_folder(folder, after)) if path]
+            if not found_paths:
                 break
+            following = min(found_paths)
             name, slash, _ = following[len(prefix) :].partition("/")
             # A folder's cursor is greater than every path in it.
             after = f"{prefix}{name}/\U0010ffff" if slash else following

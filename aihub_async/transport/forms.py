@@ -35,7 +35,7 @@ class FormBody:
     Example:
         >>> from aihub_async.transport.body import BytesBody
         >>> FormBody((FormPart("name", BytesBody(b"march")),), boundary="b").length
-        63
+        66
     """
 
     parts: tuple[FormPart, ...]
