@@ -1,5 +1,6 @@
 """`IngestJob`: a bulk job that can be planned, run, interrupted and run again."""
 
+import asyncio
 import os
 import sqlite3
 import time
@@ -56,6 +57,7 @@ class IngestJob:
         self._on_progress = on_progress
         self._boundary = boundary
         self._pipeline: Pipeline | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._stop_asked = False
 
     async def plan(self, *, contents: bool = True) -> Plan:
@@ -82,7 +84,7 @@ class IngestJob:
 
         Args:
             retry_failed: plan the files on the dead-letter list again, except those that were refused.
-            engine: where to run it, such as `aihub_async.ingest.engines.dask_engine(...)`; here by default.
+            engine: where to run it, such as a `DaskEngine`; here by default.
 
         Returns:
             How far the job came; `complete` unless it was stopped or a run waits for a review.
@@ -92,26 +94,20 @@ class IngestJob:
             JournalError: the journal cannot be used; see the exception tree.
             RequestError: the server refuses everything, or cannot be reached.
         """
-        async with await self._open() as journal:
-            await shards.merge_all(journal)
-            await self._check_parts(journal)
-            pipeline = self._new_pipeline(journal)
-            if retry_failed:
-                await pipeline.retry_failed()
-            if self._stop_asked:
-                pipeline.stop()
-            if engine is None:
-                status = await pipeline.run(self._scan())
-            else:
-                status = await self._run_on(engine, journal, pipeline)
-            await self._write_failures(journal)
-            return status
+        self._loop = asyncio.get_running_loop()
+        try:
+            async with await self._open() as journal:
+                status = await self._run(journal, retry_failed, engine)
+                await self._write_failures(journal)
+                return status
+        finally:
+            self._loop = None
 
     def stop(self) -> None:
-        """Let `run` finish what is in flight and return. It can be called from a signal handler of the event loop."""
+        """Let `run` finish what is in flight and return; from any thread, or from a signal handler."""
         self._stop_asked = True
-        if self._pipeline is not None:
-            self._pipeline.stop()
+        if self._pipeline is not None and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._pipeline.stop)
         shards.tell_to_stop(self.options.journal)
 
     async def status(self) -> JobStatus:
@@ -121,6 +117,16 @@ class IngestJob:
             JournalError: there is no journal, or it cannot be read.
         """
         return await anyio.to_thread.run_sync(read_status, self.options.journal)
+
+    async def _run(self, journal: Journal, retry_failed: bool, engine: "Engine | None") -> JobStatus:
+        await shards.merge_all(journal)
+        await self._check_parts(journal)
+        pipeline = self._new_pipeline(journal)
+        if retry_failed:
+            await pipeline.retry_failed()
+        if self._stop_asked:
+            pipeline.stop()
+        return await (pipeline.run(self._scan()) if engine is None else self._run_on(engine, journal, pipeline))
 
     async def _run_on(self, engine: "Engine", journal: Journal, pipeline: Pipeline) -> JobStatus:
         await pipeline.plan(self._scan())
