@@ -18,7 +18,14 @@ _MARGIN = 60.0
 """Seconds that the server's clocks may disagree among each other."""
 
 
-async def find_batch(page: Callable[[int], Awaitable[Response]], name: str, began: float, clock: Clock) -> Batch:
+async def find_batch(
+    page: Callable[[int], Awaitable[Response]],
+    name: str,
+    began: float,
+    clock: Clock,
+    *,
+    thorough: bool,  # noqa: ARG001 - a new batch may stand on any page
+) -> Batch:
     """The batch that was created under this name since a moment of the monotonic clock.
 
     Names need not be unique: another batch of this name from the same minute makes it undecided.

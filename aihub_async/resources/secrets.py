@@ -64,7 +64,7 @@ class Secrets(Resource):
     async def _create(self, request: Request) -> None:
         await self._transport.send(request)
 
-    async def _find(self, alias: str, began: float) -> None:
+    async def _find(self, alias: str, began: float, *, thorough: bool) -> None:  # noqa: ARG002 - one answer tells
         answer = await self._send(ops.LIST_SECRETS, query={"alias": alias})
         find_secret(answer, alias, began, self._transport.clock)
 

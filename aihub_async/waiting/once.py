@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from aihub_async.errors import ConflictError, OutcomeUnknownError, ProtocolError, RedirectError, RequestError
 from aihub_async.transport.messages import Response
@@ -10,11 +10,20 @@ from aihub_async.transport.transport import Clock
 from aihub_async.waiting.sources import server_time
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 _AFTER_A_BREAK = (0.0, 0.5, 1.5, 3.0)
 _AFTER_SILENCE = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds before each look: lists may lag, and a server that did not answer in time may still be at work."""
 _BREAKS = frozenset({"lost", "truncated", "too large", "500", "501", "502", "503"})
+
+
+class Find(Protocol[T_co]):
+    """Looks for what a request has created."""
+
+    async def __call__(self, *, thorough: bool) -> T_co:
+        """Give it, or raise `AbsentError` or `UndecidedError`; only a thorough look must be able to tell absence."""
+        ...
 
 
 class AbsentError(Exception):
@@ -27,7 +36,7 @@ class UndecidedError(Exception):
 
 async def send_once(
     send: Callable[[], Awaitable[T]],
-    find: Callable[[], Awaitable[T]],
+    find: Find[T],
     *,
     clock: Clock,
     max_retries: int,
@@ -37,7 +46,7 @@ async def send_once(
 
     Args:
         send: makes the request.
-        find: gives what the request has created, or raises `AbsentError` or `UndecidedError`.
+        find: looks for what the request has created.
         clock: time.
         max_retries: how often it may be sent again.
         deadline: seconds after which nothing is begun any more.
@@ -73,7 +82,7 @@ async def send_once(
 
 
 def _reconcilable(
-    unclear: OutcomeUnknownError | ProtocolError, find: Callable[[], Awaitable[T]], clock: Clock
+    unclear: OutcomeUnknownError | ProtocolError, find: Find[T], clock: Clock
 ) -> OutcomeUnknownError | ProtocolError:
     if isinstance(unclear, OutcomeUnknownError):
         unclear.reconcile = functools.partial(_reconcile, find, unclear, clock)
@@ -86,15 +95,15 @@ def _delays(unclear: OutcomeUnknownError | ProtocolError) -> tuple[float, ...]:
     return _AFTER_A_BREAK if unclear.cause in _BREAKS else _AFTER_SILENCE
 
 
-async def _look(find: Callable[[], Awaitable[T]], delays: tuple[float, ...], clock: Clock, expires: float) -> T:
+async def _look(find: Find[T], delays: tuple[float, ...], clock: Clock, expires: float) -> T:
     last: AbsentError | UndecidedError = UndecidedError()
-    for delay in delays:
+    for number, delay in enumerate(delays, 1):
         if clock.monotonic() + delay >= expires:
             raise UndecidedError
         if delay:
             await clock.sleep(delay * (0.8 + 0.4 * clock.random()))
         try:
-            return await find()
+            return await find(thorough=number == len(delays))
         except (AbsentError, UndecidedError) as answer:
             last = answer
         except RequestError:
@@ -102,7 +111,7 @@ async def _look(find: Callable[[], Awaitable[T]], delays: tuple[float, ...], clo
     raise last
 
 
-async def _reconcile(find: Callable[[], Awaitable[T]], unclear: OutcomeUnknownError, clock: Clock) -> T:
+async def _reconcile(find: Find[T], unclear: OutcomeUnknownError, clock: Clock) -> T:
     try:
         return await _look(find, _AFTER_A_BREAK, clock, float("inf"))
     except AbsentError:

@@ -77,18 +77,18 @@ class RunFinder:
         self._clock = clock
         self._lock = anyio.Lock()
         self._begun = 0
-        self._sought: list[Wanted] = []
+        self._sought: list[tuple[Wanted, bool]] = []
         self._latest = _Snapshot(0)
 
-    async def find(self, wanted: Wanted) -> Run:
-        """The run with the tag.
+    async def find(self, wanted: Wanted, *, thorough: bool) -> Run:
+        """The run with the tag; a look that need not be thorough reads only the newest runs.
 
         Raises:
             AbsentError: no list since before it was sent has it.
             UndecidedError: the lists cannot tell.
             RequestError: the lists could not be had.
         """
-        snapshot = await self._snapshot(wanted)
+        snapshot = await self._snapshot(wanted, thorough=thorough)
         found = {sighting.id: sighting for sighting in snapshot.tagged.get(wanted.tag, ())}
         if len(found) > 1:
             logger.error("runs %s were started by one submission; delete all but one", ", ".join(found))
@@ -99,9 +99,9 @@ class RunFinder:
             raise UndecidedError
         raise AbsentError
 
-    async def _snapshot(self, wanted: Wanted) -> _Snapshot:
+    async def _snapshot(self, wanted: Wanted, *, thorough: bool) -> _Snapshot:
         asked = self._begun
-        self._sought.append(wanted)
+        self._sought.append((wanted, thorough))
         try:
             async with self._lock:
                 # One that was begun before the question was asked may lack what is asked for.
@@ -109,11 +109,11 @@ class RunFinder:
                     self._latest = await self._read(list(self._sought))
                 return self._latest
         finally:
-            self._sought.remove(wanted)
+            self._sought.remove((wanted, thorough))
             if not self._sought:
                 self._latest = _Snapshot(self._latest.number)
 
-    async def _read(self, sought: list[Wanted]) -> _Snapshot:
+    async def _read(self, sought: list[tuple[Wanted, bool]]) -> _Snapshot:
         self._begun += 1
         snapshot = _Snapshot(self._begun)
         cutoff: float | None = None
@@ -121,7 +121,7 @@ class RunFinder:
         for number in range(_MOST_PAGES):
             answer = await self._page(offset)
             if number == 0:
-                moment = server_time_of(min(wanted.began for wanted in sought), answer, self._clock)
+                moment = server_time_of(min(wanted.began for wanted, _ in sought), answer, self._clock)
                 cutoff = None if moment is None else moment - _MARGIN
             try:
                 page = sightings(answer.body)
@@ -130,7 +130,7 @@ class RunFinder:
             snapshot.take(page)
             offset += len(page)
             over = not page or (cutoff is not None and _reaches(page, cutoff))
-            if over or all(wanted.tag in snapshot.tagged for wanted in sought):
+            if over or all(wanted.tag in snapshot.tagged or not thorough for wanted, thorough in sought):
                 snapshot.complete = over
                 return snapshot
         return snapshot
