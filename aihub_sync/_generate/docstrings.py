@@ -19,7 +19,6 @@ PHRASES = {
     "It can be used with or without `async with`, and by several `asyncio.run()` calls after each other.": (
         "It can be used with or without `with`, by many threads at once, inside a running loop, and after a fork."
     ),
-    "It can be called from a signal handler of the event loop.": "It can be called from a signal handler or a thread.",
 }
 """Sentences that need other words; a line break inside a sentence does not matter."""
 

@@ -56,7 +56,7 @@ class IngestJob(Facade):
 
         Args:
             retry_failed: plan the files on the dead-letter list again, except those that were refused.
-            engine: where to run it, such as `aihub_sync.ingest.engines.dask_engine(...)`; here by default.
+            engine: where to run it, such as a `DaskEngine`; here by default.
 
         Returns:
             How far the job came; `complete` unless it was stopped or a run waits for a review.
@@ -69,7 +69,7 @@ class IngestJob(Facade):
         return self._lease.run(self._async.run(retry_failed=retry_failed, engine=engine))
 
     def stop(self) -> None:
-        """Let `run` finish what is in flight and return. It can be called from a signal handler or a thread."""
+        """Let `run` finish what is in flight and return; from any thread, or from a signal handler."""
         self._lease.call_soon(self._async.stop)
 
     def status(self) -> JobStatus:
