@@ -124,7 +124,7 @@ class Transport:
         size = request.body.held if request.body is not None else 0
         # Most requests need not wait, and then a scope of their own would cost more than their turn.
         if not governor.try_acquire(request.lane, size) and not await self._queue(call, size):
-            return Failed(Failure.QUEUED, "the deadline passed while the request waited for its turn")
+            return Failed(Failure.QUEUED, "the deadline passes before it is the request's turn")
         try:
             remaining = call.remaining(monotonic())
             if remaining <= 0:
@@ -134,7 +134,9 @@ class Transport:
             governor.release(request.lane, size)
 
     async def _queue(self, call: _Call, size: int) -> bool:
-        """Wait for a place until the call's deadline; False when that has passed."""
+        """Wait for a place until the call's deadline; False when that has passed, or a pause lasts longer."""
+        if self.governor.pause_until >= call.expires:
+            return False
         with anyio.move_on_after(call.remaining(self.clock.monotonic())) as scope:
             await self.governor.acquire(call.request.lane, size)
             # Without this a deadline that passes at the same moment would leak the place.

@@ -166,13 +166,25 @@ async def test_deadline_that_passes_in_the_queue_is_a_timeout(server, make_clien
         first = asyncio.create_task(client.with_options(deadline=5).apps.runs.results("r"))
         while not server.seen:
             await asyncio.sleep(0)
-        with pytest.raises(errors.RequestTimeoutError, match="its turn") as caught:
+        with pytest.raises(errors.RequestTimeoutError, match="turn") as caught:
             await client.apps.runs.results("r")
         assert [attempt.outcome for attempt in caught.value.attempts] == ["queued"]
         first.cancel()
         with pytest.raises(asyncio.CancelledError):
             await first
     assert client._transport.governor.in_flight == 0
+    assert len(server.seen) == 1
+
+
+async def test_a_pause_beyond_the_deadline_is_not_waited_for(server, make_client, fake_clock):
+    client = make_client(deadline=5)
+    client._transport.governor.pause(30)
+    with pytest.raises(errors.RequestTimeoutError, match="turn"):
+        await client.batches.get(1)
+    assert fake_clock.slept == []
+    fake_clock.time += 30
+    server.says(OK)
+    assert (await client.batches.get(1)).id == 1
     assert len(server.seen) == 1
 
 
