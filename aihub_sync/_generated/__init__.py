@@ -7,6 +7,7 @@ from aihub_async import (
     AttemptEvent,
     AuthenticationError,
     BadRequestError,
+    ByteStream,
     CertificateError,
     ClosedClientError,
     ConfigurationError,
@@ -48,6 +49,11 @@ from aihub_async import (
     StatusError,
     UnprocessableError,
     UploadError,
+    UploadProgress,
+    UploadRecord,
+    UploadReport,
+    UploadResume,
+    Uploads,
     WaitTimeoutError,
     WebhookReceiver,
     __version__,
@@ -58,6 +64,7 @@ from aihub_async import (
 from aihub_sync._base import Pages
 from aihub_sync._generated.client import AIHub
 from aihub_sync._generated.handles import JobHandle, RunHandle
+from aihub_sync._generated.legacy_handles import LegacyJobHandle, LegacyRunHandle
 
 __all__ = [
     "AIHub",
@@ -66,6 +73,7 @@ __all__ = [
     "AttemptEvent",
     "AuthenticationError",
     "BadRequestError",
+    "ByteStream",
     "CertificateError",
     "ClosedClientError",
     "ConfigurationError",
@@ -84,6 +92,8 @@ __all__ = [
     "JournalError",
     "JournalMismatchError",
     "LegacyAPIError",
+    "LegacyJobHandle",
+    "LegacyRunHandle",
     "NotFoundError",
     "OutcomeUnknownError",
     "Pages",
@@ -110,6 +120,11 @@ __all__ = [
     "StatusError",
     "UnprocessableError",
     "UploadError",
+    "UploadProgress",
+    "UploadRecord",
+    "UploadReport",
+    "UploadResume",
+    "Uploads",
     "WaitTimeoutError",
     "WebhookReceiver",
     "__version__",

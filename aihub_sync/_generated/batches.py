@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     )
     from aihub_async.resources import batches
     from aihub_async.resources._base import Id
-    from aihub_async.uploads.contents import Stream
+    from aihub_async.uploads.contents import ByteStream
     from aihub_async.uploads.engine import OnError, OnProgress
-    from aihub_async.uploads.multipart import Resume
+    from aihub_async.uploads.multipart import UploadResume
     from aihub_async.uploads.report import UploadRecord, UploadReport
     from aihub_async.uploads.sources import Content, Naming, Sources
 
@@ -151,7 +151,7 @@ class Batches(Facade):
             sources: a path, a folder with everything below it, ``(name, content)``, an open binary file, an fsspec
                 URL such as ``s3://bucket/folder`` (extra ``fsspec``), or an iterable or async iterable of these,
                 pulled as fast as they are sent. A str is a path; content is bytes, a path, an open binary file or a
-                `Stream`.
+                `ByteStream`.
             max_concurrency: files in flight at once; the client's `max_connections` by default.
             on_error: ``"raise"`` starts no more files after the first error, lets those in flight end and raises;
                 ``"collect"`` goes on and leaves errors in the report.
@@ -234,13 +234,13 @@ class Batches(Facade):
         )
 
     @renamed(id="batch_id")
-    def add_file(self, batch_id: Id, file_name: str, file: Content | Stream) -> None:
+    def add_file(self, batch_id: Id, file_name: str, file: Content | ByteStream) -> None:
         """Upload one file, replacing a file of the same name; above 10 MB in parts.
 
         Args:
             batch_id: the batch.
             file_name: its name in the batch, with extension, at most 255 characters.
-            file: bytes, a `pathlib.Path`, an open binary file or a `Stream`. A str is refused: it could be content
+            file: bytes, a `pathlib.Path`, an open binary file or a `ByteStream`. A str is refused: it could be content
                 or a path.
 
         Raises:
@@ -254,17 +254,17 @@ class Batches(Facade):
         self,
         batch_id: Id,
         filename: str,
-        file_path_or_data: str | Content | Stream,
+        file_path_or_data: str | Content | ByteStream,
         *,
         max_concurrency: int | None = None,
-        resume: Resume | None = None,
+        resume: UploadResume | None = None,
     ) -> None:
         """Upload one file in parts, several at a time.
 
         Args:
             batch_id: the batch.
             filename: its name in the batch, with extension, at most 255 characters.
-            file_path_or_data: a path (a str is one), bytes, an open binary file or a `Stream`.
+            file_path_or_data: a path (a str is one), bytes, an open binary file or a `ByteStream`.
             max_concurrency: parts in flight at once (12).
             resume: keeps the parts of an upload that breaks, so that the next call with it goes on from there.
                 Without it the session is aborted.
