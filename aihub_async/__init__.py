@@ -50,6 +50,10 @@ from aihub_async.processing import FieldRow, Processed
 from aihub_async.resources.legacy_handles import LegacyJobHandle, LegacyRunHandle
 from aihub_async.transport.events import AttemptEvent, capture_responses
 from aihub_async.transport.messages import Response
+from aihub_async.uploads.contents import ByteStream
+from aihub_async.uploads.engine import UploadProgress, Uploads
+from aihub_async.uploads.multipart import UploadResume
+from aihub_async.uploads.report import UploadRecord, UploadReport
 from aihub_async.waiting.handles import JobHandle, RunHandle
 from aihub_async.waiting.redis_bus import RedisBus
 from aihub_async.waiting.webhooks import WebhookReceiver
@@ -61,6 +65,7 @@ __all__ = [
     "AttemptEvent",
     "AuthenticationError",
     "BadRequestError",
+    "ByteStream",
     "CertificateError",
     "ClosedClientError",
     "ConfigurationError",
@@ -106,6 +111,11 @@ __all__ = [
     "StatusError",
     "UnprocessableError",
     "UploadError",
+    "UploadProgress",
+    "UploadRecord",
+    "UploadReport",
+    "UploadResume",
+    "Uploads",
     "WaitTimeoutError",
     "WebhookReceiver",
     "__version__",

@@ -23,5 +23,6 @@ def bars(title: str, groups: Mapping[str, Mapping[str, float]]) -> str:
             lines.append(f'<text x="{_LEFT + width + 6:.1f}" y="{top + 13}">{value:.3g}</text>')
             top += _ROW
         top += _GAP - _ROW
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{top}" font-family="sans-serif" font-size="12">'
+    size = f'width="{_WIDTH}" height="{top}" font-family="sans-serif" font-size="12"'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size}>'
     return "\n".join([head, f'<text x="8" y="22" font-size="15">{escape(title)}</text>', *lines, "</svg>", ""])

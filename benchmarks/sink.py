@@ -40,7 +40,6 @@ class SinkProtocol(asyncio.BufferedProtocol):
         self._filled = 0
         self._missing = 0
         self._head = b""
-        self._kept = b""
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -48,10 +47,10 @@ class SinkProtocol(asyncio.BufferedProtocol):
         self._transport = transport  # type: ignore[assignment]  # a stream transport
         self._counters.connections += 1
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _exc: Exception | None) -> None:
         self._transport = None
 
-    def get_buffer(self, sizehint: int) -> memoryview:
+    def get_buffer(self, _sizehint: int) -> memoryview:
         return self._view[self._filled :]
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -65,16 +64,16 @@ class SinkProtocol(asyncio.BufferedProtocol):
         head = bytes(self._view[:end])
         rest = self._filled - end - 4
         self._filled = 0
-        self._begin(head, bytes(self._view[end + 4 : end + 4 + min(rest, 4096)]), rest)
+        self._begin(head, rest)
 
-    def _begin(self, head: bytes, kept: bytes, rest: int) -> None:
+    def _begin(self, head: bytes, rest: int) -> None:
         lowered = head.lower()
         start = lowered.find(b"\r\ncontent-length:")
         length = 0
         if start >= 0:
             stop = lowered.find(b"\r\n", start + 2)
             length = int(lowered[start + 17 : stop if stop >= 0 else None])
-        self._head, self._kept = head, kept
+        self._head = head
         self._missing = length - rest
         self._counters.bytes += rest
         if lowered.find(b"expect: 100-continue") >= 0:
@@ -83,8 +82,6 @@ class SinkProtocol(asyncio.BufferedProtocol):
             self._finish()
 
     def _take_body(self, nbytes: int) -> None:
-        if len(self._kept) < 4096:
-            self._kept += bytes(self._view[: min(nbytes, 4096)])
         self._missing -= nbytes
         self._counters.bytes += nbytes
         if self._missing == 0:
@@ -98,7 +95,7 @@ class SinkProtocol(asyncio.BufferedProtocol):
                 self._counters.__init__()
             return
         self._counters.requests += 1
-        answer = _respond(method, path, self._kept)
+        answer = _respond(method, path)
         if self._delay:
             self._loop.call_later(self._delay, self._write, answer)
         else:
@@ -117,7 +114,7 @@ def _answer(status: bytes, body: bytes) -> bytes:
     return b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body)
 
 
-def _respond(method: bytes, path: bytes, body: bytes) -> bytes:
+def _respond(method: bytes, path: bytes) -> bytes:
     if method == b"PUT" and b"/parts/" in path:
         number = int(path.rpartition(b"/")[2])
         return _answer(b"201 Created", b'{"part_id": "p%d", "part_num": %d}' % (number, number))

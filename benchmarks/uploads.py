@@ -237,7 +237,7 @@ def goals(workload_name: str, runs: dict[str, list[Run]]) -> list[tuple[str, flo
     return rows[workload_name]
 
 
-def steady(folder: Path, certificate: Path, quick: bool) -> Table:
+def steady(certificate: Path, quick: bool) -> Table:
     """Memory and CPU per file of `iter_upload` over few and over many sources."""
     many = 20_000 if quick else 100_000
     table = Table(
@@ -281,7 +281,7 @@ def main(argv: list[str]) -> int:
         certificate = make_certificate(folder)
         for name in options.workloads:
             if name == "steady":
-                table = steady(folder, certificate, options.quick)
+                table = steady(certificate, options.quick)
             else:
                 runs = race(WORKLOADS[name], rounds, folder, certificate)
                 table = table_of(WORKLOADS[name], runs)

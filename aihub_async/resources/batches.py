@@ -27,9 +27,9 @@ from aihub_async.resources._paging import Page, Pages, offset_page
 from aihub_async.resources._reconcile import find_batch
 from aihub_async.resources._upload_steps import UploadSteps
 from aihub_async.transport.messages import Response
-from aihub_async.uploads.contents import Stream
+from aihub_async.uploads.contents import ByteStream
 from aihub_async.uploads.engine import OnError, OnProgress, Options, Uploads, collect, upload_one
-from aihub_async.uploads.multipart import Resume
+from aihub_async.uploads.multipart import UploadResume
 from aihub_async.uploads.report import UploadReport, upload_error, verified
 from aihub_async.uploads.single import MULTIPART_THRESHOLD
 from aihub_async.uploads.sources import Content, Feed, Naming, Sources, content_body, open_body
@@ -193,7 +193,7 @@ class Batches(Resource):
             sources: a path, a folder with everything below it, ``(name, content)``, an open binary file, an fsspec
                 URL such as ``s3://bucket/folder`` (extra ``fsspec``), or an iterable or async iterable of these,
                 pulled as fast as they are sent. A str is a path; content is bytes, a path, an open binary file or a
-                `Stream`.
+                `ByteStream`.
             max_concurrency: files in flight at once; the client's `max_connections` by default.
             on_error: ``"raise"`` starts no more files after the first error, lets those in flight end and raises;
                 ``"collect"`` goes on and leaves errors in the report.
@@ -272,13 +272,13 @@ class Batches(Resource):
         )
         return Uploads(self._steps(batch_id), Feed(sources, naming, Filter(include, exclude)), options)
 
-    async def add_file(self, batch_id: Id, file_name: str, file: Content | Stream) -> None:
+    async def add_file(self, batch_id: Id, file_name: str, file: Content | ByteStream) -> None:
         """Upload one file, replacing a file of the same name; above 10 MB in parts.
 
         Args:
             batch_id: the batch.
             file_name: its name in the batch, with extension, at most 255 characters.
-            file: bytes, a `pathlib.Path`, an open binary file or a `Stream`. A str is refused: it could be content
+            file: bytes, a `pathlib.Path`, an open binary file or a `ByteStream`. A str is refused: it could be content
                 or a path.
 
         Raises:
@@ -294,17 +294,17 @@ class Batches(Resource):
         self,
         batch_id: Id,
         filename: str,
-        file_path_or_data: str | Content | Stream,
+        file_path_or_data: str | Content | ByteStream,
         *,
         max_concurrency: int | None = None,
-        resume: Resume | None = None,
+        resume: UploadResume | None = None,
     ) -> None:
         """Upload one file in parts, several at a time.
 
         Args:
             batch_id: the batch.
             filename: its name in the batch, with extension, at most 255 characters.
-            file_path_or_data: a path (a str is one), bytes, an open binary file or a `Stream`.
+            file_path_or_data: a path (a str is one), bytes, an open binary file or a `ByteStream`.
             max_concurrency: parts in flight at once (12).
             resume: keeps the parts of an upload that breaks, so that the next call with it goes on from there.
                 Without it the session is aborted.

@@ -17,7 +17,7 @@ _REMOTE_CHUNK = 4 * 1024 * 1024
 
 
 @attrs.frozen
-class Stream:
+class ByteStream:
     """Bytes of a known length that come from an async stream.
 
     Args:
@@ -26,7 +26,7 @@ class Stream:
 
     Example:
         >>> async def copy(client, batch_id, download, size):
-        ...     await client.batches.upload(batch_id, [("scan.pdf", Stream(download.iter_bytes, size))])
+        ...     await client.batches.upload(batch_id, [("scan.pdf", ByteStream(download.iter_bytes, size))])
     """
 
     open: Callable[[], AsyncIterable[bytes]]

@@ -12,7 +12,7 @@ import attrs
 
 from aihub_async.errors import AIHubError, ClosedClientError, InvalidRequestError, RequestError
 from aihub_async.transport.body import Body
-from aihub_async.uploads.multipart import Resume, upload_in_parts
+from aihub_async.uploads.multipart import UploadResume, upload_in_parts
 from aihub_async.uploads.names import NameSet
 from aihub_async.uploads.report import UploadRecord
 from aihub_async.uploads.single import MULTIPART_THRESHOLD, Steps, digested
@@ -238,7 +238,7 @@ async def upload_one(
     *,
     threshold: int,
     concurrency: int | None = None,
-    resume: Resume | None = None,
+    resume: UploadResume | None = None,
     on_bytes: Callable[[int], None] | None = None,
 ) -> int:
     """Upload one file, in parts when it is larger than `threshold` bytes; gives the attempts for its record."""

@@ -30,14 +30,14 @@ _NOT_OPEN = frozenset({400, 404, 409, 410, 422})
 """What a server may say of a session that a first, unclear commit has already closed."""
 
 
-class Resume:
+class UploadResume:
     """Keeps an upload that broke, so that the same call can go on from its parts in this process.
 
     Without it, the session of a large upload that fails or is cancelled is aborted, and its parts are dropped.
 
     Example:
         >>> async def persistent(client, batch_id, path):
-        ...     resume = Resume()
+        ...     resume = UploadResume()
         ...     while True:
         ...         try:
         ...             return await client.batches.add_large_file(batch_id, path.name, path, resume=resume)
@@ -134,7 +134,7 @@ async def upload_in_parts(
     body: Body,
     *,
     concurrency: int | None = None,
-    resume: Resume | None = None,
+    resume: UploadResume | None = None,
     on_bytes: Callable[[int], None] | None = None,
 ) -> int:
     """Upload a large file; gives 1 plus the number of requests that had to be repeated.
@@ -143,7 +143,7 @@ async def upload_in_parts(
         SourceError: it cannot be read, or changes meanwhile.
         RequestError: a part or the commit failed for good.
     """
-    state = resume if resume is not None else Resume()
+    state = resume if resume is not None else UploadResume()
     key = (name, _identity(body))
     if not state.fits(key):
         if state.session is not None:
@@ -170,7 +170,7 @@ def _identity(body: Body) -> object:
 
 
 async def _send_parts(
-    steps: Steps, body: Body, state: Resume, concurrency: int, on_bytes: Callable[[int], None] | None
+    steps: Steps, body: Body, state: UploadResume, concurrency: int, on_bytes: Callable[[int], None] | None
 ) -> int:
     session = state.session
     if session is None:
@@ -210,7 +210,7 @@ def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
     return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
-async def _commit(steps: Steps, name: str, size: int, state: Resume) -> None:
+async def _commit(steps: Steps, name: str, size: int, state: UploadResume) -> None:
     session = state.session
     if session is None:
         raise RuntimeError("no session")
@@ -228,7 +228,7 @@ async def _commit(steps: Steps, name: str, size: int, state: Resume) -> None:
                 raise unclear from error
 
 
-async def abort(steps: Steps, state: Resume) -> None:
+async def abort(steps: Steps, state: UploadResume) -> None:
     """Drop the parts that are up: also while the task is being cancelled, but not for long."""
     session = state.session
     state.clear()

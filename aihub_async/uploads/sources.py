@@ -13,13 +13,13 @@ import attrs
 
 from aihub_async.errors import AIHubError, InvalidRequestError, SourceError
 from aihub_async.transport.body import Body, BytesBody, FileBody
-from aihub_async.uploads.contents import RemoteFile, Stream, file_body, remote_files
+from aihub_async.uploads.contents import ByteStream, RemoteFile, file_body, remote_files
 from aihub_async.uploads.walking import Filter, Found, Walk
 
 Content = bytes | bytearray | memoryview | os.PathLike[str] | BinaryIO
 """Content of one file: bytes, a path object, or an open binary file."""
 
-Source = str | os.PathLike[str] | tuple[str, str | Content | Stream] | BinaryIO
+Source = str | os.PathLike[str] | tuple[str, str | Content | ByteStream] | BinaryIO
 """A path or an fsspec URL, a folder, ``(name, content)``, or an open binary file; a str is a path."""
 
 Sources = Source | Iterable[Source] | AsyncIterable[Source]
@@ -55,7 +55,7 @@ def content_body(content: Content, name: str) -> Body:
     return file_body(content, name)
 
 
-def open_body(name: str, content: Content | Stream) -> Body:
+def open_body(name: str, content: Content | ByteStream) -> Body:
     """The request body for one content that may be a stream.
 
     Raises:
@@ -64,7 +64,7 @@ def open_body(name: str, content: Content | Stream) -> Body:
     """
     if isinstance(content, os.PathLike):
         return FileBody.measure(content)
-    return content.body(name) if isinstance(content, Stream) else content_body(content, name)
+    return content.body(name) if isinstance(content, ByteStream) else content_body(content, name)
 
 
 @attrs.frozen
@@ -73,7 +73,7 @@ class Item:
 
     name: str
     source: str
-    content: str | Content | Stream | RemoteFile
+    content: str | Content | ByteStream | RemoteFile
     error: AIHubError | None = None
 
     def body(self) -> Body:

@@ -1,7 +1,6 @@
 """aiohttp as most programs use it: `gather`, a semaphore, and bodies as bytes."""
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -46,7 +45,7 @@ async def aiohttp_gather(job: Job) -> Callable[[], Awaitable[None]]:
 
     async def put_large() -> None:
         (path,) = job.files
-        size = os.path.getsize(path)
+        size = path.stat().st_size
         async with session() as client:
             url = f"{job.root}/v2/batches/multipart-upload"
             started = {"batch_id": BATCH, "filename": path.name, "file_size": size}

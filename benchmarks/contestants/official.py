@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from benchmarks.contestants.job import BATCH, WINDOW, Job
 
 
-def _client(job: Job):  # noqa: ANN202  # the official SDK has no types
+def _client(job: Job):
     from aihub import AIHub
 
     client = AIHub(api_root=job.root, api_key="benchmark", ib_context="benchmark")
@@ -41,7 +41,7 @@ def sequence(job: Job) -> Callable[[], None]:
 def threads(job: Job) -> Callable[[], None]:
     client = _client(job)
 
-    def put(path):  # noqa: ANN001, ANN202
+    def put(path):
         client.batches.add_file(BATCH, path.name, io.BytesIO(path.read_bytes()))
 
     def put_all() -> None:

@@ -55,9 +55,9 @@ async def test_a_cancelled_stream_is_closed(client, hub, batch):
         finally:
             closed.append(True)
 
-    from aihub_async.uploads.contents import Stream
+    from aihub_async.uploads.contents import ByteStream
 
-    upload = asyncio.create_task(client.batches.add_file(batch, "s.bin", Stream(chunks, 2)))
+    upload = asyncio.create_task(client.batches.add_file(batch, "s.bin", ByteStream(chunks, 2)))
     while not client._transport.governor.in_flight:
         await asyncio.sleep(0)
     await asyncio.sleep(0.01)

@@ -7,7 +7,7 @@ import pytest
 
 from aihub_async.errors import SourceChangedError, SourceError, UploadError
 from aihub_async.transport import body as bodies
-from aihub_async.uploads.contents import Stream
+from aihub_async.uploads.contents import ByteStream
 
 BIG = bytes(range(256)) * 4096  # 1 MiB: four chunks
 
@@ -146,7 +146,7 @@ async def test_a_stream_of_another_length(client, hub, batch, length, error, lar
 
     call = client.batches.add_large_file if large else client.batches.add_file
     with pytest.raises(error, match="than the"):
-        await call(batch, "stream.bin", Stream(chunks, length))
+        await call(batch, "stream.bin", ByteStream(chunks, length))
     assert hub.batch_files(batch) == []
 
 
@@ -155,7 +155,7 @@ async def test_a_stream_that_fails_is_the_files_error(client, hub, batch):
         yield b"four"
         raise OSError("cable pulled")
 
-    report = await client.batches.upload(batch, [("s.bin", Stream(chunks, 8))], on_error="collect")
+    report = await client.batches.upload(batch, [("s.bin", ByteStream(chunks, 8))], on_error="collect")
     assert isinstance(report.failed[0].error, SourceError)
     assert "cable pulled" in str(report.failed[0].error)
     assert hub.batch_files(batch) == []

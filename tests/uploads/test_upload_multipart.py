@@ -8,8 +8,8 @@ import pytest
 from aihub_async.emulator.faults import Fault
 from aihub_async.errors import NotFoundError, OutcomeUnknownError, ServerError, SourceChangedError
 from aihub_async.models import FileNode, NodeMetadata
-from aihub_async.uploads.contents import Stream
-from aihub_async.uploads.multipart import Resume
+from aihub_async.uploads.contents import ByteStream
+from aihub_async.uploads.multipart import UploadResume
 
 CONTENT = bytes(range(256)) * 40  # ten parts of 1 KiB
 
@@ -28,7 +28,7 @@ async def test_large_files_of_every_kind(client, hub, batch, folder, stored, sha
             "bytes": CONTENT,
             "file": opened,
             "memory": io.BytesIO(CONTENT),
-            "stream": Stream(chunks, len(CONTENT)),
+            "stream": ByteStream(chunks, len(CONTENT)),
         }
         await client.batches.add_large_file(batch, "large.bin", sources[kind], max_concurrency=3)
     assert stored() == {"large.bin": sha256(CONTENT)}
@@ -67,7 +67,7 @@ async def test_a_failed_part_aborts_the_session(client, hub, batch):
 
 
 async def test_a_broken_upload_goes_on_from_its_parts(client, hub, batch, folder, stored, sha256):
-    path, resume = folder.add("large.bin", CONTENT), Resume()
+    path, resume = folder.add("large.bin", CONTENT), UploadResume()
     hub.faults.add(Fault(kind="status", status=500, operation="uploadMultipartPart", path="/parts/8$"))
     with pytest.raises(ServerError):
         await client.batches.add_large_file(batch, "large.bin", path, max_concurrency=1, resume=resume)
@@ -82,7 +82,7 @@ async def test_a_broken_upload_goes_on_from_its_parts(client, hub, batch, folder
 
 
 async def test_a_changed_file_starts_over(client, hub, batch, folder, stored, sha256):
-    path, resume = folder.add("large.bin", CONTENT), Resume()
+    path, resume = folder.add("large.bin", CONTENT), UploadResume()
     hub.faults.add(Fault(kind="status", status=500, operation="uploadMultipartPart", path="/parts/8$"))
     with pytest.raises(ServerError):
         await client.batches.add_large_file(batch, "large.bin", path, max_concurrency=1, resume=resume)
@@ -99,7 +99,7 @@ async def test_a_changed_file_starts_over(client, hub, batch, folder, stored, sh
 
 
 async def test_a_session_that_the_server_dropped_starts_over(client, hub, batch, folder, stored):
-    path, resume = folder.add("large.bin", CONTENT), Resume()
+    path, resume = folder.add("large.bin", CONTENT), UploadResume()
     hub.faults.add(Fault(kind="status", status=404, operation="uploadMultipartPart", path="/parts/8$"))
     with pytest.raises(NotFoundError):
         await client.batches.add_large_file(batch, "large.bin", path, max_concurrency=1, resume=resume)
@@ -179,5 +179,5 @@ async def test_a_stream_that_changes_length_aborts(client, hub, batch):
         yield CONTENT
 
     with pytest.raises(SourceChangedError):
-        await client.batches.add_large_file(batch, "large.bin", Stream(chunks, len(CONTENT) + 1024))
+        await client.batches.add_large_file(batch, "large.bin", ByteStream(chunks, len(CONTENT) + 1024))
     assert hub.requests.count("commitMultipartUploadSession") == 1

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from aihub_async.errors import InvalidRequestError, SourceError, UploadError
-from aihub_async.uploads.contents import Stream
+from aihub_async.uploads.contents import ByteStream
 from aihub_async.uploads.walking import Filter, Walk
 
 
@@ -29,7 +29,7 @@ async def test_every_kind_of_source(client, hub, batch, stored, folder, sha256):
                 ("renamed-too.txt", str(named)),
                 ("open.txt", opened),
                 ("memory.txt", io.BytesIO(b"memory")),
-                ("stream.txt", Stream(chunks, 6)),
+                ("stream.txt", ByteStream(chunks, 6)),
             ],
         )
     expected = {
@@ -169,7 +169,7 @@ async def test_digests(client, batch, folder, sha256):
         yield b"s" * 500
 
     big, small = b"b" * 300_000, b"small"
-    sources = [folder.add("big", big), folder.add("small", small), ("bytes", b"x"), ("stream", Stream(chunks, 500))]
+    sources = [folder.add("big", big), folder.add("small", small), ("bytes", b"x"), ("stream", ByteStream(chunks, 500))]
     report = await client.batches.upload(batch, sources, digest=True)
     assert [record.digest for record in report.records] == [sha256(data) for data in (big, small, b"x", b"s" * 500)]
 
