@@ -154,7 +154,8 @@ class Scheduler:
                 watch.due = max(now, began + self._interval(watch, began, floor))
             watch.waiters.append(waiter)
             group.add(watch)
-            self._fresh.append(id)
+            if self._inbox is not None:
+                self._fresh.append(id)
         else:
             watch.waiters.append(waiter)
             watch.hooked = watch.hooked or hooked
