@@ -238,6 +238,8 @@ class HTTPWire:
 
     async def aclose(self) -> None:
         """Close the pool."""
+        if self._direct is not None:
+            self._direct.close()
         await self._pool.aclose()
 
     def _open_session(self) -> aiohttp.ClientSession:
