@@ -93,7 +93,7 @@ class LegacyJobStatus(Model):
         """
         current = self.current.status
         if self.state in {None, "", _PENDING}:
-            return current if current in _HELD else RunStatus.RUNNING
+            return current if current is not None and current in _HELD else RunStatus.RUNNING
         said = {self.state, current}
         if RunStatus.CANCELLED in said:
             return RunStatus.CANCELLED

@@ -29,8 +29,9 @@ def named_bodies(files: NamedFiles) -> list[tuple[str, Body]]:
     """
     if isinstance(files, str | bytes | os.PathLike):
         raise InvalidRequestError("give a list of files, or a dict of names and contents")
-    pairs = files.items() if isinstance(files, Mapping) else map(_pair, files)
-    bodies = [(name, content_body(content, name)) for name, content in pairs]
+    # A mapping matches both halves of the union, which type checkers do not tell apart.
+    items: Iterable[Any] = files.items() if isinstance(files, Mapping) else files
+    bodies = [(name, content_body(content, name)) for name, content in map(_pair, items)]
     for name, body in bodies:
         if body.length > MAX_FILE_BYTES:
             raise InvalidRequestError(f"{name} has {body.length} bytes; the API takes {MAX_FILE_BYTES} per file")
