@@ -42,6 +42,9 @@ CONTESTANTS: dict[str, tuple[str, bool]] = {
     RAW_UVLOOP: ("raw.asyncio_protocol", True),
 }
 
+Goal = tuple[str, float, float, bool]
+"""What, the limit, what was measured, and whether more is better."""
+
 
 @attrs.frozen
 class Workload:
@@ -192,7 +195,7 @@ def _median(runs: Sequence[Run], field: str) -> float:
     return statistics.median(getattr(run, field) for run in runs)
 
 
-def goals(workload_name: str, runs: dict[str, list[Run]]) -> list[tuple[str, float, float, bool]]:
+def goals(workload_name: str, runs: dict[str, list[Run]]) -> list[Goal]:
     """The goals of a workload: what, the limit, what was measured, and whether more is better."""
 
     def ratio(name: str, other: str, field: str = "wall") -> float:
@@ -202,7 +205,7 @@ def goals(workload_name: str, runs: dict[str, list[Run]]) -> list[tuple[str, flo
 
     best_raw = min((name for name in (RAW, RAW_UVLOOP) if name in runs), key=lambda name: _median(runs[name], "wall"))
     above_idle = statistics.median(run.peak - run.idle for run in runs[OURS]) / 1e6
-    rows: dict[str, list[tuple[str, float, float, bool]]] = {
+    rows: dict[str, list[Goal]] = {
         "W1": [("wall / aiohttp", 0.95, ratio(OURS, BARE), False)]
         + ([("wall / aiohttp, uvloop", 0.75, ratio(OURS_UVLOOP, BARE), False)] if OURS_UVLOOP in runs else []),
         "W1-25ms": [
@@ -237,27 +240,33 @@ def goals(workload_name: str, runs: dict[str, list[Run]]) -> list[tuple[str, flo
     return rows[workload_name]
 
 
-def steady(certificate: Path, quick: bool) -> Table:
-    """Memory and CPU per file of `iter_upload` over few and over many sources."""
-    many = 20_000 if quick else 100_000
+def steady(certificate: Path, quick: bool) -> tuple[Table, list[Goal]]:
+    """Memory and CPU per file of `iter_upload` over few and over many sources; few go before and after many."""
+    few, many = 2_000, 20_000 if quick else 100_000
+    found: dict[int, list[dict[str, Any]]] = {few: [], many: []}
+    with sink(Workload("", 0, 0), certificate) as root:
+        for count in (few, few, few, many, few, few, few):
+            command = [sys.executable, "-m", "benchmarks.contestants.steady", root, str(count)]
+            output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            found[count].append(json.loads(output))
     table = Table(
         "iter_upload, 20 KB each", "CPU per file, µs", "RSS after 1,000, MB", "RSS at the end, MB", "growth, MB"
     )
-    with sink(Workload("", 0, 0), certificate) as root:
-        for count in (2_000, many):
-            command = [sys.executable, "-m", "benchmarks.contestants.steady", root, str(count)]
-            found: dict[str, Any] = json.loads(
-                subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            )
-            early, late = found["early"] / 1e6, found["late"] / 1e6
-            table.add(
-                f"{count:,} sources",
-                f"{found['cpu'] / count * 1e6:.0f}",
-                f"{early:.1f}",
-                f"{late:.1f}",
-                f"{late - early:.1f}",
-            )
-    return table
+    measured: dict[int, dict[str, float]] = {}
+    for count, runs in found.items():
+        middle = {field: statistics.median(run[field] for run in runs) for field in ("cpu", "early", "late")}
+        measured[count] = {"cpu": middle["cpu"] / count, "growth": (middle["late"] - middle["early"]) / 1e6}
+        table.add(
+            f"{count:,} sources",
+            f"{measured[count]['cpu'] * 1e6:.0f}",
+            f"{middle['early'] / 1e6:.1f}",
+            f"{middle['late'] / 1e6:.1f}",
+            f"{measured[count]['growth']:.1f}",
+        )
+    return table, [
+        (f"growth of RSS over {many:,} sources, MB", 10, measured[many]["growth"], False),
+        (f"CPU per file, {many:,} / {few:,} sources", 1.1, measured[many]["cpu"] / measured[few]["cpu"], False),
+    ]
 
 
 def main(argv: list[str]) -> int:
@@ -281,15 +290,16 @@ def main(argv: list[str]) -> int:
         certificate = make_certificate(folder)
         for name in options.workloads:
             if name == "steady":
-                table = steady(certificate, options.quick)
+                table, aims = steady(certificate, options.quick)
             else:
                 runs = race(WORKLOADS[name], rounds, folder, certificate)
                 table = table_of(WORKLOADS[name], runs)
                 charts[WORKLOADS[name].title] = {who: _median(taken, "wall") for who, taken in runs.items()}
-                for what, limit, measured, more in goals(name, runs):
-                    met = measured >= limit if more else measured <= limit
-                    sign = ">=" if more else "<="
-                    reached.add(f"{name}: {what}", f"{sign} {limit:g}", f"{measured:.2f}", "met" if met else "missed")
+                aims = goals(name, runs)
+            for what, limit, measured, more in aims:
+                met = measured >= limit if more else measured <= limit
+                sign = ">=" if more else "<="
+                reached.add(f"{name}: {what}", f"{sign} {limit:g}", f"{measured:.2f}", "met" if met else "missed")
             print((table.markdown() if options.markdown else table.text()) + "\n", flush=True)
     if reached.rows:
         print(reached.markdown() if options.markdown else reached.text())
