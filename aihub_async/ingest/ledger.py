@@ -79,9 +79,10 @@ def unsettled(connection: sqlite3.Connection, after: int, limit: int) -> list[Ba
 
 def files_of(connection: sqlite3.Connection, row: BatchRow, state: FileState | None = None) -> list[FileRow]:
     """The files of a batch, in order; only those in `state` if it is given."""
+    wanted = "" if state is None else f" AND state = {int(state)}"
     found = connection.execute(
-        f"SELECT {_FILE} FROM files WHERE id BETWEEN ?1 AND ?2 AND batch = ?3 AND (?4 IS NULL OR state = ?4)",  # noqa: S608 - constant names
-        (row.first, row.last, row.no, None if state is None else int(state)),
+        f"SELECT {_FILE} FROM files WHERE id BETWEEN ? AND ? AND batch = ?{wanted}",  # noqa: S608 - constants and a number
+        (row.first, row.last, row.no),
     )
     return [FileRow(*columns) for columns in found]
 
