@@ -1,12 +1,12 @@
 """Settings of flow runs, as sent in a request."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
 
 from aihub_async.errors import InvalidRequestError
+from aihub_async.models.decode import encode
 from aihub_async.models.settings import WebhookConfig
 
 MAX_PRIORITY = 9
@@ -39,7 +39,7 @@ def output_schema_text(changes: Mapping[str, Any] | str) -> str:
 
     Example:
         >>> output_schema_text({"remove_fields": ["a"]})
-        '{"remove_fields": ["a"]}'
+        '{"remove_fields":["a"]}'
     """
     if isinstance(changes, str):
         return changes
@@ -48,7 +48,7 @@ def output_schema_text(changes: Mapping[str, Any] | str) -> str:
         raise InvalidRequestError(
             f"modify_output_schema takes {', '.join(sorted(_SCHEMA_KEYS))}, not {', '.join(sorted(unknown))}"
         )
-    return json.dumps(dict(changes))
+    return encode(dict(changes)).decode()
 
 
 @attrs.frozen(kw_only=True)

@@ -206,7 +206,7 @@ class AIHub(Facade):
             timeout: seconds to wait for the run; as long as it takes by default.
             through_review: wait through a human review instead of raising at its beginning.
             on_progress: called with the state of the upload.
-            on_update: called with the run whenever its state is looked up.
+            on_update: called with the run at its start and whenever its status changes.
             include_confidence_scores: as for `apps.runs.results()`.
             include_source_info: as for `apps.runs.results()`.
             include_review_results: as for `apps.runs.results()`.
