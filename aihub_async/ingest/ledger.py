@@ -17,6 +17,11 @@ def put_file(connection: sqlite3.Connection, row: FileRow) -> None:
     connection.execute("REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row.stored())
 
 
+def put_files(connection: sqlite3.Connection, rows: Iterable[FileRow]) -> None:
+    """Write the rows of files."""
+    connection.executemany("REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (row.stored() for row in rows))
+
+
 def settle_files(connection: sqlite3.Connection, ids: Iterable[int], state: FileState) -> None:
     """Give files another state."""
     wanted = set(ids)
@@ -110,6 +115,15 @@ def find(connection: sqlite3.Connection, folder: int, base: str, given: str) -> 
         (folder, base, given),
     ).fetchone()
     return None if found is None else FileRow(*found)
+
+
+def between(connection: sqlite3.Connection, folder: int, first: str, last: str, limit: int) -> list[FileRow]:
+    """The rows of a folder's files from one name to another, those of one file in the order of their ids."""
+    found = connection.execute(
+        f"SELECT {_FILE} FROM files WHERE folder = ? AND base BETWEEN ? AND ? ORDER BY base, given, id LIMIT ?",  # noqa: S608 - constant names
+        (folder, first, last, limit),
+    )
+    return [FileRow(*row) for row in found]
 
 
 def failed(connection: sqlite3.Connection, after: int, limit: int) -> list[FileRow]:

@@ -12,6 +12,8 @@ from aihub_async.ingest.scan import Candidate
 from aihub_async.ingest.schema import set_meta
 
 _FOLDERS_KEPT = 4096
+_STRETCH = 4000
+"""Known files that one look-up reads at most."""
 
 
 @attrs.define
@@ -53,6 +55,8 @@ class Planner:
         self._folders: dict[str, int] = {}
         self._names: set[str] = set()
         self._batch: _Filling | None = None
+        self._known: dict[tuple[int, str, str], FileRow] = {}
+        self._new: list[FileRow] = []
         self.changes = Changes()
         self.placed = 0
         self.placed_bytes = 0
@@ -71,18 +75,20 @@ class Planner:
     def add(self, connection: sqlite3.Connection, candidates: Iterable[Candidate]) -> list[int]:
         """Record candidates that are not known yet; returns the numbers of batches that became full."""
         full: list[int] = []
-        for candidate in candidates:
+        chunk = list(candidates)
+        self._look_up(connection, chunk)
+        for candidate in chunk:
             folder = self._folder(connection, candidate.folder)
-            known = ledger.find(connection, folder, candidate.base, candidate.given)
+            known = self._known.get((folder, candidate.base, candidate.given))
             if known is not None and not self._again(connection, known, candidate):
                 continue
             if known is None:
                 self.changes.new += 1
-            if candidate.refused is not None:
-                self._refuse(connection, folder, candidate, candidate.refused)
-                continue
             found = FileRow(0, folder, candidate.base, candidate.given, "", candidate.size, candidate.mtime_ns, 0, 0)
-            full += self._place(connection, found, candidate.name)
+            if candidate.refused is not None:
+                self._refuse(connection, found, candidate.refused)
+            else:
+                full += self._place(connection, found, candidate.name)
         self.save(connection)
         return full
 
@@ -113,6 +119,7 @@ class Planner:
             if self._on_its_way(connection, known.batch):
                 return False
             if candidate.refused is None:
+                self._flush(connection)
                 ledger.put_file(connection, known._replace(size=candidate.size, mtime_ns=candidate.mtime_ns))
                 return False
         self._replace(connection, known)
@@ -123,24 +130,32 @@ class Planner:
         return not is_filling and ledger.batch(connection, batch).state > BatchState.PLANNED
 
     def _replace(self, connection: sqlite3.Connection, row: FileRow) -> None:
+        self._flush(connection)
         ledger.put_file(connection, row._replace(state=FileState.REPLACED))
         connection.execute("DELETE FROM failures WHERE file = ?", (row.id,))
 
-    def _refuse(
-        self, connection: sqlite3.Connection, folder: int, candidate: Candidate, refused: tuple[str, str]
-    ) -> None:
-        row = FileRow(
-            self._next_file(),
-            folder,
-            candidate.base,
-            candidate.given,
-            "",
-            candidate.size,
-            candidate.mtime_ns,
-            0,
-            FileState.REFUSED,
-        )
-        ledger.put_file(connection, row)
+    def _look_up(self, connection: sqlite3.Connection, chunk: list[Candidate]) -> None:
+        """Find the known ones among candidates, with one query for the stretch of each folder that they cover."""
+        self._known.clear()
+        stretches: dict[int, list[Candidate]] = {}
+        for candidate in chunk:
+            stretches.setdefault(self._folder(connection, candidate.folder), []).append(candidate)
+        for folder, found in stretches.items():
+            bases = [candidate.base for candidate in found]
+            rows = ledger.between(connection, folder, min(bases), max(bases), _STRETCH)
+            if len(rows) == _STRETCH:
+                # Not in the order of names: the stretch may be the whole folder.
+                each = (ledger.find(connection, folder, candidate.base, candidate.given) for candidate in found)
+                rows = [row for row in each if row is not None]
+            self._known.update(((row.folder, row.base, row.given), row) for row in rows)
+
+    def _put(self, row: FileRow) -> None:
+        self._new.append(row)
+        self._known[row.folder, row.base, row.given] = row
+
+    def _refuse(self, connection: sqlite3.Connection, found: FileRow, refused: tuple[str, str]) -> None:
+        row = found._replace(id=self._next_file(), state=FileState.REFUSED)
+        self._put(row)
         ledger.put_failure(connection, row.id, *refused)
         self.refused += 1
 
@@ -159,7 +174,7 @@ class Planner:
         row = found._replace(
             id=number, name="" if name == found.base else name, batch=batch.no, state=FileState.PLANNED
         )
-        ledger.put_file(connection, row)
+        self._put(row)
         batch.last = number
         batch.files += 1
         batch.bytes += found.size
@@ -191,10 +206,15 @@ class Planner:
 
     def save(self, connection: sqlite3.Connection) -> None:
         """Record the batch that is being filled, and the counts."""
+        self._flush(connection)
         if self._batch is not None:
             ledger.put_batch(connection, self._batch.row(BatchState.FILLING))
         set_meta(connection, "files", self._files)
         set_meta(connection, "batches", self._batches)
+
+    def _flush(self, connection: sqlite3.Connection) -> None:
+        ledger.put_files(connection, self._new)
+        self._new.clear()
 
     def _next_file(self) -> int:
         self._files += 1

@@ -1,4 +1,5 @@
 import os
+import random
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from aihub_async import AsyncAIHub
 from aihub_async.errors import ConfigurationError, IngestError, JournalMismatchError
-from aihub_async.ingest import IngestJob, Plan, ledger
+from aihub_async.ingest import IngestJob, Plan, ledger, planner
 from aihub_async.ingest.journal import Journal
 from aihub_async.ingest.records import FileRow
 from aihub_async.ingest.scan import MAX_FILE_BYTES, Candidate, scan
@@ -167,6 +168,17 @@ async def test_a_plan_that_was_cut_off_goes_on_where_it_stopped(harness: Harness
     rows = await harness.rows()
     assert (plan.files, plan.changes.new) == (20, 12)
     assert [row.base for row in rows] == [path.name for path in paths]
+
+
+async def test_a_source_that_names_files_twice_or_in_any_order_sends_each_once(
+    harness: Harness, make_files: MakeFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = sorted(make_files("scans", 60).iterdir())
+    monkeypatch.setattr(planner, "_STRETCH", 20)
+    shuffled = random.Random(3).sample(paths * 2, 120)
+    assert (await harness.job(shuffled).plan()).files == 60
+    again = await harness.job([*reversed(paths), *paths]).plan()
+    assert (again.files, again.changes.new, again.changes.known) == (60, 0, 120)
 
 
 async def test_the_results_folder_is_no_source(harness: Harness, make_files: MakeFiles) -> None:
