@@ -117,11 +117,14 @@ def find(connection: sqlite3.Connection, folder: int, base: str, given: str) -> 
     return None if found is None else FileRow(*found)
 
 
-def between(connection: sqlite3.Connection, folder: int, first: str, last: str, limit: int) -> list[FileRow]:
-    """The rows of a folder's files from one name to another, those of one file in the order of their ids."""
+def between(
+    connection: sqlite3.Connection, folder: int, first: tuple[str, str], last: tuple[str, str], limit: int
+) -> list[FileRow]:
+    """The rows of a folder's files from one (base, given) to another, those of one file in the order of their ids."""
     found = connection.execute(
-        f"SELECT {_FILE} FROM files WHERE folder = ? AND base BETWEEN ? AND ? ORDER BY base, given, id LIMIT ?",  # noqa: S608 - constant names
-        (folder, first, last, limit),
+        f"SELECT {_FILE} FROM files WHERE folder = ? AND (base, given) >= (?, ?) AND (base, given) <= (?, ?) "  # noqa: S608 - constant names
+        "ORDER BY base, given, id LIMIT ?",
+        (folder, *first, *last, limit),
     )
     return [FileRow(*row) for row in found]
 

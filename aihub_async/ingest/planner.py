@@ -141,8 +141,8 @@ class Planner:
         for candidate in chunk:
             stretches.setdefault(self._folder(connection, candidate.folder), []).append(candidate)
         for folder, found in stretches.items():
-            bases = [candidate.base for candidate in found]
-            rows = ledger.between(connection, folder, min(bases), max(bases), _STRETCH)
+            names = [(candidate.base, candidate.given) for candidate in found]
+            rows = ledger.between(connection, folder, min(names), max(names), _STRETCH)
             if len(rows) == _STRETCH:
                 # Not in the order of names: the stretch may be the whole folder.
                 each = (ledger.find(connection, folder, candidate.base, candidate.given) for candidate in found)
