@@ -267,7 +267,7 @@ def tables(options: argparse.Namespace) -> Iterator[tuple[str, Table]]:
             f"{found[f'{name} rss']:.0f} MB",
         )
     yield (
-        f"{count:,} synthetic files; {found['bytes'] / count:.0f} bytes of journal per file; idle {found['idle']:.0f} MB",
+        f"{count:,} synthetic files; {found['bytes'] / count:.0f} bytes of journal each; idle {found['idle']:.0f} MB",
         table,
     )
     durable = Table("durable writes/s, 64 tasks", "commits for 20,000")
