@@ -64,6 +64,11 @@ class Governor:
         """Requests that are being sent now."""
         return self._bulk + self._control
 
+    @property
+    def crowded(self) -> bool:
+        """Whether anybody waits for a place among the uploads."""
+        return bool(self._queues[Lane.BULK])
+
     def try_acquire(self, lane: Lane, size: int) -> bool:
         """Take a place if one is free now, nobody waits for it and there is no pause."""
         if self._queues[lane] or not self._admits(lane, size) or self.pause_until > self._clock():

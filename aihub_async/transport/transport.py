@@ -15,7 +15,7 @@ from aihub_async.errors import Attempt, RequestDetails, RequestError
 from aihub_async.policies.retry import Backoff, Failure, RetryQuota, Verdict, judge, parse_retry_after
 from aihub_async.transport.events import AttemptEvent, Hook, record_response
 from aihub_async.transport.governor import Governor
-from aihub_async.transport.messages import Failed, Request, Response, Wire
+from aihub_async.transport.messages import Failed, Lane, Request, Response, Wire
 from aihub_async.transport.redaction import Redactor, kept_headers, request_id, server_message
 
 logger = logging.getLogger("aihub_async")
@@ -163,7 +163,7 @@ class Transport:
         verdict = judge(
             request.operation.repeat, result, has_retry_after=asked is not None, unclear_before=call.unclear
         )
-        self._inform_governor(outcome, asked)
+        self._inform_governor(request, outcome, asked)
         delay = 0.0
         if verdict is Verdict.RETRY:
             delay = self._delay(call, asked, free=isinstance(outcome, Failed) and outcome.overloaded)
@@ -189,14 +189,16 @@ class Transport:
             return -1
         return delay if free or self.quota.take() else -1
 
-    def _inform_governor(self, outcome: Response | Failed, asked: float | None) -> None:
+    def _inform_governor(self, request: Request, outcome: Response | Failed, asked: float | None) -> None:
         limit = self.governor.limit
         if isinstance(outcome, Failed):
             if outcome.overloaded:
                 limit.pushed_back()
             return
         if outcome.status not in _PUSH_BACK:
-            limit.succeeded()
+            if request.lane is Lane.BULK:
+                size = request.body.length if request.body is not None else 0
+                limit.succeeded(size, crowded=self.governor.crowded)
             return
         limit.pushed_back()
         if asked is not None:

@@ -140,7 +140,7 @@ async def test_all_settings_travel(recorder, offline: AsyncAIHub) -> None:
             "runtime_config": {
                 "k": "v",
                 "log_prefix": "org=Piston ",
-                "modify_output_schema": '{"remove_fields": ["a"]}',
+                "modify_output_schema": '{"remove_fields":["a"]}',
             },
             "priority": 0,
         },
