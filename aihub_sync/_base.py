@@ -1,15 +1,16 @@
 """What the generated classes stand on."""
 
+import concurrent.futures
 import functools
 import warnings
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from types import TracebackType
-from typing import Any, ParamSpec, Protocol, Self, TypeVar
+from typing import Any, ParamSpec, Protocol, Self, TypeVar, cast
 
 from aihub_async.client import AsyncAIHub
 from aihub_async.errors import AIHubError, ClosedClientError, OutcomeUnknownError
-from aihub_sync._portal import EXIT_GRACE, INTERRUPT_GRACE, Call, portal
+from aihub_sync._portal import EXIT_GRACE, Call, portal
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -30,32 +31,29 @@ class Lease:
             raise _refusal(coroutine)
         call = Call(coroutine)
         try:
-            portal.submit(call.start)
-            call.wait()
+            result, error = call.outcome()
         except BaseException:
             # Ctrl-C, or whatever else a signal handler raised.
-            portal.submit(call.cancel)
-            call.wait(INTERRUPT_GRACE)
+            call.abandon()
             raise
-        error = call.error()
         if error is None:
-            return call.task.result()
+            return cast("T", result)
         try:
             raise self._presentable(error)
         finally:
             # The traceback holds this frame: without this they would keep each other alive.
             del error, call
 
-    def run_later(self, coroutine: Coroutine[Any, Any, object]) -> None:
+    def run_later(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine on the loop without waiting for it; not at all after closing."""
         if self._finalizer.alive:
-            portal.submit(Call(coroutine).start)
+            portal.post(coroutine)
         else:
             coroutine.close()
 
     def call_soon(self, callback: Callable[[], object]) -> None:
         """Call a function on the loop without waiting for it."""
-        portal.submit(callback)
+        self.run_later(_called(callback))
 
     def close(self) -> None:
         """Close the client; a second call does nothing."""
@@ -63,9 +61,9 @@ class Lease:
             raise ClosedClientError("close() would wait for itself here, on the client's own event loop thread")
         if self._finalizer.detach() is None:
             return
-        call = portal.retire(self._client)
-        if call is not None:
-            call.wait(2 * EXIT_GRACE)
+        closing = portal.retire(self._client)
+        if closing is not None:
+            concurrent.futures.wait((closing,), 2 * EXIT_GRACE)
 
     def _presentable(self, error: BaseException) -> BaseException:
         if not isinstance(error, AIHubError):
@@ -88,6 +86,10 @@ def _refusal(coroutine: Coroutine[Any, Any, Any]) -> ClosedClientError:
         f"{name}() would wait for itself: this code (a hook, a callback or a source) runs on the client's own event "
         f"loop thread. Write: asyncio.get_running_loop().run_in_executor(None, METHOD, ARGUMENT …)"
     )
+
+
+async def _called(callback: Callable[[], object]) -> None:
+    callback()
 
 
 async def _awaited(make: Callable[[], Awaitable[T]]) -> T:

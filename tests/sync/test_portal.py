@@ -10,8 +10,10 @@ import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
+from anyio.from_thread import BlockingPortal
 
 from aihub_async.emulator import Emulator, Fault
 from aihub_sync import AIHub, capture_responses, errors
@@ -256,6 +258,37 @@ def test_any_exception_of_a_signal_handler_ends_the_call(client: AIHub, hub: Emu
     finally:
         signal.signal(signal.SIGALRM, before)
     assert time.monotonic() - began < 2
+    assert client.batches.list().batches == []
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_an_interrupt_during_the_hand_off_leaves_nothing_running(
+    client: AIHub, hub: Emulator, monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    client.batches.list()
+    hub.faults.add(Fault(kind="latency", seconds=30, times=1))
+    start = BlockingPortal.start_task_soon
+
+    def interrupted(*arguments: Any) -> None:
+        if begun:
+            start(*arguments)
+            settle(lambda: hub.requests.total == 2)
+        raise KeyboardInterrupt
+
+    cancelled = threading.Event()
+
+    async def work() -> None:
+        try:
+            await client._async.batches.list()
+        finally:
+            cancelled.set()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BlockingPortal, "start_task_soon", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            client._lease.run(work())
+    assert cancelled.is_set() is begun
+    hub.faults.clear()
     assert client.batches.list().batches == []
 
 
