@@ -16,14 +16,24 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
+class Attached(Protocol):
+    """What works with a client, but was made before it."""
+
+    def attach(self, lease: "Lease") -> None:
+        """Run on this lease from now on."""
+
+
 class Lease:
     """Keeps the loop thread for one client, until it is closed or nobody holds it any more."""
 
-    def __init__(self, client: AsyncAIHub) -> None:
+    def __init__(self, client: AsyncAIHub, *attached: "Attached | None") -> None:
         portal.clients.add(client)
         self._finalizer = weakref.finalize(self, portal.retire, client)
         self._finalizer.atexit = False
         self._client = client
+        for part in attached:
+            if part is not None:
+                part.attach(self)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the loop and wait for it; an interrupt cancels it."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from aihub_sync._generate.docstrings import UnknownError
 from aihub_sync._generate.layout import Imports, import_order
-from aihub_sync._generate.rules import BASE, CLIENT, COMMAND, PACKAGE, PAGES, SHARED_MODULES, SYNC_NAMES, Rules
+from aihub_sync._generate.rules import BASE, BY_HAND, CLIENT, COMMAND, PACKAGE, PAGES, SHARED_MODULES, SYNC_NAMES, Rules
 from aihub_sync._generate.sources import Class, Sources, parse_module, read_sources
 from aihub_sync._generate.writer import Writer, names_in, parsed
 
@@ -47,7 +47,7 @@ def _names_file(exported: Sequence[str], homes: Mapping[str, str]) -> str:
     imports = Imports({})
     for name in exported:
         twin = SYNC_NAMES.get(name, name)
-        imports.add(homes.get(name, "aihub_async"), twin)
+        imports.add(homes.get(name) or BY_HAND.get(name, "aihub_async"), twin)
     for name in SHARED_MODULES:
         imports.add("aihub_async", name)
     imports.add(BASE, "Pages")

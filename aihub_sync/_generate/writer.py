@@ -8,6 +8,7 @@ from aihub_sync._generate.layout import Imports, call, definition, docstring, un
 from aihub_sync._generate.rules import (
     ASYNCHRONOUS,
     BASE,
+    BY_HAND,
     CLIENT,
     COMMAND,
     DROPPED,
@@ -31,7 +32,8 @@ class Writer:
         self._rules = rules
         twins = {self._sync(name): Import(home, self._sync(name)) for name, home in homes.items()}
         pages = {name: Import(BASE, "Pages") for name in PAGES}
-        self._imports = Imports({**twins, **pages, CLIENT: twins[SYNC_NAMES[CLIENT]]})
+        by_hand = {name: Import(home, name) for name, home in BY_HAND.items()}
+        self._imports = Imports({**twins, **pages, **by_hand, CLIENT: twins[SYNC_NAMES[CLIENT]]})
         self._class: Class
         self._origin = module
 
@@ -75,6 +77,9 @@ class Writer:
         parameters = self._parameters(function.args, where)
         parameters.insert(parameters.index("*"), "debug: bool | None = None")
         arguments = self._arguments(function.args)
+        attached = list(self._by_hand(function.args))
+        for name in attached:
+            arguments[arguments.index(f"{name}={name}")] = f"{name}=None if {name} is None else {name}.wrapped"
         self._imports.add(self._module.name, CLIENT)
         for name in ("Lease", "hidden", "warn_of_debug"):
             self._imports.add(BASE, name)
@@ -83,7 +88,15 @@ class Writer:
         yield "        warn_of_debug(debug)"
         yield "        api_key = hidden(api_key)"
         yield from call("wrapped = ", CLIENT, arguments, "", 8)
-        yield "        self._bind(wrapped, Lease(wrapped))"
+        yield f"        self._bind(wrapped, Lease({', '.join(['wrapped', *attached])}))"
+
+    def _by_hand(self, arguments: ast.arguments) -> Iterator[str]:
+        """The parameters that take a twin that is written by hand."""
+        for arg in arguments.kwonlyargs:
+            twins = names_in(parsed(arg.annotation)) & BY_HAND.keys() if arg.annotation else set()
+            if twins:
+                self._rules.used |= twins
+                yield arg.arg
 
     def _bind(self, item: Class, stem: str) -> Iterator[str]:
         self._imports.add(BASE, "Lease", typing_only=True)

@@ -55,7 +55,6 @@ from aihub_async import (
     UploadResume,
     Uploads,
     WaitTimeoutError,
-    WebhookReceiver,
     __version__,
     capture_responses,
     errors,
@@ -65,6 +64,7 @@ from aihub_sync._base import Pages
 from aihub_sync._generated.client import AIHub
 from aihub_sync._generated.handles import JobHandle, RunHandle
 from aihub_sync._generated.legacy_handles import LegacyJobHandle, LegacyRunHandle
+from aihub_sync._webhooks import WebhookReceiver
 
 __all__ = [
     "AIHub",

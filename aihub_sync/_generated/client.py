@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from aihub_async.transport.transport import Clock
     from aihub_async.uploads.engine import UploadProgress
     from aihub_async.uploads.sources import Content, Sources
-    from aihub_async.waiting.webhooks import WebhookReceiver
+    from aihub_sync._webhooks import WebhookReceiver
 
 
 class AIHub(Facade):
@@ -121,9 +121,9 @@ class AIHub(Facade):
             allow_insecure=allow_insecure,
             hooks=hooks,
             clock=clock,
-            webhooks=webhooks,
+            webhooks=None if webhooks is None else webhooks.wrapped,
         )
-        self._bind(wrapped, Lease(wrapped))
+        self._bind(wrapped, Lease(wrapped, webhooks))
 
     def _bind(self, wrapped: client.AsyncAIHub, lease: Lease) -> None:
         super()._bind(wrapped, lease)

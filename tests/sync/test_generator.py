@@ -40,6 +40,7 @@ def no_tables(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(table, "OLD_NAMES", {})
         monkeypatch.setattr(table, "ON_LOOP", frozenset())
         monkeypatch.setattr(table, "DROPPED", frozenset())
+        monkeypatch.setattr(table, "BY_HAND", {})
         monkeypatch.setattr(table, "SPECIAL", {"aclose": "close"})
         monkeypatch.setattr(table, "PAGES", {})
     monkeypatch.setattr(docstrings, "PHRASES", {})
@@ -95,6 +96,19 @@ class TestShapes:
         assert "    def iter(self, n: int) -> Pages[Result]:" in text
         assert "        return Pages(self._async.iter(n), self._lease)" in text
         assert "from aihub_sync._base import Facade, Pages" in text
+
+    def test_a_twin_written_by_hand_is_handed_to_the_client(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for table in (rules, writer):
+            monkeypatch.setattr(table, "BY_HAND", {"Result": "by.hand"})
+        client = CLIENT.replace("timeout: float = 1", "hook: Result | None = None")
+        modules = [
+            parse_module("aihub_async.client", "from somewhere import Result\n" + client),
+            parse_module("aihub_async.resources.things", THINGS.format(method="    async def a(self) -> None: ...")),
+        ]
+        text = generate(Sources({module.name: module for module in modules}), ["AsyncAIHub"])["client.py"]
+        assert "    from by.hand import Result\n" in text
+        assert "hook=None if hook is None else hook.wrapped" in text
+        assert "        self._bind(wrapped, Lease(wrapped, hook))\n" in text
 
     def test_long_lines_are_laid_out_as_the_formatter_would(self) -> None:
         names = ", ".join(f"argument_{number}: int" for number in range(9))
