@@ -47,7 +47,7 @@ All of them can be pickled, and none holds a secret.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
@@ -293,13 +293,15 @@ class RequestTimeoutError(RequestError, TimeoutError):
 class OutcomeUnknownError(RequestError):
     """A once-only request may or may not have been carried out.
 
-    `cause` names the failure of the last attempt. `await error.reconcile()` asks the server again and returns what
-    the call would have returned, or raises: `LookupError` if the request provably was not carried out,
-    `OutcomeUnknownError` while it is still unknown. It is None after unpickling and where the API has no way to ask.
+    `cause` names the failure of the last attempt. `await error.reconcile()`, or `error.reconcile()` in the sync client,
+    asks the server again and returns what the call would have returned, or raises: `LookupError` if the request
+    provably was not carried out, `OutcomeUnknownError` while it is still unknown. It is None after unpickling and where
+    the API has no way to ask.
     """
 
     _unpicklable = frozenset({"__notes__", "reconcile"})
-    reconcile: Callable[[], Awaitable[Any]] | None = None
+    # `Any`, not `Awaitable`: in the sync client it answers at once.
+    reconcile: Callable[[], Any] | None = None
 
     def __init__(self, message: str, details: RequestDetails, *, cause: str = "") -> None:
         super().__init__(message, details)

@@ -186,14 +186,17 @@ def test_exceptions_leave_no_reference_cycles(client: AIHub) -> None:
 
 
 def test_an_unknown_outcome_is_reconciled_without_await(make_client: Make, hub: Emulator) -> None:
-    hub.faults.add(Fault(kind="reset-after", operation="createSecret", times=1))
-    client = make_client(max_retries=0)
-    try:
-        client.secrets.create("alias", "value", "ALL")
-    except errors.OutcomeUnknownError as error:
-        if error.reconcile is not None:
-            error.reconcile()
-    assert hub.requests.count("createSecret") == 1
+    client = make_client()
+    batch = client.batches.create("x")
+    client.batches.add_file(batch.id, "a.txt", b"Total: 1")
+    hub.faults.add(Fault(kind="reset-after", operation="runApp", times=1))
+    hub.faults.add(Fault(kind="status", status=403, operation="listRuns", times=4))
+    with pytest.raises(errors.OutcomeUnknownError) as caught:
+        client.apps.runs.create(app_name="key-values", batch_id=batch.id)
+    assert caught.value.reconcile is not None
+    found = caught.value.reconcile()
+    assert [run["id"] for run in hub.runs()] == [found.id]
+    assert hub.requests.count("runApp") == 1
 
 
 # Signals

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 from typing import Any, assert_type
+from wsgiref.types import WSGIApplication
 
-from aihub_sync import AIHub, Pages, RunHandle, errors
+from aihub_sync import AIHub, Pages, RunHandle, WebhookReceiver, errors
 from aihub_sync.exceptions import ApiException, NotFoundException
 from aihub_sync.models import (
     Batch,
@@ -52,12 +53,27 @@ assert_type(client.files.download("/a/b", "b"), Path)
 assert_type(client.files.get_file_metadata("/a/b"), FileMetadata)
 assert_type(client.request("GET", "/v2/batches").json(), Any)
 
+receiver = WebhookReceiver("https://me.example/hooks/aihub", secret="secret")
+hooked = AIHub(webhooks=receiver)
+
+
+@receiver.on_run
+def store(run: Run) -> None:
+    assert_type(hooked.apps.runs.results(run.id), RunResults)
+
+
+assert_type(receiver.handle({"X-AIHub-Webhook-Secret": "secret"}, b"{}"), int)
+application: WSGIApplication = receiver.wsgi
+
 try:
     with client as same:
         assert_type(same, AIHub)
 except NotFoundException as error:
     assert_type(error.status, int | None)
     assert_type(error.body, str)
+except errors.OutcomeUnknownError as unclear:
+    if unclear.reconcile is not None:
+        found: Run = unclear.reconcile()
 except ApiException as failure:
     assert_type(failure, errors.RequestError)
 finally:
