@@ -28,6 +28,8 @@ from aihub_async.transport.messages import Failed, Request, Response
 ERROR_BODY = 64 * 1024
 """Bytes of an error answer that are read; the rest says nothing new, and may be endless."""
 _ORIGINAL_REQUEST = aiohttp.ClientSession._request
+# What is used here is not aiohttp's public interface: of a version that nobody tried, only that is used.
+_KNOWN = aiohttp.__version__.startswith("3.14.")
 _NO_TIMER = TimerNoop()
 
 
@@ -35,7 +37,8 @@ def fits(request: Request, session: aiohttp.ClientSession) -> bool:
     """Whether this request may go the direct way."""
     body = request.body
     return (
-        body is not None
+        _KNOWN
+        and body is not None
         and body.length <= CHUNK
         and request.sink is None
         and not request.headers

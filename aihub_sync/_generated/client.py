@@ -55,8 +55,9 @@ class AIHub(Facade):
         deadline: seconds for one call with all its attempts and waits, plus the time of its bytes (300);
             ``float("inf")`` for none.
         max_retries: further attempts after the first (4).
-        max_connections: requests in flight at once (64); fewer while the server asks for less.
-        max_bytes_in_flight: bytes of request bodies in flight at once (64 MiB).
+        max_connections: requests in flight at once, at most (64); fewer where more would gain nothing, or while the
+            server asks for less.
+        max_bytes_in_flight: bytes of request bodies held in memory at once (64 MiB); files are read in chunks.
         headers: sent with every request.
         ssl_context: TLS settings; the system's certificates by default.
         proxy: URL of an HTTP proxy.

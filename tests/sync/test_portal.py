@@ -212,9 +212,13 @@ def run_script(script: str, *arguments: str) -> "subprocess.Popen[str]":
 
 
 UPLOAD = """
+import signal
 import sys
 from pathlib import Path
 from aihub_sync import AIHub
+
+# A suite that runs in the background of a shell has SIGINT ignored, and its children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 client = AIHub(sys.argv[1], api_root=sys.argv[2])
 batch = client.batches.create("large")
