@@ -1,7 +1,7 @@
 """One event loop in one thread, shared by all sync clients of the process: every call goes through anyio's portal.
 
-The thread starts with the first call and stops with the last client. The portal hands over twice: it waits until the loop
-has begun a call, and then for its end. That costs 80 µs for an empty call (65 with uvloop), some 160 for a request.
+The thread starts with the first call and stops with the last client. The portal hands over twice: it waits until the
+loop has begun a call, and then for its end. That costs 80 µs for an empty call (65 with uvloop), 160 for a request.
 """
 
 import asyncio
