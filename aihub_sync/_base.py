@@ -1,19 +1,83 @@
 """What the generated classes stand on."""
 
+import asyncio
 import concurrent.futures
+import contextvars
 import functools
+import threading
 import warnings
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from types import TracebackType
-from typing import Any, ParamSpec, Protocol, Self, TypeVar, cast
+from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, cast
 
 from aihub_async.client import AsyncAIHub
 from aihub_async.errors import AIHubError, ClosedClientError, OutcomeUnknownError
-from aihub_sync._portal import EXIT_GRACE, Call, portal
+from aihub_sync._portal import EXIT_GRACE, LoopThread, portal
 
 T = TypeVar("T")
 P = ParamSpec("P")
+
+INTERRUPT_GRACE = 0.5
+"""Seconds that an interrupted call waits for its clean-up, such as the abort of a multipart upload."""
+
+
+class Call(Generic[T]):
+    """One coroutine on its way to the loop and back."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
+        self._coroutine = coroutine
+        self._thread: LoopThread | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._result: T | None = None
+        self._error: BaseException | None = None
+        # A lock is the cheapest thing that a thread can wait for; it is released once, at the end.
+        self._finished = threading.Lock()
+        self._finished.acquire()
+
+    def outcome(self) -> tuple[T | None, BaseException | None]:
+        """Start, wait for the end, and give the answer or what went wrong; a signal handler may raise out of it."""
+        self._thread = thread = portal.enter()
+        try:
+            thread.ready.wait()
+            self._hand_over(thread)
+        finally:
+            thread.entering.pop()
+        self._finished.acquire()
+        return self._result, self._error
+
+    def _hand_over(self, thread: LoopThread) -> None:
+        thread.loop.call_soon_threadsafe(thread.tasks.start_soon, self._carry, context=contextvars.copy_context())
+
+    def abandon(self) -> None:
+        """Break off after an interrupt, and wait a moment for the clean-up."""
+        if self._thread is None:
+            self._coroutine.close()
+        elif cleaning := portal.post(self._clean_up(self._thread.interrupted), self._thread):
+            concurrent.futures.wait((cleaning,), INTERRUPT_GRACE)
+
+    async def _carry(self) -> None:
+        self._task = asyncio.current_task()
+        try:
+            self._result = await self._coroutine
+        except asyncio.CancelledError:
+            self._error = ClosedClientError("the client was closed, or the process ended, during the call")
+        except BaseException as error:
+            self._error = error
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            self._finished.release()
+
+    async def _clean_up(self, interrupted: set[asyncio.Task[Any]]) -> None:
+        if self._task is None:
+            # Interrupted before it was handed over.
+            self._coroutine.close()
+            return
+        self._task.cancel()
+        interrupted.add(self._task)
+        await asyncio.wait({self._task})
+        interrupted.discard(self._task)
 
 
 class Attached(Protocol):

@@ -13,10 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from anyio.from_thread import BlockingPortal
 
 from aihub_async.emulator import Emulator, Fault
 from aihub_sync import AIHub, capture_responses, errors
+from aihub_sync._base import Call
 
 Make = Callable[..., AIHub]
 
@@ -274,11 +274,11 @@ def test_an_interrupt_during_the_hand_off_leaves_nothing_running(
 ) -> None:
     client.batches.list()
     hub.faults.add(Fault(kind="latency", seconds=30, times=1))
-    start = BlockingPortal.start_task_soon
+    hand_over = Call._hand_over
 
     def interrupted(*arguments: Any) -> None:
         if begun:
-            start(*arguments)
+            hand_over(*arguments)
             settle(lambda: hub.requests.total == 2)
         raise KeyboardInterrupt
 
@@ -291,7 +291,7 @@ def test_an_interrupt_during_the_hand_off_leaves_nothing_running(
             cancelled.set()
 
     with monkeypatch.context() as patch:
-        patch.setattr(BlockingPortal, "start_task_soon", interrupted)
+        patch.setattr(Call, "_hand_over", interrupted)
         with pytest.raises(KeyboardInterrupt):
             client._lease.run(work())
     assert cancelled.is_set() is begun
