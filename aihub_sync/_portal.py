@@ -1,7 +1,7 @@
 """One event loop in one thread, shared by all sync clients of the process: every call is a task of an anyio group.
 
 The thread starts with the first call and stops with the last client. anyio's own blocking portal does the same with two
-hand-offs for each call, one to begin it and one to end it; here a call is handed over once, which costs half as much.
+hand-offs for each call, one to begin it and one to end it; here a call is handed over once.
 """
 
 import asyncio
