@@ -2,8 +2,10 @@
 
 import asyncio
 import concurrent.futures
+import contextlib
 import contextvars
 import functools
+import importlib
 import threading
 import warnings
 import weakref
@@ -47,7 +49,22 @@ class Call(Generic[T]):
         return self._result, self._error
 
     def _hand_over(self, thread: LoopThread) -> None:
-        thread.loop.call_soon_threadsafe(thread.tasks.start_soon, self._carry, context=contextvars.copy_context())
+        context = contextvars.copy_context()
+        # anyio asks sniffio, where it is installed, which finds nothing in a callback unless it is named there.
+        with contextlib.suppress(ImportError):
+            context.run(importlib.import_module("sniffio").current_async_library_cvar.set, "asyncio")
+        thread.loop.call_soon_threadsafe(self._begin, thread, context=context)
+
+    def _begin(self, thread: LoopThread) -> None:
+        try:
+            thread.tasks.start_soon(self._carry)
+        except BaseException as error:
+            # The caller waits for this call: whatever happens on the loop, it must be released.
+            self._coroutine.close()
+            self._error = error
+            self._finished.release()
+            if not isinstance(error, Exception):
+                raise
 
     def abandon(self) -> None:
         """Break off after an interrupt, and wait a moment for the clean-up."""

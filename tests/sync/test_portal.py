@@ -156,6 +156,59 @@ def test_context_variables_reach_the_call(client: AIHub) -> None:
     assert [response.status for response in responses] == [200, 200]
 
 
+SNIFFIO = """
+import types
+from contextvars import ContextVar
+
+# What matters of sniffio: it knows a library by its variable, or by a current task, which a callback has not.
+class NotFoundError(RuntimeError): ...
+
+def current() -> str:
+    import asyncio
+    name = variable.get()
+    if name is None:
+        try:
+            name = "asyncio" if asyncio.current_task() else None
+        except RuntimeError:
+            pass
+    if name is None:
+        raise NotFoundError
+    return name
+
+variable = ContextVar("library", default=None)
+sys.modules["sniffio"] = types.SimpleNamespace(
+    current_async_library=current, current_async_library_cvar=variable, AsyncLibraryNotFoundError=NotFoundError
+)
+"""
+
+CREATE = """
+import sys
+from aihub_sync import AIHub
+
+with AIHub(sys.argv[1], api_root=sys.argv[2]) as client:
+    print(client.batches.create("x").id > 0)
+"""
+
+
+@pytest.mark.parametrize("sniffio", ["sys.modules['sniffio'] = None", SNIFFIO], ids=["absent", "present"])
+def test_calls_return_with_and_without_sniffio(hub: Emulator, sniffio: str) -> None:
+    with run_script(f"import sys\n{sniffio}\n{CREATE}", hub.api_key, hub.api_root) as process:
+        try:
+            out, err = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert (out, err) == ("True\n", "")
+
+
+def test_a_hand_off_that_fails_on_the_loop_reaches_the_caller(client: AIHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    client.batches.list()
+    with monkeypatch.context() as patch:
+        patch.setattr(Call, "_carry", None)
+        with pytest.raises(TypeError):
+            client.batches.list()
+    assert client.batches.list().batches == []
+
+
 # Exceptions
 
 
