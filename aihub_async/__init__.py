@@ -46,8 +46,9 @@ from aihub_async.errors import (
     UploadError,
     WaitTimeoutError,
 )
-from aihub_async.processing import FieldRow, Processed
+from aihub_async.processing import Processed
 from aihub_async.resources.legacy_handles import LegacyJobHandle, LegacyRunHandle
+from aihub_async.results.rows import FieldRow
 from aihub_async.transport.events import AttemptEvent, capture_responses
 from aihub_async.transport.messages import Response
 from aihub_async.uploads.contents import ByteStream

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from aihub_async.errors import InvalidRequestError
-from aihub_async.models import Document, Field, ResultFile, Run, RunSettings
+from aihub_async.models import ResultFile, Run, RunSettings
+from aihub_async.results.rows import FieldRow, file_rows
 
 if TYPE_CHECKING:
     from aihub_async.client import AsyncAIHub
@@ -19,24 +20,6 @@ if TYPE_CHECKING:
 
 MAX_FILES_PER_RUN = 1000
 """Files that one run takes (docs: limits)."""
-
-
-@attrs.frozen
-class FieldRow:
-    """One extracted field, with where it came from.
-
-    `document` counts the documents of a file from 0; `page` is the first page of the document, from 1, or None;
-    `confidence` is the model's certainty from 0 to 1, or None if it was not asked for; `error` is why a field failed.
-    """
-
-    file: str
-    document: int
-    class_name: str | None
-    page: int | None
-    field: str
-    value: Any
-    confidence: float | None
-    error: str | None
 
 
 @attrs.frozen
@@ -60,26 +43,6 @@ class Processed:
         """
         for file in self.files:
             yield from file_rows(file)
-
-
-def file_rows(file: ResultFile) -> Iterator[FieldRow]:
-    """The fields of one file of a run's results, flat."""
-    for index, document in enumerate(file.documents):
-        for field in document.fields:
-            yield _row(file, index, document, field)
-
-
-def _row(file: ResultFile, index: int, document: Document, field: Field) -> FieldRow:
-    return FieldRow(
-        file=file.original_file_name or "",
-        document=index,
-        class_name=document.class_name,
-        page=document.page_numbers[0] if document.page_numbers else None,
-        field=field.field_name or "",
-        value=field.value,
-        confidence=field.confidence.model if field.confidence else None,
-        error=field.error_msg or None,
-    )
 
 
 async def process(

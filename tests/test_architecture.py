@@ -16,7 +16,7 @@ LAYERS = [
     ["models", "operations", "config"],
     ["policies"],
     ["transport"],
-    ["uploads", "waiting"],
+    ["uploads", "waiting", "results"],
     ["resources"],
     ["client", "processing"],
     ["ingest"],

@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
 
-import attrs
 from rich.console import Console
 from rich.table import Table
 
 from aihub_async.cli.common import fail
-from aihub_async.processing import FieldRow
+from aihub_async.results.rows import FieldRow
 
 _MAX_VALUE = 60
 
@@ -59,13 +58,13 @@ def write_rows(path: Path, rows: Iterable[FieldRow]) -> None:
 
 
 def _write_jsonl(file: TextIO, rows: Iterable[FieldRow]) -> None:
-    file.writelines(json.dumps(attrs.asdict(row), ensure_ascii=False) + "\n" for row in rows)
+    file.writelines(json.dumps(row._asdict(), ensure_ascii=False) + "\n" for row in rows)
 
 
 def _write_csv(file: TextIO, rows: Iterable[FieldRow]) -> None:
     writer = csv.writer(file)
-    writer.writerow(field.name for field in attrs.fields(FieldRow))
-    writer.writerows(attrs.astuple(row) for row in rows)
+    writer.writerow(FieldRow._fields)
+    writer.writerows(rows)
 
 
 _WRITERS = {".jsonl": _write_jsonl, ".csv": _write_csv}

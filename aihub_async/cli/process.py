@@ -5,7 +5,7 @@ from pathlib import Path
 from aihub_async.cli.common import err, open_client, out, run
 from aihub_async.cli.output import check_target, show, write_rows
 from aihub_async.cli.progress import UploadDisplay
-from aihub_async.processing import FieldRow, file_rows
+from aihub_async.results.rows import FieldRow, file_rows
 
 Connection = tuple[str | None, str | None, str | None, bool]
 
