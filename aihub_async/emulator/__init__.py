@@ -11,31 +11,41 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from aihub_async.emulator.app import Emulator
     from aihub_async.emulator.apps import Box, Document, ExtractedDocument, Field, Page
+    from aihub_async.emulator.clock import EmulatorClock
     from aihub_async.emulator.faults import Fault
     from aihub_async.emulator.samples import write_samples
+    from aihub_async.emulator.scenario import Scenario, ScenarioError, load_scenario
     from aihub_async.emulator.webhooks import WebhookPlan
 
 __all__ = [
     "Box",
     "Document",
     "Emulator",
+    "EmulatorClock",
     "ExtractedDocument",
     "Fault",
     "Field",
     "Page",
+    "Scenario",
+    "ScenarioError",
     "WebhookPlan",
+    "load_scenario",
     "write_samples",
 ]
 
 # The pytest plugin lives in this package and is imported at every pytest start: nothing heavy may load with it.
 _HOMES = {
     "Emulator": "app",
+    "EmulatorClock": "clock",
     "Box": "apps",
     "Document": "apps",
     "ExtractedDocument": "apps",
     "Field": "apps",
     "Page": "apps",
     "Fault": "faults",
+    "Scenario": "scenario",
+    "ScenarioError": "scenario",
+    "load_scenario": "scenario",
     "write_samples": "samples",
     "WebhookPlan": "webhooks",
 }

@@ -2,11 +2,13 @@
 
 import asyncio
 import hashlib
+import random
 import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -14,12 +16,14 @@ import attrs
 from anyio.from_thread import start_blocking_portal
 
 from aihub_async.emulator.apps import App, Deployment, Extract, Outcome
+from aihub_async.emulator.clock import EmulatorClock
 from aihub_async.emulator.faults import Fault, Faults
-from aihub_async.emulator.hub import Accounts, Hub, builtin_apps
 from aihub_async.emulator.router import PREFIX
 from aihub_async.emulator.runs import run_settings, run_view
+from aihub_async.emulator.scenario import Scenario, load_scenario
 from aihub_async.emulator.server import Server
-from aihub_async.emulator.settings import Account, Settings, stable_id
+from aihub_async.emulator.settings import Account, EmulatorSettings, ids_from, stable_id
+from aihub_async.emulator.state import Accounts, EmulatorState, builtin_apps
 from aihub_async.emulator.storage import read_slices
 from aihub_async.emulator.webhooks import Delivery, WebhookPlan
 from aihub_async.emulator.wire import RequestLog
@@ -36,52 +40,95 @@ class StoredFile:
     sha256: str
 
 
+class TimeControl:
+    """Reads and moves the emulator's clock; all methods may be called from any thread."""
+
+    def __init__(self, clock: EmulatorClock, call: Callable[[Callable[[], None]], None]) -> None:
+        self._clock = clock
+        self._call = call
+
+    def now(self) -> datetime:
+        """Return the emulator's current time in UTC."""
+        return self._clock.now()
+
+    def advance(self, *, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0) -> None:
+        """Move the clock forward; waits, run durations, webhook retries and time windows follow.
+
+        Example:
+            >>> hub.time.advance(hours=3)
+        """
+        total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+        self._call(lambda: self._clock.advance(total))
+
+
 class Emulator:
-    """A local AI Hub that speaks real HTTP, on loopback unless told otherwise.
+    """A local AI Hub that speaks real HTTP, on loopback by default.
+
+    Use it as an asynchronous context manager, as a synchronous one (it then runs in a thread of its own), or by `start`
+    and `stop`.
 
     Args:
-        host: the address to listen on.
-        port: 0 takes a free one.
-        data_dir: where state lives on; None is a temporary folder that is removed at the stop.
-        api_key: the token that is let in; more with `add_token`.
-        faults: in force from the start; more with `faults.add`.
-        seed: of the generator behind `Fault.probability`.
-        settings: names of `aihub_async.emulator.settings.Settings`: `org`, `user`, `part_size` (bytes), `workers`,
-            `run_seconds` (least duration of a run), `list_page_size`, …
+        host: Address to listen on; None does not listen (see `protocol`).
+        port: Port to listen on; 0 takes a free one.
+        data_dir: Folder for the state, which later emulators continue from; None is a temporary folder that is removed
+            when the emulator stops.
+        api_key: A token that is accepted; add more with `add_token`.
+        faults: In force from the start; add more with `faults.add`.
+        scenario: A scenario file (see `aihub_async.emulator.scenario`); arguments win over it.
+        seed: Seed of the generator behind `Fault.probability`.
+        generator: Source of all randomness, ids included, so that a simulation repeats exactly.
+        settings: Names of `aihub_async.emulator.settings.EmulatorSettings`: `org`, `user`, `part_size` (bytes),
+            `workers`, `run_seconds` (least duration of a run), `list_page_size`, ...
+
+    Raises:
+        ScenarioError: the scenario file cannot be used.
 
     Example:
         >>> async with Emulator(part_size=1024) as hub:
         ...     client = AsyncAIHub(api_root=hub.api_root, api_key=hub.api_key)
-        >>> with Emulator().in_thread() as hub:
+        >>> with Emulator() as hub:
         ...     client = AIHub(api_root=hub.api_root, api_key=hub.api_key)
     """
 
     def __init__(
         self,
         *,
-        host: str = "127.0.0.1",
+        host: str | None = "127.0.0.1",
         port: int = 0,
         data_dir: Path | str | None = None,
         api_key: str = "emulator-key",
         faults: Sequence[Fault] = (),
-        seed: int = 0,
+        scenario: Path | str | Scenario | None = None,
+        seed: int | None = None,
+        generator: random.Random | None = None,
         **settings: Any,
     ) -> None:
-        self.settings = Settings(**settings)
+        script = scenario if isinstance(scenario, Scenario) else Scenario()
+        if isinstance(scenario, Path | str):
+            script = load_scenario(scenario)
+        ids = {} if generator is None else {"new_id": ids_from(generator)}
+        self.settings = EmulatorSettings(**{**ids, **script.settings, **settings})
+        self.time = TimeControl(self.settings.clock, self._call)
         self.api_key = api_key
-        self.faults = Faults(seed)
-        self.faults.add(*faults)
+        self.faults = Faults(
+            next((value for value in (seed, script.seed) if value is not None), 0),
+            generator=generator,
+            clock=self.settings.clock,
+        )
+        self.faults.add(*script.faults, *faults)
         self.requests = RequestLog()
+        self._webhook_plan = script.webhooks
         self._host, self._port = host, port
         self._data_dir = None if data_dir is None else Path(data_dir)
         self._temporary: str | None = None
         self._apps = builtin_apps()
         self._accounts = Accounts()
         self.add_token(api_key)
-        self._hub: Hub | None = None
+        self._state: EmulatorState | None = None
         self._server: Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._api_root = ""
+        self._thread: ExitStack | None = None
 
     @property
     def api_root(self) -> str:
@@ -93,39 +140,41 @@ class Emulator:
     # Life
 
     async def start(self) -> Self:
-        """Begin to listen; runs and jobs that a stop interrupted go on.
+        """Start to listen; runs and jobs that a stop interrupted continue.
 
         Raises:
             RuntimeError: started already.
             sqlite3.OperationalError: another emulator uses the same `data_dir`.
             OSError: the port is taken.
         """
-        if self._hub is not None:
+        if self._state is not None:
             raise RuntimeError("the emulator has been started already")
         if self._data_dir is None:
             self._temporary = tempfile.mkdtemp(prefix="aihub-emulator-")
-        hub = Hub(Path(self._temporary or str(self._data_dir)), self.settings, self._apps, self._accounts)
-        server = Server(hub, self.requests, self.faults)
+        state = EmulatorState(Path(self._temporary or str(self._data_dir)), self.settings, self._apps, self._accounts)
+        if self._webhook_plan is not None:
+            state.webhooks.plan = self._webhook_plan
+        server = Server(state, self.requests, self.faults)
         try:
             port = await server.start(self._host, self._port)
         except OSError:
-            await hub.close()
+            await state.close()
             self._remove_temporary()
             raise
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        self._api_root = hub.api_root = f"http://{host}:{port}{PREFIX}"
-        self._hub, self._server, self._loop = hub, server, asyncio.get_running_loop()
-        hub.resume()
+        host = self._host or "127.0.0.1"
+        self._api_root = state.api_root = f"http://{f'[{host}]' if ':' in host else host}:{port}{PREFIX}"
+        self._state, self._server, self._loop = state, server, asyncio.get_running_loop()
+        state.resume()
         return self
 
     async def stop(self) -> None:
         """Stop listening and end all work; stopping twice is fine."""
-        hub, server = self._hub, self._server
-        self._hub = self._server = None
-        if hub is None or server is None:
+        state, server = self._state, self._server
+        self._state = self._server = None
+        if state is None or server is None:
             return
         await server.stop()
-        await hub.close()
+        await state.close()
         self._remove_temporary()
 
     async def __aenter__(self) -> Self:
@@ -133,6 +182,28 @@ class Emulator:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.enter_context(self.in_thread())
+            self._thread = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.close()
+
+    def protocol(self) -> asyncio.Protocol:
+        """Return the server's side of a new connection, for a test that simulates the network.
+
+        Raises:
+            ConnectionRefusedError: a `refuse` fault is in force.
+            RuntimeError: the emulator is not running.
+        """
+        if self._server is None:
+            raise RuntimeError("the emulator is not running")
+        return self._server.protocol()
 
     @contextmanager
     def in_thread(self) -> Iterator[Self]:
@@ -226,35 +297,35 @@ class Emulator:
         Raises:
             KeyError: no such batch.
         """
-        return self._on_loop(lambda hub: _batch_files(hub, batch_id))
+        return self._on_loop(lambda state: _batch_files(state, batch_id))
 
     def runs(self) -> list[dict[str, Any]]:
         """All runs as the API tells them, oldest first, each with its `settings`."""
         return self._on_loop(
-            lambda hub: [
+            lambda state: [
                 {**run_view(row), "settings": run_settings(row)}
-                for row in hub.db.all("SELECT * FROM runs ORDER BY position")
+                for row in state.db.all("SELECT * FROM runs ORDER BY position")
             ]
         )
 
     @property
     def webhook_deliveries(self) -> list[Delivery]:
         """Every attempt to notify, oldest first."""
-        return self._on_loop(lambda hub: list(hub.webhooks.deliveries))
+        return self._on_loop(lambda state: list(state.webhooks.deliveries))
 
     # What it is told
 
     def misdeliver(self, plan: WebhookPlan) -> None:
         """Let notifications go wrong from now on; an empty plan lets them go right."""
-        self._on_loop(lambda hub: setattr(hub.webhooks, "plan", plan))
+        self._on_loop(lambda state: setattr(state.webhooks, "plan", plan))
 
     def hold_runs(self) -> None:
         """Keep runs RUNNING, once they have done their work, until `release_runs`."""
-        self._on_loop(lambda hub: hub.worker.released.clear())
+        self._on_loop(lambda state: state.worker.released.clear())
 
     def release_runs(self) -> None:
         """Let runs end."""
-        self._on_loop(lambda hub: hub.worker.released.set())
+        self._on_loop(lambda state: state.worker.released.set())
 
     def complete_review(
         self, run_id: str, corrections: Mapping[str, str] | None = None, *, user: str | None = None
@@ -271,9 +342,9 @@ class Emulator:
         """
         reviewer = user or self.settings.user
 
-        def complete(hub: Hub) -> None:
-            hub.runs.complete_review(run_id, reviewer, corrections or {})
-            hub.worker.announce(run_id)
+        def complete(state: EmulatorState) -> None:
+            state.runs.complete_review(run_id, reviewer, corrections or {})
+            state.worker.announce(run_id)
 
         self._on_loop(complete)
 
@@ -283,28 +354,33 @@ class Emulator:
         Raises:
             ApiError: no such run.
         """
-        self._on_loop(lambda hub: hub.worker.cancel(run_id))
+        self._on_loop(lambda state: state.worker.cancel(run_id))
 
     async def idle(self) -> None:
         """Wait until no run, job or notification is under way. Only from the emulator's own event loop."""
         await self._required().background.idle()
 
-    def _required(self) -> Hub:
-        if self._hub is None:
+    def _required(self) -> EmulatorState:
+        if self._state is None:
             raise RuntimeError("the emulator is not running")
-        return self._hub
+        return self._state
 
-    def _on_loop(self, work: Callable[[Hub], _T]) -> _T:
-        hub, loop = self._required(), self._loop
+    def _on_loop(self, work: Callable[[EmulatorState], _T]) -> _T:
+        state = self._required()
+        return self._call(lambda: work(state))
+
+    def _call(self, work: Callable[[], _T]) -> _T:
+        """Call a function on the emulator's own event loop, from whichever thread."""
+        loop = self._loop
         try:
             here = asyncio.get_running_loop() is loop
         except RuntimeError:
             here = False
         if here or loop is None:
-            return work(hub)
+            return work()
 
         async def there() -> _T:
-            return work(hub)
+            return work()
 
         return asyncio.run_coroutine_threadsafe(there(), loop).result()
 
@@ -314,14 +390,14 @@ class Emulator:
             self._temporary = None
 
 
-def _batch_files(hub: Hub, batch_id: int) -> list[StoredFile]:
-    folder = hub.db.value("SELECT folder FROM batches WHERE id = ? AND NOT deleted", batch_id)
+def _batch_files(state: EmulatorState, batch_id: int) -> list[StoredFile]:
+    folder = state.db.value("SELECT folder FROM batches WHERE id = ? AND NOT deleted", batch_id)
     if folder is None:
         raise KeyError(batch_id)
     files = []
-    for node in hub.drive.walk(folder):
+    for node in state.drive.walk(folder):
         digest = hashlib.sha256()
-        for piece in read_slices(hub.drive.blobs.path(node.blob), 0, node.size):
+        for piece in read_slices(state.drive.blobs.path(node.blob), 0, node.size):
             digest.update(piece)
         files.append(StoredFile(node.path[len(folder) + 1 :], node.size, digest.hexdigest()))
     return files

@@ -1,17 +1,15 @@
 """Conversations and queries: answers are the line of the documents that has most words in common with the question."""
 
-import asyncio
 import re
 from collections.abc import Sequence
 from typing import Any
-from uuid import uuid4
 
 import msgspec
 
-from aihub_async.emulator.background import Background
+from aihub_async.emulator.background import Background, Threads
+from aihub_async.emulator.database import Database, Row
 from aihub_async.emulator.extraction import UnreadableFileError, lay_out, read_document
-from aihub_async.emulator.settings import Settings
-from aihub_async.emulator.state import Database, Row
+from aihub_async.emulator.settings import EmulatorSettings
 from aihub_async.emulator.storage import Drive
 from aihub_async.emulator.wire import ApiError
 
@@ -25,15 +23,18 @@ _NOT_FOUND = "The documents do not say."
 class Conversations:
     """Documents that can be asked, and the questions that are answered in the background."""
 
-    def __init__(self, database: Database, drive: Drive, background: Background, settings: Settings) -> None:
+    def __init__(
+        self, database: Database, drive: Drive, background: Background, threads: Threads, settings: EmulatorSettings
+    ) -> None:
         self._db = database
         self._drive = drive
         self._background = background
+        self._threads = threads
         self._settings = settings
 
     def create(self, name: str, description: str | None, owner: str) -> str:
         """Create an empty conversation; give its id."""
-        conversation_id = str(uuid4())
+        conversation_id = self._settings.new_id()
         self._db.write(
             "INSERT INTO conversations(id, name, description, owner) VALUES (?, ?, ?, ?)",
             *(conversation_id, name, description, owner),
@@ -59,7 +60,7 @@ class Conversations:
             cursor = self._db.write(
                 "INSERT INTO conversation_documents(conversation_id, name, state, blob, uploaded_ns, pages)"
                 " VALUES (?, ?, 'PROCESSING', ?, ?, '[]')",
-                *(conversation_id, name, blob, self._settings.clock()),
+                *(conversation_id, name, blob, self._settings.clock.time_ns()),
             )
             status["success"].append({"name": name})
             if process:
@@ -135,16 +136,16 @@ class Conversations:
                     score = len(words & set(_WORD.findall(line.lower())))
                     if score > best[0]:
                         best = (score, line.strip(), row["name"], number)
-        score, answer, name, number = best
+        score, response, name, number = best
         if not score:
-            return answer, []
-        return answer, [{"name": name, "pages": [{"page_number": number, "bboxes": _boxes(answer)}]}]
+            return response, []
+        return response, [{"name": name, "pages": [{"page_number": number, "bboxes": _boxes(response)}]}]
 
-    def start_query(self, wanted: dict[str, Any]) -> str:
+    def start_query(self, payload: dict[str, Any]) -> str:
         """Start answering; give the query id."""
-        query_id = str(uuid4())
+        query_id = self._settings.new_id()
         self._db.write(
-            "INSERT INTO queries VALUES (?, 'RUNNING', ?, '[]', NULL)", query_id, msgspec.json.encode(wanted).decode()
+            "INSERT INTO queries VALUES (?, 'RUNNING', ?, '[]', NULL)", query_id, msgspec.json.encode(payload).decode()
         )
         self._background.spawn(self._answer(query_id))
         return query_id
@@ -162,13 +163,13 @@ class Conversations:
 
     async def _process(self, document_id: int) -> None:
         if self._settings.job_seconds:
-            await asyncio.sleep(self._settings.job_seconds)
+            await self._settings.clock.sleep(self._settings.job_seconds)
         row = self._db.one("SELECT * FROM conversation_documents WHERE id = ?", document_id)
         if row is None:
             return
         state, pages = "PROCESSED", list[str]()
         try:
-            document = await asyncio.to_thread(read_document, self._drive.blobs.path(row["blob"]), row["name"], {})
+            document = await self._threads.run(read_document, self._drive.blobs.path(row["blob"]), row["name"], {})
             pages = [page.text for page in document.pages]
         except (UnreadableFileError, FileNotFoundError):
             state = "FAILED"
@@ -179,16 +180,16 @@ class Conversations:
 
     async def _answer(self, query_id: str) -> None:
         if self._settings.run_seconds:
-            await asyncio.sleep(self._settings.run_seconds)
-        wanted = msgspec.json.decode(self.query(query_id)["wanted"])
+            await self._settings.clock.sleep(self._settings.run_seconds)
+        payload = msgspec.json.decode(self.query(query_id)["payload"])
         status, results, error = "COMPLETE", list[dict[str, Any]](), None
         try:
-            self.get(wanted["source"])
-            text, sources = self.ask(wanted["query"], self.documents(wanted["source"], wanted["document_ids"]))
+            self.get(payload["source"])
+            text, sources = self.ask(payload["query"], self.documents(payload["source"], payload["document_ids"]))
             result: dict[str, Any] = {"response": text}
             names = [{"name": each["name"]} for each in sources]
-            if wanted["sources"]:
-                result["source_documents"] = sources if wanted["pages"] else names
+            if payload["sources"]:
+                result["source_documents"] = sources if payload["pages"] else names
             results.append(result)
         except ApiError as failure:
             status, error = "FAILED", failure.message

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 
 import attrs
 
-from aihub_async.emulator.wire import ApiError, Call
+from aihub_async.emulator.wire import ApiError, Request
 
 MAX_FORM_BYTES = 110_000_000
 """Largest form: the 100 MB of an upload and some room for its heads."""
@@ -24,32 +24,32 @@ class Form:
     files: list[tuple[str, str, bytes]]
 
 
-async def read_body(call: Call, limit: int = MAX_FORM_BYTES) -> bytes:
+async def read_body(request: Request, limit: int = MAX_FORM_BYTES) -> bytes:
     """A whole body.
 
     Raises:
         ApiError: 413, too large.
     """
     body = bytearray()
-    async for chunk in call.body():
+    async for chunk in request.body():
         body += chunk
         if len(body) > limit:
             raise ApiError(413, f"The body is larger than {limit} bytes.")
     return bytes(body)
 
 
-async def read_form(call: Call) -> Form:
+async def read_form(request: Request) -> Form:
     """A multipart form.
 
     Raises:
         ApiError: 400, not one; 413, too large.
     """
-    kind = call.headers.get("Content-Type", "")
+    kind = request.headers.get("Content-Type", "")
     found = _BOUNDARY.search(kind)
     if not kind.lower().startswith("multipart/form-data") or found is None:
         raise ApiError(400, "The request body must be multipart/form-data.")
     delimiter = b"\r\n--" + (found[1] or found[2]).encode()
-    parts = (b"\r\n" + await read_body(call)).split(delimiter)
+    parts = (b"\r\n" + await read_body(request)).split(delimiter)
     if len(parts) < 2 or not parts[-1].startswith(b"--"):
         raise ApiError(400, "The form has no end.")
     form = Form({}, [])
@@ -73,15 +73,15 @@ def _add(form: Form, part: bytes) -> None:
         raise ApiError(400, "A part of the form is not UTF-8.") from None
 
 
-async def read_json_or_form(call: Call) -> dict[str, Any]:
+async def read_json_or_form(request: Request) -> dict[str, Any]:
     """A JSON object, or the same as an urlencoded form: the published samples of the legacy endpoints send the latter.
 
     Raises:
         ApiError: 400 neither, 413 too large.
     """
-    if call.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
+    if request.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
         try:
-            return dict(parse_qsl((await read_body(call)).decode(), keep_blank_values=True))
+            return dict(parse_qsl((await read_body(request)).decode(), keep_blank_values=True))
         except UnicodeDecodeError:
             raise ApiError(400, "The form is not UTF-8.") from None
-    return await call.json()
+    return await request.json()

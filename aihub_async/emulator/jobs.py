@@ -2,11 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from uuid import uuid4
 
 from aihub_async.emulator.background import Background
-from aihub_async.emulator.settings import Settings
-from aihub_async.emulator.state import Database
+from aihub_async.emulator.database import Database
+from aihub_async.emulator.settings import EmulatorSettings
 from aihub_async.emulator.storage import Drive
 from aihub_async.emulator.wire import ApiError
 
@@ -14,7 +13,7 @@ from aihub_async.emulator.wire import ApiError
 class Jobs:
     """The file operation jobs."""
 
-    def __init__(self, database: Database, drive: Drive, background: Background, settings: Settings) -> None:
+    def __init__(self, database: Database, drive: Drive, background: Background, settings: EmulatorSettings) -> None:
         self._db = database
         self._drive = drive
         self._background = background
@@ -22,14 +21,14 @@ class Jobs:
 
     def delete(self, path: str) -> str:
         """Start deleting a file or folder, whether it exists or not; give the job id."""
-        job_id = str(uuid4())
+        job_id = self._settings.new_id()
         self._db.write("INSERT INTO jobs VALUES (?, ?, 'PENDING', '')", job_id, path)
         self._background.spawn(self._delete(job_id, path))
         return job_id
 
     def start(self, work: Callable[[], Awaitable[None]]) -> str:
         """Start any other work on the drive; give the job id. It does not survive a stop."""
-        job_id = str(uuid4())
+        job_id = self._settings.new_id()
         self._db.write("INSERT INTO jobs VALUES (?, '', 'PENDING', '')", job_id)
         self._background.spawn(self._carry_out(job_id, work))
         return job_id
@@ -57,7 +56,7 @@ class Jobs:
     async def _carry_out(self, job_id: str, work: Callable[[], Awaitable[None]]) -> None:
         self._set(job_id, "RUNNING", "")
         if self._settings.job_seconds:
-            await asyncio.sleep(self._settings.job_seconds)
+            await self._settings.clock.sleep(self._settings.job_seconds)
         try:
             await work()
         except ApiError as error:
@@ -68,7 +67,7 @@ class Jobs:
     async def _delete(self, job_id: str, path: str) -> None:
         self._set(job_id, "RUNNING", "")
         if self._settings.job_seconds:
-            await asyncio.sleep(self._settings.job_seconds)
+            await self._settings.clock.sleep(self._settings.job_seconds)
         self._drive.remove(path)
         while True:
             if not self._drive.remove_some(path):

@@ -5,22 +5,18 @@ the built-in app. A binary is JSON with the names of its flows' apps. There is n
 binary sees every file.
 """
 
-import asyncio
-from collections.abc import Mapping
 from typing import Any
-from uuid import uuid4
 
 import msgspec
 
 from aihub_async.emulator.background import Background
+from aihub_async.emulator.database import Database, Row
 from aihub_async.emulator.runs import Runs
-from aihub_async.emulator.settings import Settings
-from aihub_async.emulator.state import Database, Row
+from aihub_async.emulator.settings import EmulatorSettings
 from aihub_async.emulator.storage import Drive
 from aihub_async.emulator.wire import ApiError
 from aihub_async.emulator.worker import Worker
 
-RESULTS_FILE = "batch.ibflowresults"
 _DEFAULT_APP = "key-values"
 _OVER = frozenset({"COMPLETE", "FAILED", "CANCELLED"})
 
@@ -35,7 +31,7 @@ class LegacyJobs:
         runs: Runs,
         worker: Worker,
         background: Background,
-        settings: Settings,
+        settings: EmulatorSettings,
     ) -> None:
         self._db = database
         self._drive = drive
@@ -43,8 +39,6 @@ class LegacyJobs:
         self._worker = worker
         self._background = background
         self._settings = settings
-        worker.binary_path = self._binary_path
-        worker.before_end = self._write_results
 
     def check_unused(self, job_id: str) -> None:
         """Refuse the id of a job that exists.
@@ -55,18 +49,13 @@ class LegacyJobs:
         if self._db.one("SELECT 1 FROM legacy_jobs WHERE id = ?", job_id):
             raise ApiError(409, f"There is a job {job_id} already.")
 
-    def add_run(self, run_id: str, path: str, settings: Mapping[str, Any]) -> None:
-        """Let a run be known as a job; `path` is its binary."""
-        runtime = settings.get("runtime_config")
-        kept = {
-            "save_binary_to_output": settings.get("save_binary_to_output", True),
-            "modify_output_schema": runtime.get("modify_output_schema") if isinstance(runtime, Mapping) else None,
-        }
-        self._insert(run_id, "run", path, kept)
+    def add_run(self, run_id: str, binary_path: str) -> None:
+        """Make a run known as a job."""
+        self._insert(run_id, "run", binary_path, {})
 
     def compile(self, binary_path: str, flow_files: list[str], binary_type: str) -> str:
         """Start compiling flow files to a binary; give the job id."""
-        job_id = str(uuid4())
+        job_id = self._settings.new_id()
         self._insert(job_id, "compile", binary_path, {"flow_files": flow_files, "binary_type": binary_type})
         self._background.spawn(self._compile(job_id))
         return job_id
@@ -92,7 +81,7 @@ class LegacyJobs:
             "reviewer": "",
             "review_state": "NOT_COMPLETED" if state == "STOPPED_AT_CHECKPOINT" else "NONE",
         }
-        answer: dict[str, Any] = {
+        response: dict[str, Any] = {
             "status": "OK",
             "job_id": job_id,
             "state": "DONE" if over else "PENDING",
@@ -102,8 +91,8 @@ class LegacyJobs:
             result = {"status": "OK" if state == "COMPLETE" else "ERROR", "msg": message}
             if row["kind"] == "run":
                 result["output_folder"] = f"/{self._runs.get(job_id)['output_dir']}"
-            answer["results"] = [result]
-        return answer
+            response["results"] = [result]
+        return response
 
     def page(self, limit: int, after: int, until: int) -> tuple[list[dict[str, Any]], int | None]:
         """Jobs that finished until a time (Unix seconds) or go on, newest first, and the place of the next page."""
@@ -163,11 +152,6 @@ class LegacyJobs:
             raise ApiError(404, f"There are no results at /{results_path}.")
         return row
 
-    def kept_settings(self, run_id: str) -> dict[str, Any]:
-        """`save_binary_to_output` and `modify_output_schema` of a run."""
-        settings: dict[str, Any] = msgspec.json.decode(self._get(run_id)["body"])
-        return settings
-
     def _get(self, job_id: str) -> Row:
         row = self._db.one("SELECT * FROM legacy_jobs WHERE id = ?", job_id)
         if row is None:
@@ -191,7 +175,7 @@ class LegacyJobs:
 
     async def _compile(self, job_id: str) -> None:
         if self._settings.job_seconds:
-            await asyncio.sleep(self._settings.job_seconds)
+            await self._settings.clock.sleep(self._settings.job_seconds)
         row = self._get(job_id)
         body = msgspec.json.decode(row["body"])
         state, message = "COMPLETE", "Compiled."
@@ -204,7 +188,7 @@ class LegacyJobs:
             state, message = "FAILED", error.message
         self._db.write(
             "UPDATE legacy_jobs SET state = ?, message = ?, finish_s = ? WHERE id = ?",
-            *(state, message, self._settings.clock() // 10**9, job_id),
+            *(state, message, self._settings.clock.time_ns() // 10**9, job_id),
         )
 
     def _read_json(self, path: str) -> Any:
@@ -215,19 +199,3 @@ class LegacyJobs:
             return msgspec.json.decode(self._drive.blobs.read(node.blob))
         except msgspec.DecodeError:
             return None
-
-    def _binary_path(self, run_id: str) -> str | None:
-        path = self._db.value("SELECT path FROM legacy_jobs WHERE id = ?", run_id)
-        return None if path is None else f"/{path}"
-
-    def _write_results(self, run_id: str, status: str) -> None:
-        """Put what a flow run leaves on the drive there."""
-        if status != "COMPLETE" or self._binary_path(run_id) is None:
-            return
-        folder, row = self._runs.get(run_id)["output_dir"], self._get(run_id)
-        marker = msgspec.json.encode({"job_id": run_id})
-        self._drive.put(f"{folder}/{RESULTS_FILE}", *self._drive.blobs.save(marker))
-        binary = self._drive.find(row["path"])
-        if binary is not None and self.kept_settings(run_id)["save_binary_to_output"]:
-            content = self._drive.blobs.read(binary.blob)
-            self._drive.put(f"{folder}/{binary.name}", *self._drive.blobs.save(content))

@@ -1,6 +1,5 @@
 """Results in the shape of v1: one record per document, and what a run in memory needs."""
 
-import asyncio
 import base64
 import binascii
 import re
@@ -8,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from uuid import uuid4
 
 import msgspec
 
 from aihub_async.emulator.apps import App, extracted_documents
+from aihub_async.emulator.database import Row
 from aihub_async.emulator.extraction import UnreadableFileError, read_document
-from aihub_async.emulator.hub import Hub
 from aihub_async.emulator.results import failed_entry, file_entry
-from aihub_async.emulator.state import Row
+from aihub_async.emulator.runs import run_settings
+from aihub_async.emulator.state import EmulatorState
 from aihub_async.emulator.wire import ApiError
 
 PAGE = 20
@@ -25,13 +24,13 @@ PAGE = 20
 _ECHO = re.compile(r"""\s*echo\(\s*["'](.*)["']\s*\)\s*""")
 
 
-def inline_files(wanted: Mapping[str, Any], most: int | None) -> list[tuple[str, bytes]]:
+def inline_files(payload: Mapping[str, Any], most: int | None) -> list[tuple[str, bytes]]:
     """The files in a request body.
 
     Raises:
         ApiError: 400, none, too many, or not base64.
     """
-    files = wanted.get("files")
+    files = payload.get("files")
     if not isinstance(files, list) or not files or not all(isinstance(item, dict) for item in files):
         raise ApiError(400, "files must be a list of objects.")
     if most is not None and len(files) > most:
@@ -42,15 +41,17 @@ def inline_files(wanted: Mapping[str, Any], most: int | None) -> list[tuple[str,
         raise ApiError(400, "A file has a file_name and a file_content in base64.") from None
 
 
-async def run_in_memory(hub: Hub, apps: Sequence[App], files: Sequence[tuple[str, bytes]]) -> dict[str, Any]:
+async def run_in_memory(
+    state: EmulatorState, apps: Sequence[App], files: Sequence[tuple[str, bytes]]
+) -> dict[str, Any]:
     """Run apps on files; nothing is left afterwards."""
-    entries = await asyncio.to_thread(_entries, apps, files)
-    if hub.settings.run_seconds:
-        await asyncio.sleep(hub.settings.run_seconds)
+    entries = await state.threads.run(_entries, apps, files)
+    if state.settings.run_seconds:
+        await state.settings.clock.sleep(state.settings.run_seconds)
     records = [record for index, entry in enumerate(entries) for record in _records(entry, index, "", {})]
     return {
         "records": records,
-        "job_id": str(uuid4()),
+        "job_id": state.settings.new_id(),
         "num_tasks": len(records),
         "has_more_tasks": False,
         "next_offset": len(records),
@@ -59,11 +60,11 @@ async def run_in_memory(hub: Hub, apps: Sequence[App], files: Sequence[tuple[str
     }
 
 
-def page_of_records(hub: Hub, run: Row, offset: int, *, layouts: bool) -> list[dict[str, Any]]:
+def page_of_records(state: EmulatorState, run: Row, offset: int, *, layouts: bool) -> list[dict[str, Any]]:
     """The records of up to 20 files of a finished run."""
     query = "SELECT content FROM results WHERE run_id = ? ORDER BY position LIMIT ? OFFSET ?"
-    rows = hub.db.all(query, run["id"], PAGE, offset)
-    schema = _schema(hub.legacy_jobs.kept_settings(run["id"])["modify_output_schema"])
+    rows = state.db.all(query, run["id"], PAGE, offset)
+    schema = _schema(run_settings(run))
     found = []
     for index, row in enumerate(rows, offset):
         entry = msgspec.json.decode(row["content"])
@@ -121,8 +122,10 @@ def _result(field: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _schema(text: Any) -> dict[str, Any]:
+def _schema(settings: Mapping[str, Any]) -> dict[str, Any]:
     """`modify_output_schema` is JSON inside JSON."""
+    runtime = settings.get("runtime_config")
+    text = runtime.get("modify_output_schema") if isinstance(runtime, Mapping) else None
     try:
         schema = msgspec.json.decode(text) if isinstance(text, str) else {}
     except msgspec.DecodeError:

@@ -3,14 +3,14 @@
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
-from uuid import uuid4
 
 import attrs
 import msgspec
 
+from aihub_async.emulator.clock import NANOSECONDS
+from aihub_async.emulator.database import Database, Row
 from aihub_async.emulator.results import Include, review
-from aihub_async.emulator.settings import Settings
-from aihub_async.emulator.state import Database, Row
+from aihub_async.emulator.settings import EmulatorSettings
 from aihub_async.emulator.wire import ApiError
 
 _SORT_COLUMNS = {None: "start_ns", "start_timestamp": "start_ns", "status": "status"}
@@ -22,7 +22,10 @@ _LATEST = 9_000_000_000  # Unix seconds; as nanoseconds still an integer of SQLi
 
 @attrs.frozen(kw_only=True)
 class NewRun:
-    """What a run is started with; `input_dir` and `output_dir` are drive paths without a leading slash."""
+    """What a run is started with.
+
+    `input_dir`, `output_dir` and `binary_path` (of legacy runs) are drive paths without a leading slash.
+    """
 
     app_name: str
     app_id: str
@@ -34,6 +37,7 @@ class NewRun:
     output_workspace: str | None = None
     tags: Sequence[str] = ()
     settings: Mapping[str, Any] = attrs.field(factory=dict)
+    binary_path: str | None = None
     id: str | None = None
 
 
@@ -53,21 +57,28 @@ class RunFilter:
 class Runs:
     """The runs and their results."""
 
-    def __init__(self, database: Database, settings: Settings) -> None:
+    def __init__(self, database: Database, settings: EmulatorSettings) -> None:
         self._db = database
         self._settings = settings
 
     def create(self, new: NewRun) -> Row:
         """Record a run as RUNNING."""
-        run_id = new.id or str(uuid4())
+        run_id = new.id or self._settings.new_id()
         workspace = new.output_workspace or new.username
         output = new.output_dir or f"{self._settings.workspace_folder(workspace)}/aihub/runs/{run_id}/out"
         self._db.write(
             "INSERT INTO runs(id, status, start_ns, msg, batch_id, input_dir, output_dir, output_workspace, app_name,"
-            " app_id, deployment_id, tags, username, settings)"
-            " VALUES (?, 'RUNNING', ?, 'Run initiated successfully.', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            *(run_id, self._settings.clock(), new.batch_id, new.input_dir, output, workspace, new.app_name),
-            *(new.app_id, new.deployment_id, _dump(list(new.tags)), new.username, _dump(dict(new.settings))),
+            " app_id, deployment_id, tags, username, settings, binary_path)"
+            " VALUES (?, 'RUNNING', ?, 'Run initiated successfully.', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            *(run_id, self._settings.clock.time_ns(), new.batch_id, new.input_dir, output, workspace, new.app_name),
+            *(
+                new.app_id,
+                new.deployment_id,
+                _dump(list(new.tags)),
+                new.username,
+                _dump(dict(new.settings)),
+                new.binary_path,
+            ),
         )
         return self.get(run_id)
 
@@ -82,7 +93,7 @@ class Runs:
             raise ApiError(404, f"There is no run {run_id}.")
         return row
 
-    def select(self, wanted: RunFilter, *, limit: int, offset: int) -> list[Row]:
+    def select(self, wanted: RunFilter, *, limit: int, offset: int, as_of_ns: int) -> list[Row]:
         """Rows of the runs that match, a page of them.
 
         Raises:
@@ -90,11 +101,11 @@ class Runs:
         """
         if wanted.sort_by not in _SORT_COLUMNS or wanted.order not in _ORDERS:
             raise ApiError(400, "sort_by is start_timestamp or status; order is ASCENDING or DESCENDING.")
-        now = self._settings.clock() // 1_000_000_000
+        now = as_of_ns // NANOSECONDS
         since = now - _DAY if wanted.from_timestamp is None else wanted.from_timestamp
         # "To now" includes the second that has begun; a given end includes its whole second as well.
         until = now if wanted.to_timestamp is None else wanted.to_timestamp
-        bounds = (min(since, _LATEST) * 10**9, min(until + 1, _LATEST) * 10**9)
+        bounds = (min(since, _LATEST) * NANOSECONDS, min(min(until + 1, _LATEST) * NANOSECONDS, as_of_ns + 1))
         clauses, values = ["start_ns >= ?", "start_ns < ?"], list(bounds)
         for column, value in wanted.equal.items():
             if value is not None:
@@ -126,7 +137,7 @@ class Runs:
             runtime["instabase"].pop("pdf", None)
         self._db.write(
             "UPDATE runs SET status = ?, finish_ns = ?, msg = ?, settings = ? WHERE id = ?",
-            *(status, self._settings.clock(), message, _dump(settings), run_id),
+            *(status, self._settings.clock.time_ns(), message, _dump(settings), run_id),
         )
 
     def set_status(self, run_id: str, status: str) -> None:
@@ -145,7 +156,7 @@ class Runs:
         """
         if self.get(run_id)["status"] != "STOPPED_AT_CHECKPOINT":
             raise ApiError(409, f"Run {run_id} waits for no review.")
-        stamp = time.strftime("%m/%d/%Y %H:%M:%S", time.gmtime(self._settings.clock() / 1e9))
+        stamp = time.strftime("%m/%d/%Y %H:%M:%S", time.gmtime(self._settings.clock.time_ns() / 1e9))
         for row in self._db.all("SELECT position, content FROM results WHERE run_id = ?", run_id):
             entry = _load(row["content"])
             review(entry, user, stamp, corrections)
@@ -190,14 +201,15 @@ class Runs:
         return page
 
 
-def run_view(row: Row) -> dict[str, Any]:
-    """A run as the API tells it; timestamps are Unix nanoseconds."""
+def run_view(row: Row, as_of_ns: int | None = None) -> dict[str, Any]:
+    """Return a run in the shape of the API, as it was at a time; timestamps are Unix nanoseconds."""
+    unfinished = as_of_ns is not None and (row["finish_ns"] or 0) > as_of_ns
     return {
         "id": row["id"],
-        "status": row["status"],
+        "status": "RUNNING" if unfinished else row["status"],
         "start_timestamp": row["start_ns"],
-        "finish_timestamp": row["finish_ns"],
-        "msg": row["msg"],
+        "finish_timestamp": None if unfinished else row["finish_ns"],
+        "msg": "Run initiated successfully." if unfinished else row["msg"],
         "batch_id": row["batch_id"],
         "input_dir": f"/{row['input_dir']}/",
         "app_id": row["app_id"],

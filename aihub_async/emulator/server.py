@@ -1,4 +1,4 @@
-"""The HTTP surface: one aiohttp server, no framework above it.
+"""The HTTP surface: one aiohttp server, without a framework.
 
 A request is authenticated, routed by the operations table, handled, recorded in the audit log and answered; faults that
 match it may take the place of any of these steps.
@@ -10,49 +10,57 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
+from aihub_async.emulator.clock import forget_lag
+from aihub_async.emulator.fault_actions import Exchange, apply_faults
 from aihub_async.emulator.faults import Faults
-from aihub_async.emulator.hub import Hub
-from aihub_async.emulator.misbehaviour import Exchange, misbehave
+from aihub_async.emulator.listener import Listener
 from aihub_async.emulator.router import PREFIX, Route, Router
 from aihub_async.emulator.routes import ALL
 from aihub_async.emulator.routes.audit import record
+from aihub_async.emulator.state import EmulatorState
 from aihub_async.emulator.storage import read_slices
-from aihub_async.emulator.wire import Answer, ApiError, Call, RequestLog
+from aihub_async.emulator.wire import ApiError, Request, RequestLog, Response
 
 logger = logging.getLogger("aihub_async.emulator")
 
 _INLINE_FILE = 1 << 18  # bytes; a smaller file is sent as one body
-_STOP_SECONDS = 1.0  # requests under way get this long to end
+_STOP_SECONDS = 1.0  # requests in progress get this long to end
 
 
 class Server:
-    """Listens, from `start` to `stop`."""
+    """Serves requests from `start` to `stop`."""
 
-    def __init__(self, hub: Hub, log: RequestLog, faults: Faults) -> None:
-        self._hub = hub
+    def __init__(self, state: EmulatorState, log: RequestLog, faults: Faults) -> None:
+        self._state = state
         self._log = log
         self._faults = faults
         self._router = Router(ALL)
-        self._runner: web.ServerRunner | None = None
+        self._http = web.Server(self._handle, access_log=None, read_bufsize=1 << 18)
+        self._listener = Listener(self._http, faults, state.settings.clock)
 
-    async def start(self, host: str, port: int) -> int:
-        """Begin to listen; give the port."""
-        server = web.Server(self._handle, access_log=None, read_bufsize=1 << 18)
-        self._runner = runner = web.ServerRunner(server, shutdown_timeout=_STOP_SECONDS)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, host, port, backlog=1024).start()
-        except OSError:
-            await runner.cleanup()
-            raise
-        return int(runner.addresses[0][1])
+    async def start(self, host: str | None, port: int) -> int:
+        """Listen; return the port."""
+        return await self._listener.start(host, port)
+
+    def protocol(self) -> asyncio.Protocol:
+        """Return the server's side of a new connection, for a network that is simulated.
+
+        Raises:
+            ConnectionRefusedError: a `refuse` fault is in force.
+        """
+        if self._faults.refusing:
+            raise ConnectionRefusedError("the emulator refuses connections")
+        return self._http()
 
     async def stop(self) -> None:
         """Stop listening and close the connections."""
-        if self._runner is not None:
-            await self._runner.cleanup()
+        await self._listener.stop()
+        await asyncio.sleep(0)  # requests that have arrived are handled before idle connections are closed
+        self._http.pre_shutdown()
+        await self._http.shutdown(_STOP_SECONDS)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        forget_lag()
         target, _, query = request.raw_path.partition("?")
         try:
             route, values = self._router.find(request.method, target)
@@ -61,79 +69,91 @@ class Server:
         entry = self._log.add(route.operation.name, request.method, request.raw_path)
         faults = self._faults.take(route.operation.name, request.method, target)
 
-        async def handle() -> Answer:
-            return await self._answer(request, route, values, target, query)
+        async def handle(*, lag: float = 0.0, body: bytes | None = None) -> Response:
+            return await self._respond(request, route, values, query, lag=lag, body=body)
 
         if not faults:
-            answer = await handle()
-            entry.status = answer.status
-            return await send(request, answer)
-        exchange = Exchange(request, handle, send)
-        response = await misbehave(exchange, faults)
+            response = await handle()
+            entry.status = response.status
+            return await send(request, response)
+        exchange = Exchange(request, handle, send, self._state.background, self._state.settings.clock)
+        stream = await apply_faults(exchange, faults)
         entry.status = exchange.status
-        return response
+        return stream
 
     async def _refuse(self, request: web.BaseRequest, error: ApiError) -> web.StreamResponse:
         entry = self._log.add("", request.method, request.raw_path)
         try:
-            self._hub.accounts.authenticate(request.headers.get("Authorization"), request.headers.get("IB-Context"))
+            self._state.accounts.authenticate(request.headers.get("Authorization"), request.headers.get("IB-Context"))
         except ApiError as unauthorized:
             error = unauthorized
         entry.status = error.status
-        return await send(request, error.answer())
+        return await send(request, error.response())
 
-    async def _answer(
-        self, request: web.BaseRequest, route: Route, values: dict[str, str], target: str, query: str
-    ) -> Answer:
-        headers = request.headers
+    async def _respond(
+        self,
+        http: web.BaseRequest,
+        route: Route,
+        values: dict[str, str],
+        query: str,
+        *,
+        lag: float,
+        body: bytes | None,
+    ) -> Response:
+        headers, path = http.headers, http.raw_path.partition("?")[0].removeprefix(PREFIX)
         try:
-            account = self._hub.accounts.authenticate(headers.get("Authorization"), headers.get("IB-Context"))
+            account = self._state.accounts.authenticate(headers.get("Authorization"), headers.get("IB-Context"))
         except ApiError as error:
-            return error.answer()
-        call = Call(
+            return error.response()
+        request = Request(
             route.operation,
             values,
             raw_query=query,
             headers=headers,
             account=account,
-            chunks=lambda: _chunks(request),
+            chunks=lambda: _chunks(http) if body is None else _buffered(body),
+            lag=lag,
         )
         try:
-            answer = await route.handler(self._hub, call)
+            response = await route.handler(self._state, request)
         except ApiError as error:
-            answer = error.answer()
+            response = error.response()
         except (ConnectionError, web.RequestPayloadError):
-            # The client went away in the middle of its body: there is nobody to answer.
-            answer = Answer(400)
-        # A mistake of the emulator must reach the client as an answer and the developer as a log entry.
+            # The client disconnected while it sent its body: there is nobody to answer.
+            response = Response(400)
+        # A bug of the emulator must reach the client as a response and the developer as a log entry.
         except Exception:
             logger.exception("%s failed", route.operation.name)
-            answer = ApiError(500, "The emulator failed; see its log.").answer()
-        record(self._hub, route.operation, account, target.removeprefix(PREFIX), request.remote or "", answer.status)
-        return answer
+            response = ApiError(500, "The emulator failed; see its log.").response()
+        record(self._state, route.operation, account, path, http.remote or "", response.status)
+        return response
 
 
-async def _chunks(request: web.BaseRequest) -> AsyncIterator[bytes]:
-    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
-        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    content = request.content
+async def _chunks(http: web.BaseRequest) -> AsyncIterator[bytes]:
+    if http.headers.get("Expect", "").lower() == "100-continue" and http.transport is not None:
+        http.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    content = http.content
     while chunk := await content.readany():
         yield chunk
 
 
-async def send(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
-    """Write an answer in the ordinary way."""
-    if answer.file is None:
-        return web.Response(status=answer.status, body=answer.body or None, headers=answer.headers)
-    part = answer.file
+async def _buffered(body: bytes) -> AsyncIterator[bytes]:
+    yield body
+
+
+async def send(http: web.BaseRequest, response: Response) -> web.StreamResponse:
+    """Write a response in the ordinary way."""
+    if response.file is None:
+        return web.Response(status=response.status, body=response.body or None, headers=response.headers)
+    part = response.file
     pieces = read_slices(part.path, part.start, part.length)
     if part.length <= _INLINE_FILE:
-        return web.Response(status=answer.status, body=b"".join(pieces), headers=answer.headers)
-    response = web.StreamResponse(status=answer.status, headers=answer.headers)
-    response.content_length = part.length
-    await response.prepare(request)
+        return web.Response(status=response.status, body=b"".join(pieces), headers=response.headers)
+    stream = web.StreamResponse(status=response.status, headers=response.headers)
+    stream.content_length = part.length
+    await stream.prepare(http)
     for piece in pieces:
-        await response.write(piece)
+        await stream.write(piece)
         await asyncio.sleep(0)
-    await response.write_eof()
-    return response
+    await stream.write_eof()
+    return stream

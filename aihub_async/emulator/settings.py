@@ -1,10 +1,13 @@
-"""The knobs of the emulator, all with defaults that suit a test."""
+"""The settings of the emulator, all with defaults that suit a test."""
 
-import time
-from collections.abc import Callable
-from uuid import NAMESPACE_URL, uuid5
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 import attrs
+
+from aihub_async.emulator.clock import EmulatorClock
 
 MAX_FILES_PER_RUN = 1000
 """Files that one app run takes (docs: limits)."""
@@ -16,11 +19,14 @@ RESULTS_PAGE_SIZE = 20
 """Files on one page of run results."""
 
 
+PostWebhook = Callable[[str, Mapping[str, Any], Mapping[str, str]], Awaitable[int | None]]
+
+
 @attrs.frozen
 class Account:
-    """Whom a token belongs to.
+    """The owner of a token.
 
-    A service account has no personal workspace, so it must name one wherever a person need not.
+    A service account has no personal workspace, so it must name a workspace wherever a person need not.
     """
 
     user: str
@@ -30,12 +36,38 @@ class Account:
     admin: bool = True
 
 
+def _to_clock(clock: EmulatorClock | Callable[[], int]) -> EmulatorClock:
+    return clock if isinstance(clock, EmulatorClock) else EmulatorClock(clock)
+
+
+def _random_id() -> str:
+    return str(uuid4())
+
+
 @attrs.frozen(kw_only=True)
-class Settings:
+class EmulatorSettings:
     """What the parts of the emulator need to know; sizes in bytes, durations in seconds.
 
-    `clock` gives Unix time in nanoseconds. `conversations` False lets conversations and queries answer 404, as the
-    service does since February 2026.
+    Attributes:
+        org: Id of the organization.
+        user: User id behind the default token.
+        drive: Display name of the drive.
+        part_size: Size of the parts of a multipart upload.
+        max_file_size: Largest file; None is no limit.
+        max_files_per_run: Most files of one run.
+        list_page_size: Items on a page of a list unless the request says otherwise.
+        max_page_size: Most items on a page of a list.
+        results_page_size: Files on a page of run results.
+        workers: Files that a run processes concurrently.
+        run_seconds: Least duration of a run.
+        job_seconds: Least duration of a deletion, compilation or other job.
+        webhook_delays: Wait before each attempt to deliver a webhook; its length is the number of attempts.
+        conversations: False answers 404 to conversations and queries, as the service does since February 2026.
+        max_extracted_bytes: Most bytes that an archive is extracted to.
+        clock: An `EmulatorClock`, or a callable that returns Unix time in nanoseconds.
+        new_id: Return a new id; ids are random unless `Emulator(generator=...)` makes them repeatable.
+        post_webhook: Deliver a webhook in place of HTTP: URL, body and headers to a status, or None for no answer.
+        threads: False runs blocking work inline, for simulations in one thread.
     """
 
     org: str = "acme"
@@ -53,17 +85,35 @@ class Settings:
     webhook_delays: tuple[float, ...] = (0.0, 0.02, 0.05, 0.1, 0.1, 0.1, 0.1)
     conversations: bool = True
     max_extracted_bytes: int = 200_000_000
-    clock: Callable[[], int] = time.time_ns
+    clock: EmulatorClock = attrs.field(factory=EmulatorClock, converter=_to_clock)
+    new_id: Callable[[], str] = _random_id
+    post_webhook: PostWebhook | None = None
+    threads: bool = True
 
     def now_ms(self) -> int:
-        """Unix time in milliseconds."""
-        return self.clock() // 1_000_000
+        """Return Unix time in milliseconds."""
+        return self.clock.time_ns() // 1_000_000
 
     def workspace_folder(self, workspace: str) -> str:
-        """The folder of a workspace's drive, without a leading slash."""
+        """Return the folder of a workspace's drive, without a leading slash."""
         return f"{self.org}/{workspace}/fs/{self.drive}"
 
 
+def ids_from(generator: random.Random) -> Callable[[], str]:
+    """Return a source of ids that are the same for the same seed."""
+
+    def new_id() -> str:
+        return str(UUID(int=generator.getrandbits(128), version=4))
+
+    return new_id
+
+
 def stable_id(kind: str, name: str) -> str:
-    """A UUID that is the same in every process for the same name."""
+    """Return a UUID that is the same in every process for the same name."""
     return str(uuid5(NAMESPACE_URL, f"aihub-emulator:{kind}:{name}"))
+
+
+def setting_names() -> frozenset[str]:
+    """Return the names of all settings."""
+    fields: tuple[Any, ...] = attrs.fields(EmulatorSettings)
+    return frozenset(field.name for field in fields)

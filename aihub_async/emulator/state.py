@@ -1,128 +1,119 @@
-"""The emulator's memory: one SQLite database, used from the event loop's thread only."""
+"""The parts of the emulator, put together: what every route handler is given."""
 
-import asyncio
-import sqlite3
-from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
-Row = sqlite3.Row
+from aihub_async.emulator.apps import App, Apps, Deployment
+from aihub_async.emulator.background import Background, Threads
+from aihub_async.emulator.clock import NANOSECONDS
+from aihub_async.emulator.conversations import Conversations
+from aihub_async.emulator.database import Database, Row
+from aihub_async.emulator.jobs import Jobs
+from aihub_async.emulator.keyvalues import key_values
+from aihub_async.emulator.legacy_jobs import LegacyJobs
+from aihub_async.emulator.runs import Runs
+from aihub_async.emulator.secret_store import SecretStore
+from aihub_async.emulator.settings import Account, EmulatorSettings
+from aihub_async.emulator.storage import Blobs, Drive, first_free_blob
+from aihub_async.emulator.webhooks import Webhooks
+from aihub_async.emulator.wire import ApiError, Request
+from aihub_async.emulator.worker import Worker
 
-_COMMIT_DELAY = 0.02  # seconds; many small uploads share one commit
-
-# Exclusive: a second emulator on the same folder fails at its start instead of corrupting the first.
-_PRAGMAS = """
-PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA temp_store=MEMORY;
-"""
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS batches(
-    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, workspace TEXT NOT NULL, owner TEXT NOT NULL,
-    folder TEXT NOT NULL DEFAULT '', created_ms INTEGER NOT NULL, updated_ms INTEGER NOT NULL,
-    deleted INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE IF NOT EXISTS nodes(
-    path TEXT PRIMARY KEY, blob INTEGER NOT NULL, size INTEGER NOT NULL, modified INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS uploads(
-    id TEXT PRIMARY KEY, batch_id INTEGER NOT NULL, filename TEXT NOT NULL, file_size INTEGER NOT NULL,
-    state TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS parts(
-    upload_id TEXT NOT NULL, number INTEGER NOT NULL, id TEXT NOT NULL, blob INTEGER NOT NULL,
-    size INTEGER NOT NULL, PRIMARY KEY(upload_id, number)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS runs(
-    position INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, status TEXT NOT NULL,
-    start_ns INTEGER NOT NULL, finish_ns INTEGER, msg TEXT, batch_id INTEGER, input_dir TEXT NOT NULL,
-    output_dir TEXT NOT NULL, output_workspace TEXT, app_name TEXT NOT NULL, app_id TEXT NOT NULL,
-    deployment_id TEXT, tags TEXT NOT NULL, username TEXT NOT NULL, settings TEXT NOT NULL,
-    reviewed INTEGER NOT NULL DEFAULT 0);
-CREATE INDEX IF NOT EXISTS runs_start ON runs(start_ns);
-CREATE TABLE IF NOT EXISTS results(
-    run_id TEXT NOT NULL, position INTEGER NOT NULL, content BLOB NOT NULL, UNIQUE(run_id, position));
-CREATE TABLE IF NOT EXISTS jobs(
-    id TEXT PRIMARY KEY, folder TEXT NOT NULL, state TEXT NOT NULL, message TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS secrets(
-    alias TEXT PRIMARY KEY, description TEXT NOT NULL, value_sha256 TEXT NOT NULL, allowed_type TEXT NOT NULL,
-    allowed_workspaces TEXT NOT NULL, created_ms INTEGER NOT NULL, created_by TEXT NOT NULL,
-    updated_ms INTEGER NOT NULL, updated_by TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS folders(path TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS legacy_jobs(
-    position INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, path TEXT NOT NULL,
-    body TEXT NOT NULL, state TEXT NOT NULL, message TEXT NOT NULL, finish_s INTEGER);
-CREATE TABLE IF NOT EXISTS conversations(
-    position INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, description TEXT,
-    owner TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS conversation_documents(
-    id INTEGER PRIMARY KEY AUTOINCREMENT, conversation_id TEXT NOT NULL, name TEXT NOT NULL, state TEXT NOT NULL,
-    blob INTEGER NOT NULL, uploaded_ns INTEGER NOT NULL, pages TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS queries(
-    id TEXT PRIMARY KEY, status TEXT NOT NULL, wanted TEXT NOT NULL, results TEXT NOT NULL, error TEXT);
-CREATE TABLE IF NOT EXISTS audit(
-    id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, email TEXT NOT NULL, ip TEXT NOT NULL, log_type TEXT NOT NULL,
-    operation TEXT NOT NULL, method TEXT NOT NULL, path TEXT NOT NULL, status INTEGER NOT NULL);
-"""
+DEFAULT_APP = "key-values"
+"""The built-in app, and the id of its built-in deployment."""
 
 
-class Database:
-    """A connection whose writes are committed in groups, a few milliseconds after the first of them.
+class Accounts:
+    """Who may call, by token."""
 
-    A killed process loses at most that much; the emulator forgoes fsync, so that it is never what a test measures.
-    """
+    def __init__(self) -> None:
+        self._by_token: dict[str, Account] = {}
 
-    def __init__(self, path: Path) -> None:
-        # No timeout: whoever holds the lock is another emulator, which will not let go of it soon.
-        self._connection = sqlite3.connect(path, timeout=0, check_same_thread=False, cached_statements=256)
-        self._connection.row_factory = sqlite3.Row
-        try:
-            self._connection.executescript(_PRAGMAS + _SCHEMA)
-        except sqlite3.Error:
-            self._connection.close()
-            raise
-        self._commit_timer: asyncio.TimerHandle | None = None
-        self._deferred: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
+    def add(self, token: str, account: Account) -> None:
+        """Let a token in."""
+        self._by_token[token] = account
 
-    def write(self, sql: str, *values: Any) -> sqlite3.Cursor:
-        """Execute a change; it is visible at once and durable at the next group commit."""
-        cursor = self._connection.execute(sql, values)
-        self._schedule_commit()
-        return cursor
+    def authenticate(self, authorization: str | None, context: str | None) -> Account:
+        """The account of a request.
 
-    def defer(self, sql: str, *values: Any) -> None:
-        """Queue an insert that nobody waits for; it is executed by `flush` or by the next group commit."""
-        self._deferred[sql].append(values)
-        self._schedule_commit()
+        Raises:
+            ApiError: 401, bad token or bad IB-Context.
+        """
+        scheme, _, token = (authorization or "").partition(" ")
+        account = self._by_token.get(token)
+        if account is None or scheme.lower() != "bearer":
+            raise ApiError(401, "The API token is missing or wrong.")
+        if context and context not in {account.org, account.user}:
+            raise ApiError(401, "The IB-Context header names a context that the token has no access to.")
+        return account
 
-    def flush(self) -> None:
-        """Execute what `defer` has queued."""
-        deferred, self._deferred = self._deferred, defaultdict(list)
-        for sql, rows in deferred.items():
-            self._connection.executemany(sql, rows)
 
-    def all(self, sql: str, *values: Any) -> list[Row]:
-        """All rows of a query."""
-        return self._connection.execute(sql, values).fetchall()
+def builtin_apps() -> Apps:
+    """A registry with the built-in apps and a deployment of `key-values`."""
+    apps = Apps()
+    apps.add(App(DEFAULT_APP, key_values))
+    apps.add(App("Invoices", key_values, class_name="Invoice"))
+    apps.deploy(Deployment(DEFAULT_APP, DEFAULT_APP))
+    return apps
 
-    def one(self, sql: str, *values: Any) -> Row | None:
-        """The first row of a query, or None."""
-        row: Row | None = self._connection.execute(sql, values).fetchone()
+
+class EmulatorState:
+    """Everything behind the HTTP surface; lives from start to stop."""
+
+    def __init__(self, folder: Path, settings: EmulatorSettings, apps: Apps, accounts: Accounts) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.settings = settings
+        self.accounts = accounts
+        self.apps = apps
+        self.api_root = ""
+        self.db = Database(folder / "emulator.sqlite3")
+        self.drive = Drive(self.db, Blobs(folder / "blobs", first_free_blob(self.db)), settings)
+        self.background = Background()
+        self.threads = Threads(settings.workers, enabled=settings.threads)
+        self.jobs = Jobs(self.db, self.drive, self.background, settings)
+        self.runs = Runs(self.db, settings)
+        self.webhooks = Webhooks(self.background, settings)
+        self.worker = Worker(self.runs, self.drive, apps, self.webhooks, self.background, self.threads, settings)
+        self.secrets = SecretStore(self.db, settings)
+        self.legacy_jobs = LegacyJobs(self.db, self.drive, self.runs, self.worker, self.background, settings)
+        self.conversations = Conversations(self.db, self.drive, self.background, self.threads, settings)
+
+    def resume(self) -> None:
+        """Go on with what the last stop interrupted."""
+        self.jobs.resume()
+        self.legacy_jobs.resume()
+        self.conversations.resume()
+        self.worker.resume()
+
+    async def close(self) -> None:
+        """Stop all work and close the database; interrupted runs and jobs go on at the next start."""
+        await self.background.cancel()
+        self.threads.close()
+        await self.webhooks.close()
+        self.db.close()
+
+    def as_of_ns(self, request: Request) -> int:
+        """Return the time of what a list shows, in Unix nanoseconds: now, or earlier while lists lag."""
+        return self.settings.clock.time_ns() - int(request.lag * NANOSECONDS)
+
+    def batch(self, batch_id: int) -> Row:
+        """A batch's row.
+
+        Raises:
+            ApiError: 404 without a body, no such batch.
+        """
+        row = self.db.one("SELECT * FROM batches WHERE id = ? AND NOT deleted", batch_id)
+        if row is None:
+            raise ApiError(404)
         return row
 
-    def value(self, sql: str, *values: Any) -> Any:
-        """The first column of the first row, or None."""
-        row = self.one(sql, *values)
-        return None if row is None else row[0]
+    def workspace(self, given: str | None, account: Account, *, remedy: str) -> str:
+        """The workspace of a request, or the account's personal one.
 
-    def commit(self) -> None:
-        """Make everything so far durable."""
-        if self._commit_timer is not None:
-            self._commit_timer.cancel()
-            self._commit_timer = None
-        self.flush()
-        self._connection.commit()
-
-    def close(self) -> None:
-        """Commit and close; the database is one file afterwards."""
-        self.commit()
-        self._connection.close()
-
-    def _schedule_commit(self) -> None:
-        if self._commit_timer is None:
-            self._commit_timer = asyncio.get_running_loop().call_later(_COMMIT_DELAY, self.commit)
+        Raises:
+            ApiError: 400, a service account named none.
+        """
+        if given:
+            return given
+        if account.service:
+            raise ApiError(400, f"A service account has no personal workspace: give {remedy}.")
+        return account.user

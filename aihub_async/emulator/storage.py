@@ -11,12 +11,14 @@ from pathlib import Path
 
 import attrs
 
-from aihub_async.emulator.settings import Settings
-from aihub_async.emulator.state import Database, Row
+from aihub_async.emulator.clock import NANOSECONDS
+from aihub_async.emulator.database import Database, Row
+from aihub_async.emulator.settings import EmulatorSettings
 from aihub_async.emulator.wire import ApiError
 
 _BLOBS_PER_FOLDER = 1000
 _COPY_CHUNK = 1 << 20
+_ALWAYS = 2**62  # nanoseconds
 _TABLES_WITH_BLOBS = ("nodes", "parts", "conversation_documents")
 
 
@@ -113,12 +115,17 @@ def _write_all(descriptor: int, chunk: bytes) -> None:
 
 @attrs.frozen
 class Node:
-    """One file of the drive; `path` has no leading slash, `modified` is Unix time in seconds."""
+    """One file of the drive; `path` has no leading slash, `modified_ns` is Unix time in nanoseconds."""
 
     path: str
     blob: int
     size: int
-    modified: int
+    modified_ns: int
+
+    @property
+    def modified(self) -> int:
+        """When the file was written, in Unix seconds."""
+        return self.modified_ns // NANOSECONDS
 
     @property
     def name(self) -> str:
@@ -138,7 +145,7 @@ class Child:
 class Drive:
     """The tree of files."""
 
-    def __init__(self, database: Database, blobs: Blobs, settings: Settings) -> None:
+    def __init__(self, database: Database, blobs: Blobs, settings: EmulatorSettings) -> None:
         self._db = database
         self.blobs = blobs
         self._settings = settings
@@ -146,8 +153,8 @@ class Drive:
     def put(self, path: str, blob: int, size: int) -> None:
         """Let a path name a blob; what it named before is removed."""
         replaced = self._db.value("SELECT blob FROM nodes WHERE path = ?", path)
-        modified = self._settings.clock() // 1_000_000_000
-        self._db.write("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?, ?)", path, blob, size, modified)
+        now = self._settings.clock.time_ns()
+        self._db.write("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?, ?)", path, blob, size, now)
         if replaced is not None:
             self.blobs.delete(replaced)
 
@@ -164,11 +171,21 @@ class Drive:
             return True
         return self._db.value("SELECT 1 FROM batches WHERE folder = ? AND NOT deleted", path) is not None
 
-    def walk(self, folder: str, *, after: str = "", limit: int = -1) -> list[Node]:
-        """The files below a folder at any depth, in order of path, beginning after the path `after`."""
+    def walk(
+        self, folder: str, *, after: str = "", limit: int = -1, as_of_ns: int = _ALWAYS, since_ns: int = 0
+    ) -> list[Node]:
+        """Return the files below a folder at any depth, in order of path, from the one after the path `after`.
+
+        Args:
+            folder: The folder.
+            after: A path; only those after it are returned.
+            limit: Most files; -1 is all.
+            as_of_ns: Leave out files written later, in Unix nanoseconds.
+            since_ns: Leave out files written earlier, in Unix nanoseconds.
+        """
         low, high = _below(folder)
-        query = "SELECT * FROM nodes WHERE path > ? AND path < ? ORDER BY path LIMIT ?"
-        return [_node(row) for row in self._db.all(query, max(low, after), high, limit)]
+        query = "SELECT * FROM nodes WHERE path > ? AND path < ? AND modified_ns BETWEEN ? AND ? ORDER BY path LIMIT ?"
+        return [_node(row) for row in self._db.all(query, max(low, after), high, since_ns, as_of_ns, limit)]
 
     def count(self, folder: str, most: int) -> int:
         """How many files are below a folder, counted up to `most`."""
@@ -221,7 +238,7 @@ class Drive:
 
 
 def _node(row: Row) -> Node:
-    return Node(row["path"], row["blob"], row["size"], row["modified"])
+    return Node(row["path"], row["blob"], row["size"], row["modified_ns"])
 
 
 def _below(folder: str) -> tuple[str, str]:

@@ -10,8 +10,8 @@ import aiohttp
 import attrs
 
 from aihub_async.emulator.background import Background
-from aihub_async.emulator.settings import Settings
-from aihub_async.emulator.state import Row
+from aihub_async.emulator.database import Row
+from aihub_async.emulator.settings import EmulatorSettings
 from aihub_async.emulator.wire import ApiError
 
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
@@ -46,7 +46,7 @@ class Delivery:
 class Webhooks:
     """Sends notifications, only to this machine."""
 
-    def __init__(self, background: Background, settings: Settings) -> None:
+    def __init__(self, background: Background, settings: EmulatorSettings) -> None:
         self.plan = WebhookPlan()
         self.deliveries: list[Delivery] = []
         self._background = background
@@ -55,11 +55,9 @@ class Webhooks:
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._held: list[tuple[dict[str, Any], Mapping[str, Any]]] = []
 
-    def send(self, run: Row, target: Mapping[str, Any], binary_path: str | None = None) -> None:
-        """Notify of the end of a run; legacy runs tell their flow binary too."""
+    def send(self, run: Row, target: Mapping[str, Any]) -> None:
+        """Send the notification of the end of a run."""
         payload = _payload(run)
-        if binary_path is not None:
-            payload["binary_path"] = binary_path
         if self.plan.lost:
             return
         if not self.plan.reorder:
@@ -93,10 +91,10 @@ class Webhooks:
     async def _deliver(self, payload: dict[str, Any], target: Mapping[str, Any]) -> None:
         plan = self.plan
         if plan.late:
-            await asyncio.sleep(plan.late)
+            await self._settings.clock.sleep(plan.late)
         for attempt, delay in enumerate(self._settings.webhook_delays, 1):
             if delay:
-                await asyncio.sleep(delay)
+                await self._settings.clock.sleep(delay)
             status = None if attempt <= plan.fail_first else await self._post(payload, target)
             self.deliveries.append(Delivery(payload["job_id"], attempt, status))
             if status is not None and 200 <= status < 300:
@@ -108,6 +106,8 @@ class Webhooks:
             self.deliveries.append(Delivery(payload["job_id"], attempt, status))
 
     async def _post(self, payload: dict[str, Any], target: Mapping[str, Any]) -> int | None:
+        if self._settings.post_webhook is not None:
+            return await self._settings.post_webhook(target["url"], payload, dict(target.get("headers") or {}))
         session = self._session
         if session is None:
             self._session = session = aiohttp.ClientSession(timeout=_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar())
@@ -157,6 +157,8 @@ def _payload(run: Row) -> dict[str, Any]:
         "input_dir": f"/{run['input_dir']}/",
         "output": f"/{run['output_dir']}",
     }
+    if run["binary_path"] is not None:
+        payload["binary_path"] = f"/{run['binary_path']}"
     if payload["status"] == "ERROR":
         payload["msg"] = run["msg"]
     return payload

@@ -31,11 +31,11 @@ class ApiError(Exception):
         self.message = message
         self.headers = headers or {}
 
-    def answer(self) -> "Answer":
+    def response(self) -> "Response":
         """What goes over the wire."""
         if not self.message:
-            return Answer(self.status, headers=self.headers)
-        return json_answer({"message": self.message}, self.status, self.headers)
+            return Response(self.status, headers=self.headers)
+        return json_response({"message": self.message}, self.status, self.headers)
 
 
 @attrs.frozen
@@ -48,7 +48,7 @@ class FileSlice:
 
 
 @attrs.frozen
-class Answer:
+class Response:
     """A response. `file` takes the place of `body` where there may be much of it."""
 
     status: int = 200
@@ -57,15 +57,15 @@ class Answer:
     file: FileSlice | None = None
 
 
-def json_answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
+def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """An answer with a JSON body."""
-    return Answer(status, msgspec.json.encode(content), {"Content-Type": "application/json", **(headers or {})})
+    return Response(status, msgspec.json.encode(content), {"Content-Type": "application/json", **(headers or {})})
 
 
-class Call:
-    """One authenticated request on its way to a handler."""
+class Request:
+    """One authenticated request on its way to a handler. `lag` is the age in seconds of what lists show."""
 
-    __slots__ = ("_chunks", "_query", "_raw_query", "account", "headers", "operation", "values")
+    __slots__ = ("_chunks", "_query", "_raw_query", "account", "headers", "lag", "operation", "values")
 
     def __init__(
         self,
@@ -76,11 +76,13 @@ class Call:
         headers: Mapping[str, str],
         account: Account,
         chunks: Callable[[], AsyncIterator[bytes]],
+        lag: float = 0.0,
     ) -> None:
         self.operation = operation
         self.values = values
         self.headers = headers
         self.account = account
+        self.lag = lag
         self._raw_query = raw_query
         self._query: dict[str, list[str]] | None = None
         self._chunks = chunks
@@ -166,13 +168,13 @@ def parse_integer(name: str, raw: str, *, least: int = 0) -> int:
     return int(raw)
 
 
-def json_integer(wanted: Mapping[str, Any], name: str) -> int:
+def json_integer(payload: Mapping[str, Any], name: str) -> int:
     """An integer of at least 0 in a request body.
 
     Raises:
         ApiError: 400, missing or anything else.
     """
-    value = wanted.get(name)
+    value = payload.get(name)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 10**_MOST_DIGITS:
         raise ApiError(400, f"{name} must be an integer of at least 0.")
     return value
@@ -256,4 +258,4 @@ class RequestLog:
         return record
 
 
-Handler = Callable[[Any, Call], Awaitable[Answer]]
+Handler = Callable[[Any, Request], Awaitable[Response]]

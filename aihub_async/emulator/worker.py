@@ -2,20 +2,21 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
 
 from aihub_async.emulator.apps import App, Apps, Document, extracted_documents
-from aihub_async.emulator.background import Background
+from aihub_async.emulator.background import Background, Threads
+from aihub_async.emulator.clock import NANOSECONDS
+from aihub_async.emulator.database import Row
 from aihub_async.emulator.extraction import UnreadableFileError, read_document
+from aihub_async.emulator.flow_outputs import write_flow_outputs
 from aihub_async.emulator.results import failed_entry, file_entry
 from aihub_async.emulator.runs import Runs, run_settings
 from aihub_async.emulator.samples import pdf_bytes
-from aihub_async.emulator.settings import Settings
-from aihub_async.emulator.state import Row
+from aihub_async.emulator.settings import EmulatorSettings
 from aihub_async.emulator.storage import Drive
 from aihub_async.emulator.webhooks import Webhooks
 
@@ -45,7 +46,14 @@ class Worker:
     """Carries out runs, several files at a time."""
 
     def __init__(
-        self, runs: Runs, drive: Drive, apps: Apps, webhooks: Webhooks, background: Background, settings: Settings
+        self,
+        runs: Runs,
+        drive: Drive,
+        apps: Apps,
+        webhooks: Webhooks,
+        background: Background,
+        threads: Threads,
+        settings: EmulatorSettings,
     ) -> None:
         self._runs = runs
         self._drive = drive
@@ -53,15 +61,13 @@ class Worker:
         self._webhooks = webhooks
         self._background = background
         self._settings = settings
-        self._threads = ThreadPoolExecutor(settings.workers, thread_name_prefix="aihub-emulator-run")
+        self._threads = threads
         self._active: dict[str, asyncio.Task[None]] = {}
-        self.binary_path: Callable[[str], str | None] = lambda _: None
-        self.before_end: Callable[[str, str], None] = lambda _, __: None
         self.released = asyncio.Event()
         self.released.set()
 
     def start(self, run_id: str) -> None:
-        """Begin a run."""
+        """Start a run."""
         task = self._background.spawn(self._carry_out(run_id))
         self._active[run_id] = task
         task.add_done_callback(lambda _: self._forget(run_id, task))
@@ -72,7 +78,7 @@ class Worker:
             del self._active[run_id]
 
     def resume(self) -> None:
-        """Begin anew the runs that the last stop interrupted."""
+        """Restart the runs that the last stop interrupted."""
         for run_id in self._runs.unfinished():
             self.start(run_id)
 
@@ -93,14 +99,14 @@ class Worker:
         self._end(run_id, "CANCELLED", "The run was cancelled.")
 
     def pause(self, run_id: str) -> None:
-        """Hold a run that is RUNNING; `restart` goes on with it."""
+        """Hold a run that is RUNNING; `restart` continues it."""
         task = self._active.get(run_id)
         if task is not None:
             task.cancel()
         self._runs.set_status(run_id, "PAUSED")
 
     def restart(self, run_id: str) -> None:
-        """Begin a run anew that is held or over; what it finds replaces what it found."""
+        """Start a paused or finished run again; its results replace those it had."""
         self._runs.set_status(run_id, "RUNNING")
         self.start(run_id)
 
@@ -110,24 +116,19 @@ class Worker:
         deployment = self._apps.deployment(run["deployment_id"])
         target = run_settings(run).get("webhook_config") or (deployment.webhook if deployment else None)
         if isinstance(target, Mapping):
-            self._webhooks.send(run, target, self.binary_path(run_id))
-
-    def close(self) -> None:
-        """Let the threads go; what they still do is not waited for."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+            self._webhooks.send(run, target)
 
     async def _carry_out(self, run_id: str) -> None:
-        loop = asyncio.get_running_loop()
-        run = self._runs.get(run_id)
+        run, clock = self._runs.get(run_id), self._settings.clock
         app = self._apps.get(run["app_name"])
         if app is None:
             self._end(run_id, "FAILED", f"The app {run['app_name']!r} is no longer registered.")
             return
         seconds = self._settings.run_seconds if app.run_seconds is None else app.run_seconds
-        earliest_end = loop.time() + seconds
+        earliest_end = clock.time_ns() + int(seconds * NANOSECONDS)
         count = await self._process_all(run, app)
-        if (left := earliest_end - loop.time()) > 0:
-            await asyncio.sleep(left)
+        if (left := earliest_end - clock.time_ns()) > 0:
+            await clock.sleep(left / NANOSECONDS)
         await self.released.wait()
         if count == 0:
             self._end(run_id, "FAILED", "The input has no files.")
@@ -136,19 +137,21 @@ class Worker:
 
     def _end(self, run_id: str, status: str, message: str) -> None:
         self._runs.finish(run_id, status, message)
-        self.before_end(run_id, status)
+        run = self._runs.get(run_id)
+        if status == "COMPLETE" and run["binary_path"] is not None:
+            write_flow_outputs(self._drive, run)
         if status != "STOPPED_AT_CHECKPOINT":
             self.announce(run_id)
 
     async def _process_all(self, run: Row, app: App) -> int:
         settings, inputs = run_settings(run), self._inputs(run)
-        loop, processed = asyncio.get_running_loop(), 0
+        processed = 0
 
         async def work() -> None:
             nonlocal processed
             for item in inputs:
                 processed += 1
-                entry, pdf = await loop.run_in_executor(self._threads, _process, app, item, settings)
+                entry, pdf = await self._threads.run(_process, app, item, settings)
                 if pdf:
                     self._drive.put(item.pdf_path, *self._drive.blobs.save(pdf))
                 self._runs.add_result(run["id"], item.position, entry)
@@ -189,8 +192,8 @@ def _process(app: App, item: _Input, settings: Mapping[str, Any]) -> tuple[dict[
 
 def _post_process(document: Document, settings: Mapping[str, Any]) -> bytes | None:
     runtime = settings.get("runtime_config")
-    wanted = isinstance(runtime, Mapping) and runtime.get("generate_post_process_pdf") is True
-    if not wanted or len(document.pages) >= MAX_POST_PROCESS_PAGES:
+    payload = isinstance(runtime, Mapping) and runtime.get("generate_post_process_pdf") is True
+    if not payload or len(document.pages) >= MAX_POST_PROCESS_PAGES:
         return None
     if document.name.lower().endswith(".pdf"):
         return document.content

@@ -122,7 +122,7 @@ async def test_times_beyond_all_runs_are_fine(api):
 
 
 async def test_a_mistake_of_the_emulator_is_a_500(api, hub, monkeypatch, caplog):
-    monkeypatch.setattr(hub._hub.vault, "select", None)
+    monkeypatch.setattr(hub._state.secrets, "select", None)
     broken = await api("GET", "/v2/aihub/secrets")
     assert (broken.status, "emulator failed" in broken.message) == (500, True)
     assert "listSecrets failed" in caplog.text

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from aihub_async import operations as ops
-from aihub_async.emulator.hub import Hub
 from aihub_async.emulator.settings import Account
-from aihub_async.emulator.wire import Answer, ApiError, Call, Handler, json_answer
+from aihub_async.emulator.state import EmulatorState
+from aihub_async.emulator.wire import ApiError, Handler, Request, Response, json_response
 
 _SECRET_CHANGES = (ops.CREATE_SECRET, ops.UPDATE_SECRET, ops.DELETE_SECRET)
 _LOG_TYPES = {
@@ -18,29 +18,29 @@ _INSERT = (
 )
 
 
-def record(hub: Hub, operation: ops.Operation, account: Account, path: str, ip: str, status: int) -> None:
+def record(state: EmulatorState, operation: ops.Operation, account: Account, path: str, ip: str, status: int) -> None:
     """Write a request into the log."""
     log_type = _LOG_TYPES.get(operation.name, "api_v2")
-    values = (hub.settings.now_ms(), account.email, ip, log_type, operation.name, operation.method, path, status)
-    hub.db.defer(_INSERT, *values)
+    values = (state.settings.now_ms(), account.email, ip, log_type, operation.name, operation.method, path, status)
+    state.db.defer(_INSERT, *values)
 
 
-async def get_audit_logs(hub: Hub, call: Call) -> Answer:
+async def get_audit_logs(state: EmulatorState, request: Request) -> Response:
     """Give a page of the log."""
     try:
-        wanted = await call.json()
-        start, size = _number(wanted, "start", 0), _number(wanted, "size", hub.settings.list_page_size)
-        log_type, email = _text(wanted, "log_type"), _text(wanted, "email")
-        since, until = _number(wanted, "start_time", 0), _number(wanted, "end_time", 2**62)
+        payload = await request.json()
+        start, size = _number(payload, "start", 0), _number(payload, "size", state.settings.list_page_size)
+        log_type, email = _text(payload, "log_type"), _text(payload, "email")
+        since, until = _number(payload, "start_time", 0), _number(payload, "end_time", 2**62)
     except ApiError as error:
         # v1: an error is a 200 that says so.
-        return json_answer({"status": "ERROR", "msg": error.message})
-    hub.db.flush()
-    rows = hub.db.all(
+        return json_response({"status": "ERROR", "msg": error.message})
+    state.db.flush()
+    rows = state.db.all(
         "SELECT * FROM audit WHERE log_type = COALESCE(?, log_type) AND email = COALESCE(?, email)"
         " AND at_ms BETWEEN ? AND ? ORDER BY id DESC LIMIT ? OFFSET ?",
         *(log_type, email, since, until),
-        *(min(size, hub.settings.max_page_size), start),
+        *(min(size, state.settings.max_page_size), start),
     )
     results = [
         {
@@ -55,18 +55,18 @@ async def get_audit_logs(hub: Hub, call: Call) -> Answer:
         }
         for row in rows
     ]
-    return json_answer({"status": "OK", "data": {"results": results}})
+    return json_response({"status": "OK", "data": {"results": results}})
 
 
-def _text(wanted: Mapping[str, Any], name: str) -> str | None:
-    value = wanted.get(name)
+def _text(payload: Mapping[str, Any], name: str) -> str | None:
+    value = payload.get(name)
     if value is not None and not isinstance(value, str):
         raise ApiError(400, f"{name} must be a string.")
     return value
 
 
-def _number(wanted: Mapping[str, Any], name: str, default: int) -> int:
-    value = wanted.get(name)
+def _number(payload: Mapping[str, Any], name: str, default: int) -> int:
+    value = payload.get(name)
     if value is None:
         return default
     if isinstance(value, bool) or not str(value).isdecimal() or len(str(value)) > 18:

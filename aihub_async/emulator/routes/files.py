@@ -1,6 +1,5 @@
 """Files of the drive."""
 
-import asyncio
 import re
 from collections.abc import Mapping
 from email.utils import formatdate
@@ -8,9 +7,18 @@ from typing import Any
 from urllib.parse import quote
 
 from aihub_async import operations as ops
-from aihub_async.emulator.hub import Hub
+from aihub_async.emulator.state import EmulatorState
 from aihub_async.emulator.storage import Child, Node, clean_path
-from aihub_async.emulator.wire import Answer, ApiError, Call, FileSlice, Handler, from_token, json_answer, to_token
+from aihub_async.emulator.wire import (
+    ApiError,
+    FileSlice,
+    Handler,
+    Request,
+    Response,
+    from_token,
+    json_response,
+    to_token,
+)
 
 _OCTETS = "application/octet-stream"
 _RANGE = re.compile(r"\s*bytes\s*=\s*(\d{1,18})\s*-\s*(\d{0,18})\s*")
@@ -19,98 +27,98 @@ _RETRIES = re.compile(r"retries['\"]?\s*:\s*(\d{1,2})\b")
 _BACKOFF = re.compile(r"backoff-seconds['\"]?\s*:\s*(\d{1,3}(?:\.\d+)?)\b")
 
 
-async def read_file(hub: Hub, call: Call) -> Answer:
+async def read_file(state: EmulatorState, request: Request) -> Response:
     """Send a file or a range of it, or list a folder."""
-    path = clean_path(call.values["path"])
-    expected = call.text("expect-node-type")
+    path = clean_path(request.values["path"])
+    expected = request.text("expect-node-type")
     if expected not in {"file", "folder"}:
         raise ApiError(400, "expect-node-type must be file or folder.")
-    await _wait_for(hub, call, path)
+    await _wait_for(state, request, path)
     if expected == "folder":
-        return _listing(hub, call, path)
-    node = hub.drive.find(path)
+        return _listing(state, request, path)
+    node = state.drive.find(path)
     if node is None:
-        raise _missing(hub, path)
-    return _content(hub, node, call.headers.get("Range"))
+        raise _missing(state, path)
+    return _content(state, node, request.headers.get("Range"))
 
 
-async def write_file(hub: Hub, call: Call) -> Answer:
+async def write_file(state: EmulatorState, request: Request) -> Response:
     """Create or replace a file; with `If-None-Match: *` only create."""
-    path = clean_path(call.values["path"])
-    condition = call.headers.get("If-None-Match")
+    path = clean_path(request.values["path"])
+    condition = request.headers.get("If-None-Match")
     if condition not in {None, "*"}:
         raise ApiError(400, "If-None-Match must be *.")
-    if hub.drive.is_folder(path):
+    if state.drive.is_folder(path):
         raise ApiError(400, f"/{path} is a folder.")
-    if condition and hub.drive.find(path):
+    if condition and state.drive.find(path):
         raise ApiError(412)
-    blob, size = await hub.drive.blobs.receive(call.body(), hub.settings.max_file_size)
-    with hub.drive.blobs.kept_on_success(blob):
+    blob, size = await state.drive.blobs.receive(request.body(), state.settings.max_file_size)
+    with state.drive.blobs.kept_on_success(blob):
         if size == 0:
             raise ApiError(400, "A file must not be empty.")
         # Another request may have created it while the body was coming.
-        if condition and hub.drive.find(path):
+        if condition and state.drive.find(path):
             raise ApiError(412)
-    hub.drive.put(path, blob, size)
+    state.drive.put(path, blob, size)
     if condition:
-        return Answer(201, headers={"Location": f"{hub.api_root}/v2/files/{quote(path)}"})
-    return Answer(204)
+        return Response(201, headers={"Location": f"{state.api_root}/v2/files/{quote(path)}"})
+    return Response(204)
 
 
-async def get_file_metadata(hub: Hub, call: Call) -> Answer:
+async def get_file_metadata(state: EmulatorState, request: Request) -> Response:
     """Tell, in headers, whether a path is a file or a folder."""
-    path = clean_path(call.values["path"])
-    await _wait_for(hub, call, path)
-    node = hub.drive.find(path)
+    path = clean_path(request.values["path"])
+    await _wait_for(state, request, path)
+    node = state.drive.find(path)
     if node is not None:
         modified = formatdate(node.modified, usegmt=True)
         headers = {"Content-Type": _OCTETS, "Content-Length": str(node.size), "Last-Modified": modified}
-        return Answer(200, headers=headers)
-    if hub.drive.is_folder(path):
-        return Answer(200, headers={"Content-Type": "application/json"})
+        return Response(200, headers=headers)
+    if state.drive.is_folder(path):
+        return Response(200, headers={"Content-Type": "application/json"})
     raise ApiError(404)
 
 
-async def delete_file(hub: Hub, call: Call) -> Answer:
+async def delete_file(state: EmulatorState, request: Request) -> Response:
     """Delete a file or folder in a job, whether it exists or not."""
-    path = clean_path(call.values["path"])
-    hub.db.write(
+    path = clean_path(request.values["path"])
+    state.db.write(
         "UPDATE batches SET deleted = 1 WHERE folder = ? OR (folder > ? AND folder < ?)", path, f"{path}/", f"{path}0"
     )
-    job_id = hub.jobs.delete(path)
-    return Answer(202, headers={"Location": f"{hub.api_root}/v2/jobs/{job_id}"})
+    job_id = state.jobs.delete(path)
+    return Response(202, headers={"Location": f"{state.api_root}/v2/jobs/{job_id}"})
 
 
-def _missing(hub: Hub, path: str) -> ApiError:
-    if hub.drive.is_folder(path):
+def _missing(state: EmulatorState, path: str) -> ApiError:
+    if state.drive.is_folder(path):
         return ApiError(400, f"/{path} is a folder.")
     return ApiError(404, f"There is no file /{path}.")
 
 
-def _content(hub: Hub, node: Node, wanted: str | None) -> Answer:
-    local = hub.drive.blobs.path(node.blob)
-    if wanted is None:
-        return Answer(200, headers={"Content-Type": _OCTETS}, file=FileSlice(local, 0, node.size))
-    found = _RANGE.fullmatch(wanted)
+def _content(state: EmulatorState, node: Node, payload: str | None) -> Response:
+    local = state.drive.blobs.path(node.blob)
+    if payload is None:
+        return Response(200, headers={"Content-Type": _OCTETS}, file=FileSlice(local, 0, node.size))
+    found = _RANGE.fullmatch(payload)
     if found is None:
         raise ApiError(400, "Range must be a single one, such as bytes=0-4.")
     start, end = int(found[1]), min(int(found[2] or node.size - 1), node.size - 1)
     if start >= node.size or start > end:
         raise ApiError(416, "The range is outside the file.", {"Content-Range": f"bytes */{node.size}"})
     headers = {"Content-Type": _OCTETS, "Content-Range": f"bytes {start}-{end}/{node.size}"}
-    return Answer(206, headers=headers, file=FileSlice(local, start, end - start + 1))
+    return Response(206, headers=headers, file=FileSlice(local, start, end - start + 1))
 
 
-def _listing(hub: Hub, call: Call, path: str) -> Answer:
-    if not hub.drive.is_folder(path):
-        raise ApiError(400 if hub.drive.find(path) else 404, f"There is no folder /{path}.")
-    token = call.text("start-token")
-    size = hub.settings.list_page_size
-    children = hub.drive.children(path, after=from_token(token) if token else "", limit=size + 1)
+def _listing(state: EmulatorState, request: Request, path: str) -> Response:
+    if not state.drive.is_folder(path):
+        raise ApiError(400 if state.drive.find(path) else 404, f"There is no folder /{path}.")
+    token = request.text("start-token")
+    size = state.settings.list_page_size
+    children = state.drive.children(path, after=from_token(token) if token else "", limit=size + 1)
     more = len(children) > size
     page: dict[str, Any] = {"nodes": [_child(path, child) for child in children[:size]], "has_more": more}
     page["next_page_token"] = to_token(children[size - 1].cursor) if more else ""
-    return json_answer(page)
+    return json_response(page)
 
 
 def _child(folder: str, child: Child) -> dict[str, Any]:
@@ -120,17 +128,17 @@ def _child(folder: str, child: Child) -> dict[str, Any]:
     return {"name": child.name, "full_path": f"/{folder}/{child.name}", "metadata": metadata}
 
 
-async def _wait_for(hub: Hub, call: Call, path: str) -> None:
-    config = call.headers.get("IB-Retry-Config")
+async def _wait_for(state: EmulatorState, request: Request, path: str) -> None:
+    config = request.headers.get("IB-Retry-Config")
     if config is None:
         return
     retries, backoff = _RETRIES.search(config), _BACKOFF.search(config)
     if retries is None or backoff is None:
         raise ApiError(400, "IB-Retry-Config must give retries and backoff-seconds.")
     for _ in range(int(retries[1])):
-        if hub.drive.find(path) or hub.drive.is_folder(path):
+        if state.drive.find(path) or state.drive.is_folder(path):
             return
-        await asyncio.sleep(float(backoff[1]))
+        await state.settings.clock.sleep(float(backoff[1]))
 
 
 HANDLERS: Mapping[ops.Operation, Handler] = {

@@ -1,109 +1,108 @@
 """File operations outside the published specification, and mounting a drive."""
 
-import asyncio
 import zipfile
 from collections.abc import Mapping
 
 from aihub_async import operations as ops
-from aihub_async.emulator.hub import Hub
 from aihub_async.emulator.routes.batches import required_name
 from aihub_async.emulator.routes.v1 import v1
+from aihub_async.emulator.state import EmulatorState
 from aihub_async.emulator.storage import clean_path
-from aihub_async.emulator.wire import Answer, ApiError, Call, Handler, json_answer
+from aihub_async.emulator.wire import ApiError, Handler, Request, Response, json_response
 
 _START, _END = "0", "-1"
 
 
-async def create_node(hub: Hub, call: Call) -> Answer:
+async def create_node(state: EmulatorState, request: Request) -> Response:
     """Create an empty folder or file in a folder."""
-    wanted = await call.json()
-    parent = clean_path(call.values["path"])
-    path = clean_path(f"{parent}/{required_name(wanted, 'name')}")
-    if hub.drive.find(path) or hub.drive.is_folder(path):
+    payload = await request.json()
+    parent = clean_path(request.values["path"])
+    path = clean_path(f"{parent}/{required_name(payload, 'name')}")
+    if state.drive.find(path) or state.drive.is_folder(path):
         raise ApiError(409, f"/{path} exists.")
-    if hub.drive.find(parent):
+    if state.drive.find(parent):
         raise ApiError(400, f"/{parent} is a file.")
-    if wanted.get("node_type") == "folder":
-        hub.drive.make_folder(path)
-    elif wanted.get("node_type") == "file":
-        hub.drive.put(path, *hub.drive.blobs.save(b""))
+    if payload.get("node_type") == "folder":
+        state.drive.make_folder(path)
+    elif payload.get("node_type") == "file":
+        state.drive.put(path, *state.drive.blobs.save(b""))
     else:
         raise ApiError(400, "node_type must be file or folder.")
-    return Answer(201)
+    return Response(201)
 
 
-async def append_to_file(hub: Hub, call: Call) -> Answer:
+async def append_to_file(state: EmulatorState, request: Request) -> Response:
     """Write a file from its start, or append to it."""
-    path = clean_path(call.values["path"])
-    cursor = call.headers.get("IB-Cursor")
+    path = clean_path(request.values["path"])
+    cursor = request.headers.get("IB-Cursor")
     if cursor not in {_START, _END}:
         raise ApiError(400, "IB-Cursor must be 0 or -1.")
-    blobs = hub.drive.blobs
-    piece, size = await blobs.receive(call.body(), hub.settings.max_file_size)
-    node = hub.drive.find(path)
+    blobs = state.drive.blobs
+    piece, size = await blobs.receive(request.body(), state.settings.max_file_size)
+    node = state.drive.find(path)
     if node is None:
         blobs.delete(piece)
         raise ApiError(404, f"There is no file /{path}.")
     if cursor == _START:
-        hub.drive.put(path, piece, size)
-        return Answer(204)
+        state.drive.put(path, piece, size)
+        return Response(204)
     whole = blobs.reserve()
-    await asyncio.to_thread(blobs.join, whole, [node.blob, piece])
+    await state.threads.run(blobs.join, whole, [node.blob, piece])
     blobs.delete(piece)
-    hub.drive.put(path, whole, node.size + size)
-    return Answer(204)
+    state.drive.put(path, whole, node.size + size)
+    return Response(204)
 
 
-async def copy_file(hub: Hub, call: Call) -> Answer:
+async def copy_file(state: EmulatorState, request: Request) -> Response:
     """Copy a file or folder in a job."""
-    source, target = await _both(call)
-    if not hub.drive.find(source) and not hub.drive.is_folder(source):
+    source, target = await _both(request)
+    if not state.drive.find(source) and not state.drive.is_folder(source):
         raise ApiError(404, f"There is no /{source}.")
 
     async def work() -> None:
-        node = hub.drive.find(source)
-        nodes = [node] if node else hub.drive.walk(source)
+        node = state.drive.find(source)
+        nodes = [node] if node else state.drive.walk(source)
         for each in nodes:
-            copied = hub.drive.blobs.reserve()
-            await asyncio.to_thread(hub.drive.blobs.join, copied, [each.blob])
-            hub.drive.put(target + each.path[len(source) :], copied, each.size)
+            copied = state.drive.blobs.reserve()
+            await state.threads.run(state.drive.blobs.join, copied, [each.blob])
+            state.drive.put(target + each.path[len(source) :], copied, each.size)
 
-    return _accepted(hub, hub.jobs.start(work))
+    return _accepted(state, state.jobs.start(work))
 
 
-async def extract_archive(hub: Hub, call: Call) -> Answer:
+async def extract_archive(state: EmulatorState, request: Request) -> Response:
     """Extract a zip archive into a folder in a job."""
-    source, target = await _both(call)
-    node = hub.drive.find(source)
+    source, target = await _both(request)
+    node = state.drive.find(source)
     if node is None:
         raise ApiError(404, f"There is no file /{source}.")
-    local = hub.drive.blobs.path(node.blob)
+    local = state.drive.blobs.path(node.blob)
 
     async def work() -> None:
-        limit = hub.settings.max_extracted_bytes
-        for name, content in await asyncio.to_thread(_unzip, local, limit):
-            hub.drive.put(clean_path(f"{target}/{name}"), *hub.drive.blobs.save(content))
+        limit = state.settings.max_extracted_bytes
+        for name, content in await state.threads.run(_unzip, local, limit):
+            state.drive.put(clean_path(f"{target}/{name}"), *state.drive.blobs.save(content))
 
-    return _accepted(hub, hub.jobs.start(work))
+    return _accepted(state, state.jobs.start(work))
 
 
 @v1
-async def mount_drive(hub: Hub, call: Call) -> Answer:
+async def mount_drive(state: EmulatorState, request: Request) -> Response:
     """Let a drive appear as a folder."""
-    wanted = await call.json()
-    details = wanted.get("mount_details")
-    if wanted.get("action") != "mount" or not isinstance(details, dict) or not details.get("client_type"):
+    payload = await request.json()
+    details = payload.get("mount_details")
+    if payload.get("action") != "mount" or not isinstance(details, dict) or not details.get("client_type"):
         raise ApiError(400, "action must be mount, and mount_details must name a client_type.")
-    path = clean_path(f"{call.values['path']}/{required_name(wanted, 'mount_point_name')}")
-    if hub.drive.is_folder(path):
+    path = clean_path(f"{request.values['path']}/{required_name(payload, 'mount_point_name')}")
+    if state.drive.is_folder(path):
         raise ApiError(409, f"/{path} is mounted already.")
-    hub.drive.make_folder(path)
-    return json_answer({"status": "OK"})
+    state.drive.make_folder(path)
+    return json_response({"status": "OK"})
 
 
-async def _both(call: Call) -> tuple[str, str]:
-    wanted = await call.json()
-    paths = [wanted.get(name) for name in ("src_path", "dst_path")]
+async def _both(request: Request) -> tuple[str, str]:
+    payload = await request.json()
+    paths = [payload.get(name) for name in ("src_path", "dst_path")]
     if not all(isinstance(path, str) for path in paths):
         raise ApiError(400, "src_path and dst_path must be strings.")
     source, target = (clean_path(str(path)) for path in paths)
@@ -112,8 +111,8 @@ async def _both(call: Call) -> tuple[str, str]:
     return source, target
 
 
-def _accepted(hub: Hub, job_id: str) -> Answer:
-    return Answer(202, headers={"Location": f"{hub.api_root}/v2/jobs/{job_id}"})
+def _accepted(state: EmulatorState, job_id: str) -> Response:
+    return Response(202, headers={"Location": f"{state.api_root}/v2/jobs/{job_id}"})
 
 
 def _unzip(local: str, limit: int) -> list[tuple[str, bytes]]:

@@ -5,20 +5,19 @@ import io
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
-from uuid import uuid4
 
 import anyio
 import anyio.lowlevel
 
 from aihub_async import operations as ops
 from aihub_async.emulator.apps import App, Document, ExtractedDocument, extracted_documents
-from aihub_async.emulator.hub import Hub
 from aihub_async.emulator.legacy_records import inline_files, run_in_memory
 from aihub_async.emulator.routes.runs import new_run_settings, optional_path, optional_text, start_run
 from aihub_async.emulator.routes.v1 import v1
 from aihub_async.emulator.runs import NewRun
+from aihub_async.emulator.state import EmulatorState
 from aihub_async.emulator.storage import clean_path
-from aihub_async.emulator.wire import Answer, ApiError, Call, Handler, json_answer
+from aihub_async.emulator.wire import ApiError, Handler, Request, Response, json_response
 
 MAX_JOB_ID = 50
 MAX_SYNC_FILES = 5
@@ -32,11 +31,11 @@ _REQUIRED = {
 
 
 @v1
-async def compile_flow(hub: Hub, call: Call) -> Answer:
+async def compile_flow(state: EmulatorState, request: Request) -> Response:
     """Compile flows to a binary in a job."""
-    wanted = await call.json()
-    root, kind = optional_path(wanted, "flow_project_root"), wanted.get("binary_type")
-    settings = wanted.get("settings") or {}
+    payload = await request.json()
+    root, kind = optional_path(payload, "flow_project_root"), payload.get("binary_type")
+    settings = payload.get("settings") or {}
     if root is None or kind not in _REQUIRED or not isinstance(settings, dict):
         raise ApiError(400, "flow_project_root, binary_type (Single Flow, Metaflow or Flows) and settings are needed.")
     paths = {name: optional_path(settings, name) for name in _REQUIRED[kind]}
@@ -45,74 +44,77 @@ async def compile_flow(hub: Hub, call: Call) -> Answer:
     if kind == "Single Flow":
         flows = [clean_path(f"{root}/{paths['flow_file']}")]
     else:
-        flows = [node.path for node in hub.drive.walk(f"{root}/{paths['flows_dir']}") if node.name.endswith(".ibflow")]
+        flows = [
+            node.path for node in state.drive.walk(f"{root}/{paths['flows_dir']}") if node.name.endswith(".ibflow")
+        ]
     if not flows:
         raise ApiError(404, "There are no flows to compile.")
     stem = flows[0].rpartition("/")[2].removesuffix(".ibflow") if len(flows) == 1 else kind.lower().replace(" ", "_")
-    folder = optional_path(wanted, "predefined_binary_path") or f"{root}/build/bin"
+    folder = optional_path(payload, "predefined_binary_path") or f"{root}/build/bin"
     binary = folder if folder.endswith(".ibflowbin") else f"{folder}/{stem}.ibflowbin"
-    return json_answer({"status": "OK", "job_id": hub.legacy_jobs.compile(binary, flows, kind)})
+    return json_response({"status": "OK", "job_id": state.legacy_jobs.compile(binary, flows, kind)})
 
 
 @v1
-async def run_flow(hub: Hub, call: Call) -> Answer:
+async def run_flow(state: EmulatorState, request: Request) -> Response:
     """Start a run of a binary."""
-    wanted = await call.json()
-    binary, input_dir = optional_path(wanted, "binary_path"), optional_path(wanted, "input_dir")
+    payload = await request.json()
+    binary, input_dir = optional_path(payload, "binary_path"), optional_path(payload, "input_dir")
     if binary is None or input_dir is None:
         raise ApiError(400, "binary_path and input_dir are needed.")
-    if not hub.drive.is_folder(input_dir):
+    if not state.drive.is_folder(input_dir):
         raise ApiError(404, f"There is no folder /{input_dir}.")
-    job_id = optional_text(wanted, "job_id") or str(uuid4())
+    job_id = optional_text(payload, "job_id") or state.settings.new_id()
     if len(job_id) > MAX_JOB_ID:
         raise ApiError(400, f"A job id has {MAX_JOB_ID} characters at most.")
-    hub.legacy_jobs.check_unused(job_id)
-    settings, tags = new_run_settings(wanted)
+    state.legacy_jobs.check_unused(job_id)
+    settings, tags = new_run_settings(payload)
     _check_priority(settings.get("priority", 0))
-    app = _app_of(hub, binary)
-    output = optional_path(wanted, "output_dir") or f"{input_dir.rpartition('/')[0]}/out"
+    app = _app_of(state, binary)
+    output = optional_path(payload, "output_dir") or f"{input_dir.rpartition('/')[0]}/out"
     if settings.get("output_has_run_id"):
-        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(hub.settings.clock() / 1e9))
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(state.settings.clock.time_ns() / 1e9))
         output = f"{output}/{stamp}-{job_id}"
     elif settings.get("delete_out_dir"):
-        while hub.drive.remove_some(output):
+        while state.drive.remove_some(output):
             await anyio.lowlevel.checkpoint()
     new = NewRun(
         id=job_id,
         app_name=app.name,
         app_id=app.id,
-        username=call.account.user,
+        username=request.account.user,
         input_dir=input_dir,
         output_dir=output,
         tags=tags,
         settings=settings,
+        binary_path=binary,
     )
-    await start_run(hub, new, lambda run_id: hub.legacy_jobs.add_run(run_id, binary, settings))
-    return json_answer({"status": "OK", "data": {"job_id": job_id, "output_folder": f"/{output}"}})
+    await start_run(state, new)
+    return json_response({"status": "OK", "data": {"job_id": job_id, "output_folder": f"/{output}"}})
 
 
 @v1
-async def run_flow_sync(hub: Hub, call: Call) -> Answer:
+async def run_flow_sync(state: EmulatorState, request: Request) -> Response:
     """Run a binary on the files in the request; nothing is kept."""
-    wanted = await call.json()
-    binary = optional_path(wanted, "binary_path")
+    payload = await request.json()
+    binary = optional_path(payload, "binary_path")
     if binary is None:
         raise ApiError(400, "binary_path is needed.")
-    options = wanted.get("options") or {}
+    options = payload.get("options") or {}
     form = options.get("result_format", "json") if isinstance(options, dict) else None
     if form not in {"json", "csv"}:
         raise ApiError(400, "options.result_format is json or csv.")
-    files = inline_files(wanted, MAX_SYNC_FILES)
+    files = inline_files(payload, MAX_SYNC_FILES)
     with anyio.move_on_after(MAX_SYNC_SECONDS):
-        results = await run_in_memory(hub, [_app_of(hub, binary)], files)
+        results = await run_in_memory(state, [_app_of(state, binary)], files)
         if form == "csv":
-            return Answer(200, _csv(results["records"]).encode(), {"Content-Type": "text/csv; charset=utf-8"})
-        return json_answer({"records": results["records"], "binary_path": binary, "job_id": results["job_id"]})
+            return Response(200, _csv(results["records"]).encode(), {"Content-Type": "text/csv; charset=utf-8"})
+        return json_response({"records": results["records"], "binary_path": binary, "job_id": results["job_id"]})
     raise ApiError(400, f"The run took more than {MAX_SYNC_SECONDS} seconds.")
 
 
-def _app_of(hub: Hub, binary: str) -> App:
-    apps = [hub.apps.named(name, None) for name in hub.legacy_jobs.apps_of(binary)]
+def _app_of(state: EmulatorState, binary: str) -> App:
+    apps = [state.apps.named(name, None) for name in state.legacy_jobs.apps_of(binary)]
     if len(apps) == 1:
         return apps[0]
 
@@ -120,7 +122,7 @@ def _app_of(hub: Hub, binary: str) -> App:
         return [found for app in apps for found in extracted_documents(app, document)]
 
     together = App(" + ".join(app.name for app in apps), extract)
-    hub.apps.add(together)
+    state.apps.add(together)
     return together
 
 

@@ -3,42 +3,44 @@
 from collections.abc import Mapping
 
 from aihub_async import operations as ops
-from aihub_async.emulator.hub import Hub
-from aihub_async.emulator.wire import Answer, ApiError, Call, Handler, json_answer
+from aihub_async.emulator.state import EmulatorState
+from aihub_async.emulator.wire import ApiError, Handler, Request, Response, json_response
 
 
-async def list_secrets(hub: Hub, call: Call) -> Answer:
+async def list_secrets(state: EmulatorState, request: Request) -> Response:
     """List secrets, without their values."""
-    workspace = call.text("workspace")
-    if workspace is None and not call.account.admin:
+    workspace = request.text("workspace")
+    if workspace is None and not request.account.admin:
         raise ApiError(401, "Only admins list all secrets: give a workspace.")
-    return json_answer({"secrets": hub.vault.select(call.text("alias"), workspace)})
+    return json_response(
+        {"secrets": state.secrets.select(request.text("alias"), workspace, as_of_ms=state.as_of_ns(request) // 10**6)}
+    )
 
 
-async def create_secret(hub: Hub, call: Call) -> Answer:
+async def create_secret(state: EmulatorState, request: Request) -> Response:
     """Add a secret."""
-    _require_admin(call)
-    hub.vault.create(call.account, await call.json())
-    return json_answer({})
+    _require_admin(request)
+    state.secrets.create(request.account, await request.json())
+    return json_response({})
 
 
-async def update_secret(hub: Hub, call: Call) -> Answer:
+async def update_secret(state: EmulatorState, request: Request) -> Response:
     """Change what is given of a secret."""
-    _require_admin(call)
-    hub.vault.update(call.account, await call.json())
-    return json_answer({})
+    _require_admin(request)
+    state.secrets.update(request.account, await request.json())
+    return json_response({})
 
 
-async def delete_secret(hub: Hub, call: Call) -> Answer:
+async def delete_secret(state: EmulatorState, request: Request) -> Response:
     """Remove a secret."""
-    _require_admin(call)
-    hub.vault.delete(await call.json())
-    return json_answer({})
+    _require_admin(request)
+    state.secrets.delete(await request.json())
+    return json_response({})
 
 
-def _require_admin(call: Call) -> None:
+def _require_admin(request: Request) -> None:
     # A missing permission is a 401 here, not a 403.
-    if not call.account.admin:
+    if not request.account.admin:
         raise ApiError(401, "Only organization admins may do this.")
 
 

@@ -1,20 +1,20 @@
-"""The manners of the v1 API."""
+"""The response envelope of the v1 API."""
 
 from collections.abc import Awaitable, Callable
 
-from aihub_async.emulator.hub import Hub
-from aihub_async.emulator.wire import Answer, ApiError, Call, json_answer
+from aihub_async.emulator.state import EmulatorState
+from aihub_async.emulator.wire import ApiError, Request, Response, json_response
 
-Serve = Callable[[Hub, Call], Awaitable[Answer]]
+Serve = Callable[[EmulatorState, Request], Awaitable[Response]]
 
 
 def v1(serve: Serve) -> Serve:
-    """Let errors be answers with status 200 that say so."""
+    """Turn errors into responses with status 200 and `"status": "ERROR"`."""
 
-    async def answer(hub: Hub, call: Call) -> Answer:
+    async def answer(state: EmulatorState, request: Request) -> Response:
         try:
-            return await serve(hub, call)
+            return await serve(state, request)
         except ApiError as error:
-            return json_answer({"status": "ERROR", "msg": error.message})
+            return json_response({"status": "ERROR", "msg": error.message})
 
     return answer
