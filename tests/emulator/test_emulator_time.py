@@ -100,7 +100,8 @@ async def test_the_network_can_be_simulated():
     async with Emulator(host=None, threads=False) as hub:
         pipe, protocol = Pipe(), hub.protocol()
         protocol.connection_made(pipe)
-        head = f"GET /api/v2/batches HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {hub.api_key}\r\n\r\n"
+        head = "GET /api/v2/batches HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        head += f"Authorization: Bearer {hub.api_key}\r\n\r\n"
         protocol.data_received(head.encode())
         await asyncio.wait_for(pipe.closed.wait(), 5)
         protocol.connection_lost(None)
