@@ -45,7 +45,8 @@ _CASE = {
 # The facts that field rows have in any case, under names of their own.
 _ALWAYS_IN_FIELD_ROWS = frozenset({"error", "confidence", "ocr"})
 _DOCUMENT_FACTS = {"confidence": ("class_confidence", "float"), "valid": ("document_valid", "bool")}
-_RENAMED = "~field"
+RENAMED = "~field"
+"""Ends the column of a field whose own name another column has."""
 
 
 @attrs.frozen
@@ -156,9 +157,9 @@ class Shape:
         The answer depends on the name alone, so that all parts of an output agree: ``file`` is ``file~field``, and
         ``total__error`` is ``total__error~field`` when errors are included.
         """
-        taken = field in _RESERVED or field.endswith(_RENAMED)
+        taken = field in _RESERVED or field.endswith(RENAMED)
         if taken or any(field.endswith(f"__{name}") for name in self.include):
-            return field + _RENAMED
+            return field + RENAMED
         return field
 
     def kind_of(self, column: str) -> str | None:
