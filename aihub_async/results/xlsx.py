@@ -33,18 +33,24 @@ class Workbook:
         self._rows = 1
 
     def write(self, rows: list[Row]) -> None:
-        """Add rows."""
-        self._rows += len(rows)
-        if self._rows > MAX_ROWS:
-            raise ConfigurationError(f"an Excel sheet has at most {MAX_ROWS:,} rows; write .parquet or .csv instead")
+        """Add rows.
+
+        Raises:
+            ConfigurationError: more rows, columns or characters in a cell than Excel can hold.
+        """
         self._columns.observe(rows)
+        if self._rows + len(rows) > MAX_ROWS:
+            raise ConfigurationError(f"an Excel sheet has at most {MAX_ROWS:,} rows; write .parquet or .csv instead")
+        if len(self._columns.names) > MAX_COLUMNS:
+            raise ConfigurationError(f"an Excel sheet has at most {MAX_COLUMNS:,} columns; write .parquet instead")
+        for row in rows:
+            _check_texts(self._rows, row)
+            self._rows += 1
         self._spool.write(rows)
 
     def close(self) -> None:
         """Write the workbook."""
         names = self._columns.names
-        if len(names) > MAX_COLUMNS:
-            raise ConfigurationError(f"{len(names):,} columns, but an Excel sheet has {MAX_COLUMNS:,}; use .parquet")
         book = self._xlsxwriter.Workbook(self._file, {"constant_memory": True})
         sheet = book.add_worksheet("results")
         bold = book.add_format({"bold": True})
@@ -53,7 +59,7 @@ class Workbook:
         sheet.freeze_panes(1, 0)
         for number, row in enumerate(self._spool.read(), 1):
             for column, name in enumerate(names):
-                self._write_cell(sheet, number, column, row.get(name))
+                _write_cell(sheet, number, column, row.get(name))
         if self._rows > 1 and names:
             sheet.autofilter(0, 0, self._rows - 1, len(names) - 1)
         book.close()
@@ -61,22 +67,6 @@ class Workbook:
     def discard(self) -> None:
         """Forget the rows."""
         self._spool.discard()
-
-    def _write_cell(self, sheet: Any, row: int, column: int, value: Any) -> None:
-        if value is None or value == "":
-            return
-        write = _WRITE.get(type(value))
-        if write is not None and _is_exact(value):
-            write(sheet)(row, column, value)
-            return
-        text = _encodable(cells.as_text(value) or "")
-        if len(text) > MAX_TEXT:
-            name = self._columns.names[column]
-            raise ConfigurationError(
-                f"row {row}, {name!r}: a text of {len(text):,} characters, but an Excel cell holds {MAX_TEXT:,}; "
-                "write .parquet or .csv instead"
-            )
-        sheet.write_string(row, column, text)
 
 
 _WRITE: Final[dict[type, Callable[[Any], Callable[[int, int, Any], object]]]] = {
@@ -86,10 +76,30 @@ _WRITE: Final[dict[type, Callable[[Any], Callable[[int, int, Any], object]]]] = 
 }
 
 
-def _is_exact(value: float) -> bool:
+def _is_exact(value: int | float) -> bool:  # noqa: PYI041 - mypy takes float for both
     """Return whether Excel, which has floats without NaN and infinities only, holds the number as it is."""
     return math.isfinite(value) if isinstance(value, float) else cells.kind_of(value) in {cells.BOOL, cells.INT}
 
 
 def _encodable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _write_cell(sheet: Any, row: int, column: int, value: Any) -> None:
+    if value is None or value == "":
+        return
+    write = _WRITE.get(type(value))
+    if write is not None and _is_exact(value):
+        write(sheet)(row, column, value)
+        return
+    sheet.write_string(row, column, _encodable(cells.as_text(value) or ""))
+
+
+def _check_texts(number: int, row: Row) -> None:
+    for name, value in row.items():
+        size = len(cells.as_text(value) or "")
+        if size > MAX_TEXT:
+            raise ConfigurationError(
+                f"row {number}, {name!r}: a text of {size:,} characters, but an Excel cell holds {MAX_TEXT:,}; "
+                "write .parquet or .csv instead"
+            )
