@@ -46,18 +46,18 @@ from aihub_async.errors import (
     UploadError,
     WaitTimeoutError,
 )
+from aihub_async.models.uploads import UploadRecord, UploadReport
 from aihub_async.processing import Processed
-from aihub_async.resources.legacy_handles import LegacyJobHandle, LegacyRunHandle
+from aihub_async.resources.v1.handles import LegacyJobHandle, LegacyRunHandle
 from aihub_async.results.rows import FieldRow
 from aihub_async.transport.events import AttemptEvent, capture_responses
 from aihub_async.transport.messages import Response
 from aihub_async.uploads.contents import ByteStream
 from aihub_async.uploads.engine import UploadProgress, Uploads
 from aihub_async.uploads.multipart import UploadResume
-from aihub_async.uploads.report import UploadRecord, UploadReport
 from aihub_async.waiting.handles import JobHandle, RunHandle
-from aihub_async.waiting.redis_bus import RedisBus
-from aihub_async.waiting.webhooks import WebhookReceiver
+from aihub_async.webhooks.receiver import WebhookReceiver
+from aihub_async.webhooks.redis import RedisBus
 
 __all__ = [
     "AIHubError",

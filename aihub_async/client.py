@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from aihub_async.config import Settings, as_secret, make_settings
+from aihub_async.clock import Clock
+from aihub_async.config import ClientConfig, as_secret, make_settings
 from aihub_async.models import Run, RunSettings
 from aihub_async.processing import Processed, process
 from aihub_async.resources._base import QueryValue
@@ -14,16 +15,16 @@ from aihub_async.resources._raw import raw_request
 from aihub_async.resources.apps import Apps
 from aihub_async.resources.audit import Audit
 from aihub_async.resources.batches import Batches
-from aihub_async.resources.conversations import Conversations
 from aihub_async.resources.files import Files
-from aihub_async.resources.flows import Flows
 from aihub_async.resources.jobs import Jobs
-from aihub_async.resources.legacy import Legacy
-from aihub_async.resources.queries import Queries
+from aihub_async.resources.removed.conversations import Conversations
+from aihub_async.resources.removed.queries import Queries
 from aihub_async.resources.secrets import Secrets
+from aihub_async.resources.v1.flows import Flows
+from aihub_async.resources.v1.legacy import Legacy
 from aihub_async.transport.events import Hook
 from aihub_async.transport.messages import Response
-from aihub_async.transport.transport import Clock, Transport
+from aihub_async.transport.transport import Transport
 from aihub_async.uploads.sources import Content
 from aihub_async.waiting.scheduler import Scheduler
 
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
     import aiohttp
 
     from aihub_async.ingest.job import IngestJob
-    from aihub_async.ingest.progress import JobStatus
+    from aihub_async.ingest.progress import IngestStatus
     from aihub_async.ingest.scan import Sources as IngestSources
     from aihub_async.uploads.engine import UploadProgress
     from aihub_async.uploads.sources import Sources
-    from aihub_async.waiting.webhooks import WebhookReceiver
+    from aihub_async.webhooks.receiver import WebhookReceiver
 
 
 class AsyncAIHub:
@@ -139,7 +140,7 @@ class AsyncAIHub:
         self.queries = Queries(transport, scheduler)
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> ClientConfig:
         """What this client was told; frozen."""
         return self._transport.settings
 
@@ -273,8 +274,8 @@ class AsyncAIHub:
         batch_files: int = 1000,
         batch_bytes: int = 1 << 30,
         max_runs: int = 8,
-        settle: float = 5.0,
-        on_progress: "Callable[[JobStatus], None] | None" = None,
+        in_flight_grace: float = 5.0,
+        on_progress: "Callable[[IngestStatus], None] | None" = None,
     ) -> "IngestJob":
         """A bulk job: a source of any size through batches, runs and results, which any interruption only delays.
 
@@ -298,8 +299,8 @@ class AsyncAIHub:
             batch_files: files of a run, at most 1,000.
             batch_bytes: bytes of a batch, about.
             max_runs: runs in flight at once.
-            settle: seconds after which a request that was in flight when its process died has surely arrived or not.
-            on_progress: called with the `JobStatus` about twice a second.
+            in_flight_grace: seconds until a request that a killed process left in flight has arrived or never will.
+            on_progress: called with the `IngestStatus` about twice a second.
 
         Raises:
             ConfigurationError: the arguments do not make a job.
@@ -331,7 +332,7 @@ class AsyncAIHub:
             batch_files=batch_files,
             batch_bytes=batch_bytes,
             max_runs=max_runs,
-            settle=settle,
+            in_flight_grace=in_flight_grace,
         )
         return IngestJob(self, sources, options, on_progress=on_progress)
 

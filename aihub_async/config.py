@@ -51,7 +51,7 @@ class Secret:
 
 
 @attrs.frozen(kw_only=True)
-class Settings:
+class ClientConfig:
     """Everything that a client was told. All times are seconds, all sizes bytes."""
 
     api_key: Secret
@@ -76,7 +76,7 @@ class Settings:
     proxy: str | None = attrs.field(default=None, repr=False)
     trust_env: bool = False
 
-    def evolve(self, **changes: Any) -> "Settings":
+    def evolve(self, **changes: Any) -> "ClientConfig":
         """The same settings with some changed; None means unchanged, values are checked as at construction."""
         given = {name: value for name, value in changes.items() if value is not None}
         if "ib_context" in given:
@@ -93,7 +93,7 @@ def make_settings(
     *,
     allow_insecure: bool = False,
     **options: Any,
-) -> Settings:
+) -> ClientConfig:
     """Gather and check the settings of a client.
 
     Raises:
@@ -107,7 +107,7 @@ def make_settings(
     given = {name: value for name, value in options.items() if value is not None}
     given["headers"] = checked_headers(given.get("headers", {}))
     return _checked_numbers(
-        Settings(
+        ClientConfig(
             api_key=api_key,
             ib_context=header_text("ib_context", context) if context else None,
             api_root=_checked_root(root, allow_insecure=allow_insecure),
@@ -183,7 +183,7 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _checked_numbers(settings: Settings) -> Settings:
+def _checked_numbers(settings: ClientConfig) -> ClientConfig:
     for name in ("timeout", "deadline", "connect_timeout", "max_retry_after", "min_throughput"):
         value = getattr(settings, name)
         if value is not None and not (_is_number(value) and value > 0):

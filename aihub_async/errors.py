@@ -54,7 +54,7 @@ import attrs
 
 if TYPE_CHECKING:
     from aihub_async.models import Run
-    from aihub_async.uploads.report import UploadReport
+    from aihub_async.models.uploads import UploadReport
 
 
 @attrs.frozen

@@ -17,9 +17,7 @@ from urllib.parse import quote
 import attrs
 
 from aihub_async.errors import InvalidRequestError
-
-MAX_NAME_LENGTH = 255
-"""Longest name of a batch or of an uploaded file, in characters (docs: limits)."""
+from aihub_async.limits import MAX_NAME_LENGTH
 
 
 class Repeat(enum.Enum):
@@ -28,7 +26,7 @@ class Repeat(enum.Enum):
     SAFE = "safe"
     """Sending it again changes nothing: reads, and writes of identical bytes."""
 
-    SETTLED = "settled"
+    IDEMPOTENT_DELETE = "settled"
     """Deletions and aborts: safe to send again, and a 404 after an unclear attempt is success."""
 
     ONCE = "once"
@@ -113,16 +111,16 @@ def encode_segment(label: str, value: str) -> str:
         raise InvalidRequestError(f"{label} {value!r} is not valid Unicode; give a name that is") from None
 
 
-_SAFE, _SETTLED, _ONCE = Repeat.SAFE, Repeat.SETTLED, Repeat.ONCE
+_SAFE, _IDEMPOTENT, _ONCE = Repeat.SAFE, Repeat.IDEMPOTENT_DELETE, Repeat.ONCE
 
 # fmt: off
 CREATE_BATCH      = Operation("createBatch",         "POST",   "/v2/batches",                            {200, 201}, _ONCE)
 LIST_BATCHES      = Operation("listBatches",         "GET",    "/v2/batches",                            {200},      _SAFE)
 GET_BATCH         = Operation("getBatch",            "GET",    "/v2/batches/{batch_id}",                 {200},      _SAFE)
-DELETE_BATCH      = Operation("deleteBatch",         "DELETE", "/v2/batches/{batch_id}",                 {202},      _SETTLED)
+DELETE_BATCH      = Operation("deleteBatch",         "DELETE", "/v2/batches/{batch_id}",                 {202},      _IDEMPOTENT)
 LIST_FILES        = Operation("listFiles",           "GET",    "/v2/batches/{batch_id}/files",           {200},      _SAFE)
 ADD_FILE          = Operation("addFileToBatch",      "PUT",    "/v2/batches/{batch_id}/files/{filename}", {204},     _SAFE)
-DELETE_BATCH_FILE = Operation("deleteFileFromBatch", "DELETE", "/v2/batches/{batch_id}/files/{filename}", {202},     _SETTLED)
+DELETE_BATCH_FILE = Operation("deleteFileFromBatch", "DELETE", "/v2/batches/{batch_id}/files/{filename}", {202},     _IDEMPOTENT)
 POLL_BATCHES_JOB  = Operation("pollBatchesJob",      "GET",    "/v2/batches/jobs/{job_id}",              {200},      _SAFE)
 
 # A second session only orphans the first, so creating one is safe to repeat.
@@ -132,13 +130,13 @@ UPLOAD_PART       = Operation("uploadMultipartPart", "PUT",
 COMMIT_UPLOAD     = Operation("commitMultipartUploadSession", "POST",
                               "/v2/batches/multipart-upload/sessions/{session_id}",                      {201},      _ONCE)
 # The same operation with action "abort", which unlike a commit may always be repeated.
-ABORT_UPLOAD      = attrs.evolve(COMMIT_UPLOAD, repeat=_SETTLED)
+ABORT_UPLOAD      = attrs.evolve(COMMIT_UPLOAD, repeat=_IDEMPOTENT)
 
 RUN_APP           = Operation("runApp",              "POST",   "/v2/apps/runs",                          {200},      _ONCE)
 LIST_RUNS         = Operation("listRuns",            "GET",    "/v2/apps/runs",                          {200},      _SAFE)
 RUN_DEPLOYMENT    = Operation("runDeployment",       "POST",   "/v2/apps/deployments/{deployment_id}/runs", {202},   _ONCE)
 GET_RUN_STATUS    = Operation("getRunStatus",        "GET",    "/v2/apps/runs/{run_id}",                 {200},      _SAFE)
-DELETE_RUN        = Operation("deleteRun",           "DELETE", "/v2/apps/runs/{run_id}",                 {202},      _SETTLED)
+DELETE_RUN        = Operation("deleteRun",           "DELETE", "/v2/apps/runs/{run_id}",                 {202},      _IDEMPOTENT)
 GET_RUN_RESULTS   = Operation("getRunResults",       "GET",    "/v2/apps/runs/{run_id}/results",         {200},      _SAFE)
 
 JOB_STATUS        = Operation("jobStatus",           "GET",    "/v2/jobs/{job_id}",                      {200},      _SAFE)
@@ -146,12 +144,12 @@ JOB_STATUS        = Operation("jobStatus",           "GET",    "/v2/jobs/{job_id
 READ_FILE         = Operation("readFile",            "GET",    "/v2/files/{path*}",                      {200, 206}, _SAFE)
 WRITE_FILE        = Operation("writeFile",           "PUT",    "/v2/files/{path*}",                      {201, 204}, _SAFE)
 GET_FILE_METADATA = Operation("getFileMetadata",     "HEAD",   "/v2/files/{path*}",                      {200},      _SAFE)
-DELETE_FILE       = Operation("deleteFileOrFolder",  "DELETE", "/v2/files/{path*}",                      {202},      _SETTLED)
+DELETE_FILE       = Operation("deleteFileOrFolder",  "DELETE", "/v2/files/{path*}",                      {202},      _IDEMPOTENT)
 
 LIST_SECRETS      = Operation("listSecrets",         "GET",    "/v2/aihub/secrets",                      {200},      _SAFE)
 CREATE_SECRET     = Operation("createSecret",        "POST",   "/v2/aihub/secrets",                      {200, 201}, _ONCE)
 UPDATE_SECRET     = Operation("updateSecret",        "PATCH",  "/v2/aihub/secrets",                      {200},      _SAFE)
-DELETE_SECRET     = Operation("deleteSecret",        "DELETE", "/v2/aihub/secrets",                      {200},      _SETTLED)
+DELETE_SECRET     = Operation("deleteSecret",        "DELETE", "/v2/aihub/secrets",                      {200},      _IDEMPOTENT)
 
 # A query in the shape of a POST: it changes nothing.
 GET_AUDIT_LOGS    = Operation("getAuditLogs",        "POST",   "/v1/auditlogs",                          {200},      _SAFE)
@@ -162,12 +160,12 @@ CREATE_CONVERSATION = Operation("createConversation", "POST",  "/v2/conversation
 LIST_CONVERSATIONS  = Operation("listConversations",  "GET",   "/v2/conversations",                      {200},      _SAFE,    _REMOVED)
 GET_CONVERSATION    = Operation("getConversation",    "GET",   "/v2/conversations/{conversation_id}",    {200},      _SAFE,    _REMOVED)
 UPDATE_CONVERSATION = Operation("updateConversation", "PUT",   "/v2/conversations/{conversation_id}",    {204},      _SAFE,    _REMOVED)
-DELETE_CONVERSATION = Operation("deleteConversation", "DELETE", "/v2/conversations/{conversation_id}",   {204},      _SETTLED, _REMOVED)
+DELETE_CONVERSATION = Operation("deleteConversation", "DELETE", "/v2/conversations/{conversation_id}",   {204},      _IDEMPOTENT, _REMOVED)
 CONVERSE            = Operation("converse",           "POST",  "/v2/conversations/{conversation_id}/prompts", {200}, _ONCE,    _REMOVED)
 ADD_DOCUMENTS       = Operation("addDocumentsToConversation", "POST",
                                 "/v2/conversations/{conversation_id}/documents",                         {201},      _ONCE,    _REMOVED)
 DELETE_DOCUMENTS    = Operation("deleteDocumentsFromConversation", "DELETE",
-                                "/v2/conversations/{conversation_id}/documents",                         {204},      _SETTLED, _REMOVED)
+                                "/v2/conversations/{conversation_id}/documents",                         {204},      _IDEMPOTENT, _REMOVED)
 GET_DOCUMENT        = Operation("getConversationDocumentMetadata", "GET",
                                 "/v2/conversations/{conversation_id}/documents/{document_id}",           {200},      _SAFE,    _REMOVED)
 RUN_QUERY           = Operation("runQuery",           "POST",  "/v2/queries",                            {202},      _ONCE,    _REMOVED)

@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from aihub_async.errors import InvalidRequestError
+from aihub_async.limits import MAX_FILES_PER_RUN
 from aihub_async.models import ResultFile, Run, RunSettings
 from aihub_async.results.rows import FieldRow, file_rows
 
 if TYPE_CHECKING:
     from aihub_async.client import AsyncAIHub
+    from aihub_async.models.uploads import UploadReport
     from aihub_async.uploads.engine import UploadProgress
-    from aihub_async.uploads.report import UploadReport
     from aihub_async.uploads.sources import Sources
     from aihub_async.waiting.handles import RunHandle
-
-MAX_FILES_PER_RUN = 1000
-"""Files that one run takes (docs: limits)."""
 
 
 @attrs.frozen

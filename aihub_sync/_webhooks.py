@@ -8,8 +8,8 @@ import anyio.to_thread
 
 from aihub_async.errors import ConfigurationError
 from aihub_async.models import Run
-from aihub_async.waiting import webhooks
-from aihub_async.waiting.bus import Bus
+from aihub_async.webhooks import receiver
+from aihub_async.webhooks.bus import Bus
 from aihub_sync._base import Lease
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class WebhookReceiver:
 
     def __init__(self, public_url: str, *, secret: str | None = None, bus: Bus | None = None) -> None:
         try:
-            self.wrapped = webhooks.WebhookReceiver(public_url, secret=secret, bus=bus)
+            self.wrapped = receiver.WebhookReceiver(public_url, secret=secret, bus=bus)
         finally:
             # A traceback may show the variables of this frame.
             del secret
@@ -105,7 +105,7 @@ class WebhookReceiver:
         length = environ.get("CONTENT_LENGTH") or "0"
         if not length.isdecimal():
             return 400
-        if int(length) > webhooks.MAX_BODY:
+        if int(length) > receiver.MAX_BODY:
             return 413
         headers = {name[5:].replace("_", "-"): text for name, text in environ.items() if name.startswith("HTTP_")}
         return self.handle(headers, environ["wsgi.input"].read(int(length)))

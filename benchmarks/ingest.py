@@ -21,8 +21,8 @@ import attrs
 
 from aihub_async import AsyncAIHub, AttemptEvent
 from aihub_async.ingest import IngestJob, JobOptions
-from aihub_async.ingest.journal import Journal, no_boundary
-from aihub_async.ingest.ledger import put_sample
+from aihub_async.ingest.journal.file import Journal, no_crash_hook
+from aihub_async.ingest.journal.queries import put_sample
 from aihub_async.transport.messages import Failed, Request, Response, Wire
 from benchmarks.measure import Table
 
@@ -163,11 +163,11 @@ async def commits(count: int, folder: Path) -> tuple[float, int]:
     seen = itertools.count()
     commits_made = 0
 
-    def boundary(name: str) -> None:
+    def crash_hook(name: str) -> None:
         nonlocal commits_made
         commits_made += name == "after commit"
 
-    async with await Journal.open(folder / "ops.db", {}, boundary=boundary or no_boundary) as journal:
+    async with await Journal.open(folder / "ops.db", {}, crash_hook=crash_hook or no_crash_hook) as journal:
 
         async def write() -> None:
             while (number := next(seen)) < count:

@@ -16,7 +16,7 @@ import anyio
 import attrs
 
 from aihub_async import AsyncAIHub
-from aihub_async.policies.pacing import Pace
+from aihub_async.policies.polling import Pace
 from benchmarks.measure import Table
 from benchmarks.run_server import run_id
 

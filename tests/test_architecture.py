@@ -12,19 +12,19 @@ PACKAGE = Path(aihub_async.__file__).parent
 
 # Each layer may import those before it, and what stands in the same row.
 LAYERS = [
-    ["_version", "errors"],
+    ["_version", "errors", "clock", "limits"],
     ["models", "operations", "config"],
-    ["policies"],
+    ["policies", "pagination"],
     ["transport"],
-    ["uploads", "waiting", "results"],
+    ["reconcile", "uploads", "webhooks", "waiting", "results"],
     ["resources"],
-    ["client", "processing"],
-    ["ingest"],
+    ["processing", "ingest"],
+    ["client"],
     ["cli"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # errors.py names the report and the run that its exceptions carry, for type checkers only.
-EMULATOR_MAY = {"_version", "errors", "models", "operations", "emulator"}
+EMULATOR_MAY = {"_version", "errors", "limits", "models", "operations", "emulator"}
 HEAVY = {"aiohttp", "typer", "rich", "pypdf", "dask", "distributed", "pyarrow", "redis", "fsspec", "uvloop"}
 
 

@@ -18,7 +18,7 @@ from aihub_async.cli.common import err, fail, open_client, out, run
 from aihub_async.cli.process import Connection
 from aihub_async.ingest.engines import Engine, dask_engine
 from aihub_async.ingest.job import FAILURES, IngestJob
-from aihub_async.ingest.progress import JobStatus, read_status
+from aihub_async.ingest.progress import IngestStatus, read_status
 
 _LINE_EVERY = 5.0
 
@@ -31,7 +31,7 @@ class JobDisplay:
         self._live = Live(console=console, transient=True, auto_refresh=False) if console.is_terminal else None
         self._last_line = time.monotonic()
 
-    def show(self, status: JobStatus) -> None:
+    def show(self, status: IngestStatus) -> None:
         """Take a new state."""
         if self._live is not None:
             self._live.update(_view(status), refresh=True)
@@ -51,7 +51,7 @@ class JobDisplay:
             self._live.stop()
 
 
-def _view(status: JobStatus) -> Group:
+def _view(status: IngestStatus) -> Group:
     table = Table.grid(padding=(0, 2))
     bar = ProgressBar(total=max(status.files, 1), completed=status.done + status.failed, width=40)
     table.add_row("done", bar, f"{status.done:,} of {status.files:,}{'' if status.scanned else ' so far'}")
@@ -79,7 +79,7 @@ def run_job(
     """Plan or run a job, show how far it is, and say at its end what there is to know."""
     chosen = _engine(engine, scheduler)
 
-    async def work() -> JobStatus | None:
+    async def work() -> IngestStatus | None:
         api_key, ib_context, api_root, emulator = connection
         async with open_client(api_key, ib_context, api_root, emulator=emulator) as client:
             with JobDisplay(err) as display:
@@ -103,7 +103,7 @@ def run_job(
 def show_status(journal: Path) -> None:
     """Print how far a job is, also while another process works on it."""
 
-    async def work() -> JobStatus:
+    async def work() -> IngestStatus:
         return await asyncio.to_thread(read_status, journal)
 
     out.print(str(run(work())), highlight=False, soft_wrap=True)
@@ -126,7 +126,7 @@ def _report(journal: Path, target: Path) -> None:
     err.print(f"report: {target}", highlight=False, soft_wrap=True)
 
 
-def _conclude(status: JobStatus, folder: Path) -> None:
+def _conclude(status: IngestStatus, folder: Path) -> None:
     out.print(str(status), highlight=False, soft_wrap=True)
     if status.failed or status.refused:
         err.print(f"the files without results are listed in {folder / FAILURES}", highlight=False, soft_wrap=True)

@@ -8,12 +8,7 @@ from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 import attrs
 
 from aihub_async.emulator.clock import EmulatorClock
-
-MAX_FILES_PER_RUN = 1000
-"""Files that one app run takes (docs: limits)."""
-
-MAX_TAG_CHARACTERS = 500
-"""Combined length of all tags of a run."""
+from aihub_async.limits import MAX_FILES_PER_RUN
 
 RESULTS_PAGE_SIZE = 20
 """Files on one page of run results."""

@@ -3,6 +3,6 @@
 from aihub_async.ingest.job import IngestJob
 from aihub_async.ingest.options import JobOptions
 from aihub_async.ingest.plan import Plan
-from aihub_async.ingest.progress import JobStatus, read_status
+from aihub_async.ingest.progress import IngestStatus, read_status
 
-__all__ = ["IngestJob", "JobOptions", "JobStatus", "Plan", "read_status"]
+__all__ = ["IngestJob", "IngestStatus", "JobOptions", "Plan", "read_status"]

@@ -18,16 +18,16 @@ from typing import Any, Protocol
 import attrs
 
 from aihub_async.errors import ConfigurationError
-from aihub_async.ingest.progress import JobStatus
+from aihub_async.ingest.progress import IngestStatus
 from aihub_async.ingest.shards import Shard
 
-Work = Callable[[Shard], JobStatus]
+Work = Callable[[Shard], IngestStatus]
 
 
 class Engine(Protocol):
     """Calls a function for every shard, each at least once, in whatever order and place."""
 
-    def map(self, work: Work, shards: Sequence[Shard]) -> AsyncIterator[tuple[Shard, JobStatus]]:
+    def map(self, work: Work, shards: Sequence[Shard]) -> AsyncIterator[tuple[Shard, IngestStatus]]:
         """Results as they come.
 
         Raises:
@@ -43,7 +43,7 @@ class DaskEngine:
     scheduler: str
     retries: int = 2
 
-    async def map(self, work: Work, shards: Sequence[Shard]) -> AsyncIterator[tuple[Shard, JobStatus]]:
+    async def map(self, work: Work, shards: Sequence[Shard]) -> AsyncIterator[tuple[Shard, IngestStatus]]:
         """Results as they come; Dask starts the shard of a lost worker again on another."""
         distributed = _load()
         async with distributed.Client(self.scheduler, asynchronous=True, set_as_default=False) as client:

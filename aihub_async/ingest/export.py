@@ -12,8 +12,8 @@ from typing import Any, Protocol, Self
 import attrs
 
 from aihub_async.errors import ConfigurationError, IngestError
-from aihub_async.ingest.records import Failure
-from aihub_async.ingest.schema import sync_folder
+from aihub_async.ingest.journal.rows import FailedFile
+from aihub_async.ingest.journal.schema import sync_folder
 from aihub_async.models import Document, ResultFile
 
 FORMATS = ("jsonl", "csv", "parquet")
@@ -197,7 +197,7 @@ class Part:
             self._writer.write(rows)
         self.rows += len(rows)
 
-    def commit(self, boundary: Callable[[str], None] = lambda _: None) -> None:
+    def commit(self, crash_hook: Callable[[str], None] = lambda _: None) -> None:
         """Make the file durable and give it its name; one of that name is replaced at that moment."""
         file = self._file
         if file is None:
@@ -209,10 +209,10 @@ class Part:
             self.size = file.tell()
             file.close()
             self._file = None
-            boundary("before rename")
+            crash_hook("before rename")
             self._temporary.replace(self.path)
             sync_folder(self.path.parent)
-            boundary("after rename")
+            crash_hook("after rename")
 
     def discard(self) -> None:
         """Remove what was written, unless it was committed."""
@@ -238,12 +238,12 @@ def part_path(out: Path, number: int, format: str) -> Path:
     return out / f"part-{number:06d}.{format}"
 
 
-def write_failures(path: Path, failures: Iterable[Failure], boundary: Callable[[str], None]) -> int:
+def write_failures(path: Path, failures: Iterable[FailedFile], crash_hook: Callable[[str], None]) -> int:
     """Write the dead-letter list as JSON Lines; returns how many rows it has."""
     with Part(path, "jsonl", ()) as part:
         for failure in failures:
             part.write([attrs.asdict(failure)])
-        part.commit(boundary)
+        part.commit(crash_hook)
         return part.rows
 
 

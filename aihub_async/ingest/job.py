@@ -12,13 +12,14 @@ import anyio.to_thread
 import attrs
 
 from aihub_async.errors import IngestError
-from aihub_async.ingest import export, ledger, shards
-from aihub_async.ingest.journal import Journal, no_boundary
+from aihub_async.ingest import export, shards
+from aihub_async.ingest.journal import queries
+from aihub_async.ingest.journal.file import Journal, no_crash_hook
+from aihub_async.ingest.journal.rows import BatchRow, BatchState
 from aihub_async.ingest.options import JobOptions
 from aihub_async.ingest.pipeline import Pipeline
 from aihub_async.ingest.plan import Plan, make_plan
-from aihub_async.ingest.progress import JobStatus, read_status, status_of
-from aihub_async.ingest.records import BatchRow, BatchState
+from aihub_async.ingest.progress import IngestStatus, read_status, status_of
 from aihub_async.ingest.remote import Remote
 from aihub_async.ingest.scan import Candidate, Sources, scan
 
@@ -48,14 +49,14 @@ class IngestJob:
         sources: Sources,
         options: JobOptions,
         *,
-        on_progress: Callable[[JobStatus], None] | None = None,
-        boundary: Callable[[str], None] = no_boundary,
+        on_progress: Callable[[IngestStatus], None] | None = None,
+        crash_hook: Callable[[str], None] = no_crash_hook,
     ) -> None:
         self._client = client
         self._sources = sources
         self.options = options
         self._on_progress = on_progress
-        self._boundary = boundary
+        self._boundary = crash_hook
         self._pipeline: Pipeline | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop_asked = False
@@ -77,7 +78,7 @@ class IngestJob:
             await pipeline.plan(self._scan())
             return await make_plan(journal, pipeline.changes, contents=contents)
 
-    async def run(self, *, retry_failed: bool = False, engine: "Engine | None" = None) -> JobStatus:
+    async def run(self, *, retry_failed: bool = False, engine: "Engine | None" = None) -> IngestStatus:
         """Do the whole job, or what is left of it.
 
         Results appear in `out` as one part per batch, and at the end the dead-letter list as ``failures.jsonl``.
@@ -110,7 +111,7 @@ class IngestJob:
             self._loop.call_soon_threadsafe(self._pipeline.stop)
         shards.tell_to_stop(self.options.journal)
 
-    async def status(self) -> JobStatus:
+    async def status(self) -> IngestStatus:
         """How far the journal says that the job is; it can be asked while another process works.
 
         Raises:
@@ -118,7 +119,7 @@ class IngestJob:
         """
         return await anyio.to_thread.run_sync(read_status, self.options.journal)
 
-    async def _run(self, journal: Journal, retry_failed: bool, engine: "Engine | None") -> JobStatus:
+    async def _run(self, journal: Journal, retry_failed: bool, engine: "Engine | None") -> IngestStatus:
         await shards.merge_all(journal)
         await self._check_parts(journal)
         pipeline = self._new_pipeline(journal)
@@ -128,7 +129,7 @@ class IngestJob:
             pipeline.stop()
         return await (pipeline.run(self._scan()) if engine is None else self._run_on(engine, journal, pipeline))
 
-    async def _run_on(self, engine: "Engine", journal: Journal, pipeline: Pipeline) -> JobStatus:
+    async def _run_on(self, engine: "Engine", journal: Journal, pipeline: Pipeline) -> IngestStatus:
         await pipeline.plan(self._scan())
         settings = self._client.settings
         pieces = await shards.split(journal, self.options, settings.api_root, settings.ib_context)
@@ -139,7 +140,7 @@ class IngestJob:
         await shards.merge_all(journal)
         return await self._tell(journal)
 
-    async def _tell(self, journal: Journal) -> JobStatus:
+    async def _tell(self, journal: Journal) -> IngestStatus:
         status = await journal.call(lambda db: status_of(db, journal.path))
         if self._on_progress is not None:
             self._on_progress(status)
@@ -150,14 +151,14 @@ class IngestJob:
         source = spec["source"]
         if source is not None and not await anyio.Path(source).exists():
             raise IngestError(f"there is no {source!r} to ingest")
-        return await Journal.open(self.options.journal, spec, now=time.time(), boundary=self._boundary)
+        return await Journal.open(self.options.journal, spec, now=time.time(), crash_hook=self._boundary)
 
     def _new_pipeline(self, journal: Journal) -> Pipeline:
         self._pipeline = Pipeline(
             journal,
             Remote(self._client, self.options),
             self.options,
-            boundary=self._boundary,
+            crash_hook=self._boundary,
             on_progress=self._on_progress,
         )
         return self._pipeline
@@ -173,11 +174,11 @@ class IngestJob:
         def check(db: sqlite3.Connection) -> None:
             lost = [
                 batch
-                for batch in ledger.batches(db)
+                for batch in queries.batches(db)
                 if batch.state is BatchState.EXPORTED and not _is_written(options, batch)
             ]
             anew = (attrs.evolve(batch, state=BatchState.COMPLETE, note="its part is gone") for batch in lost)
-            ledger.put_batches(db, anew)
+            queries.put_batches(db, anew)
 
         await journal.call(check)
 
@@ -185,7 +186,7 @@ class IngestJob:
         path = self.options.out / FAILURES
 
         def write(db: sqlite3.Connection) -> None:
-            if export.write_failures(path, ledger.failures(db), self._boundary) == 0:
+            if export.write_failures(path, queries.failures(db), self._boundary) == 0:
                 path.unlink()
 
         await journal.call(write)

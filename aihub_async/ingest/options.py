@@ -10,12 +10,9 @@ import attrs
 from aihub_async.errors import ConfigurationError
 from aihub_async.ingest.export import FORMATS, ROWS
 from aihub_async.ingest.scan import Sources
+from aihub_async.limits import MAX_FILES_PER_RUN, MAX_TAGS_LENGTH
 from aihub_async.models import settings_dict
 
-MAX_BATCH_FILES = 1000
-"""Files that one run takes (docs: limits)."""
-
-_MAX_TAGS = 500
 _OWN_TAG = 80
 
 
@@ -35,10 +32,10 @@ class JobOptions:
     rows: str = "document"
     raw: bool = False
     send_all_types: bool = False
-    batch_files: int = MAX_BATCH_FILES
+    batch_files: int = MAX_FILES_PER_RUN
     batch_bytes: int = 1 << 30
     max_runs: int = 8
-    settle: float = 5.0
+    in_flight_grace: float = 5.0
     """Seconds after which a request that was in flight when its process died has surely arrived or not."""
 
     def __attrs_post_init__(self) -> None:
@@ -48,12 +45,12 @@ class JobOptions:
             raise ConfigurationError(f"format is one of {', '.join(FORMATS)}, not {self.format!r}")
         if self.rows not in ROWS:
             raise ConfigurationError(f"rows is one of {', '.join(ROWS)}, not {self.rows!r}")
-        if not 1 <= self.batch_files <= MAX_BATCH_FILES:
-            raise ConfigurationError(f"batch_files is 1 to {MAX_BATCH_FILES}, not {self.batch_files!r}")
+        if not 1 <= self.batch_files <= MAX_FILES_PER_RUN:
+            raise ConfigurationError(f"batch_files is 1 to {MAX_FILES_PER_RUN}, not {self.batch_files!r}")
         if self.batch_bytes < 1 or self.max_runs < 1:
             raise ConfigurationError("batch_bytes and max_runs must be at least 1")
-        if sum(map(len, self.tags)) > _MAX_TAGS - _OWN_TAG:
-            raise ConfigurationError(f"all tags together have {_MAX_TAGS - _OWN_TAG} characters at most in a job")
+        if sum(map(len, self.tags)) > MAX_TAGS_LENGTH - _OWN_TAG:
+            raise ConfigurationError(f"all tags together have {MAX_TAGS_LENGTH - _OWN_TAG} characters at most in a job")
 
     @property
     def tags(self) -> list[str]:

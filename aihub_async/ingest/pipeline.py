@@ -12,16 +12,16 @@ import anyio.to_thread
 import attrs
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from aihub_async.ingest import ledger
-from aihub_async.ingest.journal import Journal
+from aihub_async.ingest.journal import queries
+from aihub_async.ingest.journal.file import Journal
+from aihub_async.ingest.journal.rows import BatchRow, BatchState, FileRow, FileState
+from aihub_async.ingest.journal.schema import set_meta
 from aihub_async.ingest.options import JobOptions
-from aihub_async.ingest.planner import Changes, Planner
-from aihub_async.ingest.progress import JobStatus, Progress, status_of
-from aihub_async.ingest.records import BatchRow, BatchState, FileRow, FileState
+from aihub_async.ingest.packing import Changes, Planner
+from aihub_async.ingest.progress import IngestStatus, Progress, status_of
 from aihub_async.ingest.remote import Remote
 from aihub_async.ingest.scan import Candidate
-from aihub_async.ingest.schema import set_meta
-from aihub_async.ingest.steps import Steps, batch_name
+from aihub_async.ingest.stages.run import BatchStages, batch_name
 
 _UPLOADS = 2
 _EXPORTS = 2
@@ -45,16 +45,16 @@ class Pipeline:
         remote: Remote,
         options: JobOptions,
         *,
-        boundary: Callable[[str], None],
-        on_progress: Callable[[JobStatus], None] | None = None,
+        crash_hook: Callable[[str], None],
+        on_progress: Callable[[IngestStatus], None] | None = None,
     ) -> None:
         self._journal = journal
         self._remote = remote
         self._options = options
-        self._boundary = boundary
+        self._boundary = crash_hook
         self._on_progress = on_progress
         self._stopped = False
-        self._steps: Steps | None = None
+        self._steps: BatchStages | None = None
         self.changes = Changes()
 
     def stop(self) -> None:
@@ -63,14 +63,14 @@ class Pipeline:
         if self._steps is not None:
             self._steps.stop_waiting()
 
-    async def run(self, candidates: Iterator[Candidate] | None) -> JobStatus:
+    async def run(self, candidates: Iterator[Candidate] | None) -> IngestStatus:
         """Do the whole job, or what is left of it.
 
         Args:
             candidates: the source; None to leave the plan as it is.
         """
         progress = Progress(await self._status())
-        steps = Steps(self._journal, self._remote, self._options, progress, self._boundary, lambda: self._stopped)
+        steps = BatchStages(self._journal, self._remote, self._options, progress, self._boundary, lambda: self._stopped)
         self._progress, self._steps = progress, steps
         self._upload_slots = anyio.CapacityLimiter(_UPLOADS)
         self._run_slots = anyio.CapacityLimiter(self._options.max_runs)
@@ -105,7 +105,7 @@ class Pipeline:
         """Plan all failed files again, in new batches."""
         planner = await self._planner()
         after = 0
-        while rows := await self._journal.call(functools.partial(ledger.failed, after=after, limit=_CHUNK)):
+        while rows := await self._journal.call(functools.partial(queries.failed, after=after, limit=_CHUNK)):
             await self._journal.call(functools.partial(_retry, planner, rows))
             after = rows[-1].id
 
@@ -118,7 +118,7 @@ class Pipeline:
 
         return await self._journal.call(begin)
 
-    async def _adopt(self, steps: Steps) -> None:
+    async def _adopt(self, steps: BatchStages) -> None:
         """Find out what became of the requests that were in flight when the job was last interrupted.
 
         The server is asked for everything that carries this job's id, so that a journal restored from an older copy
@@ -126,7 +126,7 @@ class Pipeline:
         """
         begun = [
             batch
-            for batch in await self._journal.call(lambda db: list(ledger.batches(db)))
+            for batch in await self._journal.call(lambda db: list(queries.batches(db)))
             if batch.state > BatchState.PLANNED
         ]
         steps.any_run_accepted = any(batch.run_id for batch in begun)
@@ -135,11 +135,13 @@ class Pipeline:
         intents = [max(batch.created_at, batch.submitted_at) for batch in begun if batch.state in _INTENTS]
         if intents:
             # What was sent just before the interruption may still be under way to the server.
-            await anyio.sleep(min(max(max(intents) + self._options.settle - time.time(), 0), self._options.settle))
+            await anyio.sleep(
+                min(max(max(intents) + self._options.in_flight_grace - time.time(), 0), self._options.in_flight_grace)
+            )
         prefix = f"aihub-ingest-{self._journal.job}-"
         batch_ids = await self._remote.find_batches(prefix)
         run_ids = await self._remote.find_runs(prefix, self._journal.meta["created_at"])
-        unsettled = await self._journal.call(lambda db: ledger.unsettled(db, 0, 1 << 31))
+        unsettled = await self._journal.call(lambda db: queries.unsettled(db, 0, 1 << 31))
         adopted = [
             changed
             for batch in unsettled
@@ -152,7 +154,7 @@ class Pipeline:
         async with send:
             after = 0
             while not self._stopped and (
-                page := await self._journal.call(functools.partial(ledger.unsettled, after=after, limit=_PAGE))
+                page := await self._journal.call(functools.partial(queries.unsettled, after=after, limit=_PAGE))
             ):
                 for batch in page:
                     await send.send(batch.no)
@@ -175,13 +177,15 @@ class Pipeline:
             await send.send(number)
         self._progress.scanned()
 
-    async def _work(self, steps: Steps, receive: MemoryObjectReceiveStream[int]) -> None:
+    async def _work(self, steps: BatchStages, receive: MemoryObjectReceiveStream[int]) -> None:
         async with receive:
             async for number in receive:
                 if not self._stopped:
-                    await self._bring(steps, await self._journal.call(functools.partial(ledger.batch, number=number)))
+                    await self._advance(
+                        steps, await self._journal.call(functools.partial(queries.batch, number=number))
+                    )
 
-    async def _bring(self, steps: Steps, batch: BatchRow) -> None:
+    async def _advance(self, steps: BatchStages, batch: BatchRow) -> None:
         """Bring one batch as far as it goes now."""
         while not batch.state.is_settled:
             if batch.state <= BatchState.UPLOADING:
@@ -210,14 +214,14 @@ class Pipeline:
     async def _record_sample(self) -> None:
         status = self._progress.status()
         await self._journal.call(
-            lambda db: ledger.put_sample(db, time.time(), status.uploaded, status.uploaded_bytes, status.done)
+            lambda db: queries.put_sample(db, time.time(), status.uploaded, status.uploaded_bytes, status.done)
         )
 
     def _report(self) -> None:
         if self._on_progress is not None:
             self._on_progress(self._progress.status())
 
-    async def _status(self) -> JobStatus:
+    async def _status(self) -> IngestStatus:
         return await self._journal.call(lambda db: status_of(db, self._journal.path))
 
 
@@ -243,11 +247,11 @@ def _finish(planner: Planner, db: sqlite3.Connection) -> list[int]:
 
 def _adopt(adopted: list[BatchRow], db: sqlite3.Connection) -> None:
     for batch in adopted:
-        ledger.put_batch(db, batch)
+        queries.put_batch(db, batch)
         if batch.state is BatchState.RUNNING:
             # A run has begun, so its files are up, although this copy of the journal does not know it.
-            ledger.settle_files(
-                db, [row.id for row in ledger.files_of(db, batch, FileState.PLANNED)], FileState.UPLOADED
+            queries.settle_files(
+                db, [row.id for row in queries.files_of(db, batch, FileState.PLANNED)], FileState.UPLOADED
             )
 
 

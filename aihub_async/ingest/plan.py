@@ -8,12 +8,11 @@ from pathlib import Path
 
 import attrs
 
-from aihub_async.ingest.journal import Journal
-from aihub_async.ingest.planner import Changes
-from aihub_async.ingest.records import FileState
+from aihub_async.ingest.journal.file import Journal
+from aihub_async.ingest.journal.rows import FileState
+from aihub_async.ingest.packing import Changes
+from aihub_async.limits import DEFAULT_PART_SIZE, MULTIPART_THRESHOLD
 
-_PUT_LIMIT = 10_000_000
-_PART = 10_485_760
 _RESULTS_PAGE = 20
 _POLLS = 5
 
@@ -104,7 +103,7 @@ def _make_plan(db: sqlite3.Connection, changes: Changes, duplicates: int | None,
     left, left_bytes, parts = db.execute(
         "SELECT count(*), coalesce(sum(size), 0), coalesce(sum(CASE WHEN size > ? THEN 2 + size / ? ELSE 0 END), 0) "
         "FROM files WHERE state = ?",
-        (_PUT_LIMIT, _PART, int(FileState.PLANNED)),
+        (MULTIPART_THRESHOLD, DEFAULT_PART_SIZE, int(FileState.PLANNED)),
     ).fetchone()
     (batches,) = db.execute("SELECT count(*) FROM batches").fetchone()
     (left_batches,) = db.execute(

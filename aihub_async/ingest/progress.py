@@ -9,12 +9,12 @@ from pathlib import Path
 
 import attrs
 
-from aihub_async.ingest import schema
-from aihub_async.ingest.records import BatchState, FileState
+from aihub_async.ingest.journal import schema
+from aihub_async.ingest.journal.rows import BatchState, FileState
 
 
 @attrs.frozen
-class JobStatus:
+class IngestStatus:
     """How far a job is. Sizes are bytes, times seconds.
 
     `files` and `bytes` are what is planned so far (all of it once `scanned`), `done` the files whose results are
@@ -63,7 +63,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def status_of(connection: sqlite3.Connection, path: Path) -> JobStatus:
+def status_of(connection: sqlite3.Connection, path: Path) -> IngestStatus:
     """What the journal says."""
     facts = schema.read_meta(path, connection)
     by_state = {
@@ -86,7 +86,7 @@ def status_of(connection: sqlite3.Connection, path: Path) -> JobStatus:
         "WHERE batches.state = ? AND files.state = ?",
         (int(BatchState.EXPORTED), int(FileState.UPLOADED)),
     ).fetchone()
-    return JobStatus(
+    return IngestStatus(
         files=sum(count for count, _ in planned),
         bytes=sum(size for _, size in planned),
         uploaded=uploaded,
@@ -101,7 +101,7 @@ def status_of(connection: sqlite3.Connection, path: Path) -> JobStatus:
     )
 
 
-def read_status(journal: Path) -> JobStatus:
+def read_status(journal: Path) -> IngestStatus:
     """Look at a journal, also while another process works with it.
 
     Raises:
@@ -118,12 +118,12 @@ def read_status(journal: Path) -> JobStatus:
 class Progress:
     """Counts what happens; `status()` adds rates over this process's own work."""
 
-    def __init__(self, start: JobStatus, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, start: IngestStatus, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._began = clock()
         self.restart(start)
 
-    def restart(self, start: JobStatus) -> None:
+    def restart(self, start: IngestStatus) -> None:
         """Count from here."""
         self._start = start
         self._batches = Counter(start.batches)
@@ -169,13 +169,13 @@ class Progress:
         self._batches[before.name.lower()] -= 1
         self._batches[after.name.lower()] += 1
 
-    def status(self) -> JobStatus:
+    def status(self) -> IngestStatus:
         """How far the job is now."""
         elapsed = max(self._clock() - self._began, 1e-9)
         settled = self._done + self._failed - self._start.done - self._start.failed
         rate = settled / elapsed
         left = self._files - self._done - self._failed
-        return JobStatus(
+        return IngestStatus(
             files=self._files,
             bytes=self._bytes,
             uploaded=self._uploaded,

@@ -8,11 +8,11 @@ from aihub_async import operations as ops
 from aihub_async.errors import NotFoundError
 from aihub_async.ingest.options import JobOptions
 from aihub_async.models import Run, RunResults
-from aihub_async.resources._paging import Page, Pages
+from aihub_async.pagination import Page, Pages
 
 if TYPE_CHECKING:
     from aihub_async.client import AsyncAIHub
-    from aihub_async.uploads.report import UploadRecord
+    from aihub_async.models.uploads import UploadRecord
 
 _CLOCK_SKEW = 3600
 

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from aihub_async.errors import IngestError
-from aihub_async.ingest import ledger, schema
 from aihub_async.ingest.charts import bar_chart, line_chart
-from aihub_async.ingest.progress import JobStatus, status_of
-from aihub_async.ingest.records import BatchRow, Failure, FileState
+from aihub_async.ingest.journal import queries, schema
+from aihub_async.ingest.journal.rows import BatchRow, FailedFile, FileState
+from aihub_async.ingest.progress import IngestStatus, status_of
 
 _FAILURES_SHOWN = 200
 _POINTS = 300
@@ -61,7 +61,7 @@ def _page(connection: sqlite3.Connection, journal: Path) -> str:
     status = status_of(connection, journal)
     facts = schema.read_meta(journal, connection)
     samples = _running_time(connection.execute("SELECT at, uploaded, bytes, done FROM samples ORDER BY at").fetchall())
-    batches = list(ledger.batches(connection))
+    batches = list(queries.batches(connection))
     app = facts["spec"]["app_name"] or facts["spec"]["app_id"]
     sections = [
         ("Summary", _summary(status, samples)),
@@ -72,7 +72,7 @@ def _page(connection: sqlite3.Connection, journal: Path) -> str:
         ("Durations per batch, median and longest", bar_chart(_durations(batches), "s")),
         ("Batches by state", bar_chart({name: float(count) for name, count in status.batches.items()})),
         ("Failures by reason", bar_chart(_reasons(connection), "files")),
-        ("Failures", _failure_table(itertools.islice(ledger.failures(connection), _FAILURES_SHOWN), status)),
+        ("Failures", _failure_table(itertools.islice(queries.failures(connection), _FAILURES_SHOWN), status)),
     ]
     body = "".join(f"<h2>{html.escape(title)}</h2>{content}" for title, content in sections)
     title = f"Ingestion with {html.escape(str(app))}"
@@ -82,7 +82,7 @@ def _page(connection: sqlite3.Connection, journal: Path) -> str:
     )
 
 
-def _summary(status: JobStatus, samples: list[_Sample]) -> str:
+def _summary(status: IngestStatus, samples: list[_Sample]) -> str:
     seconds = samples[-1][0] if samples else 0.0
     rows = {
         "state": "complete" if status.complete else "not complete",
@@ -157,7 +157,7 @@ def _reasons(connection: sqlite3.Connection) -> dict[str, float]:
     return {reason: float(count) for reason, count in rows}
 
 
-def _failure_table(failures: Iterator[Failure], status: JobStatus) -> str:
+def _failure_table(failures: Iterator[FailedFile], status: IngestStatus) -> str:
     rows = [(failure.source, failure.reason, failure.message) for failure in failures]
     if not rows:
         return "<p>None.</p>"

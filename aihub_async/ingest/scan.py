@@ -7,11 +7,9 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from aihub_async.errors import InvalidRequestError
-from aihub_async.ingest.records import printable
-from aihub_async.operations import MAX_NAME_LENGTH, encode_segment
-
-MAX_FILE_BYTES = 50_000_000
-"""Largest single file that AI Hub takes (docs: limits), in bytes."""
+from aihub_async.ingest.journal.rows import printable
+from aihub_async.limits import MAX_FILE_BYTES, MAX_NAME_LENGTH
+from aihub_async.operations import encode_segment
 
 _EXTENSIONS = (
     "bmp csv doc docm docx eml gif heic htm html jpe jpeg jpg json md mht mhtml mp4 msg odt pdf png pps ppt pptm pptx "

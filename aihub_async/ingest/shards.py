@@ -11,14 +11,14 @@ import anyio
 import attrs
 
 from aihub_async.errors import JournalBusyError
-from aihub_async.ingest import ledger, schema
-from aihub_async.ingest.journal import Journal, no_boundary
+from aihub_async.ingest.journal import queries, schema
+from aihub_async.ingest.journal.file import Journal, no_crash_hook
+from aihub_async.ingest.journal.rows import BatchRow, FileRow
+from aihub_async.ingest.journal.schema import folder_checksum
 from aihub_async.ingest.options import JobOptions
 from aihub_async.ingest.pipeline import Pipeline
-from aihub_async.ingest.progress import JobStatus
-from aihub_async.ingest.records import BatchRow, FileRow
+from aihub_async.ingest.progress import IngestStatus
 from aihub_async.ingest.remote import Remote
-from aihub_async.ingest.schema import folder_checksum
 
 SHARD_BATCHES = 8
 """Batches of one shard: enough to keep a worker busy, few enough to spread evenly."""
@@ -41,7 +41,7 @@ class Shard:
     ib_context: str | None
 
 
-def run_shard(shard: Shard) -> JobStatus:
+def run_shard(shard: Shard) -> IngestStatus:
     """Do one shard, or what is left of it: this is what an engine calls in its workers.
 
     Raises:
@@ -50,7 +50,7 @@ def run_shard(shard: Shard) -> JobStatus:
     return asyncio.run(_run_shard(shard))
 
 
-async def _run_shard(shard: Shard) -> JobStatus:
+async def _run_shard(shard: Shard) -> IngestStatus:
     from aihub_async.client import AsyncAIHub  # noqa: PLC0415 - only the workers need one of their own
 
     async with (
@@ -59,13 +59,13 @@ async def _run_shard(shard: Shard) -> JobStatus:
     ):
         flag = shard.journal.parent / _STOP
 
-        def look(_status: JobStatus) -> None:
+        def look(_status: IngestStatus) -> None:
             # A file is the one thing that all machines of a job share.
             if flag.exists():
                 pipeline.stop()
 
         remote = Remote(client, shard.options)
-        pipeline = Pipeline(journal, remote, shard.options, boundary=no_boundary, on_progress=look)
+        pipeline = Pipeline(journal, remote, shard.options, crash_hook=no_crash_hook, on_progress=look)
         return await pipeline.run(None)
 
 
@@ -98,7 +98,7 @@ async def split(journal: Journal, options: JobOptions, api_root: str, ib_context
     (folder / _STOP).unlink(missing_ok=True)
     shards: list[Shard] = []
     after = 0
-    while batches := await journal.call(functools.partial(ledger.unsettled, after=after, limit=SHARD_BATCHES)):
+    while batches := await journal.call(functools.partial(queries.unsettled, after=after, limit=SHARD_BATCHES)):
         after = batches[-1].no
         path = folder / f"{batches[0].no:06d}.db"
         await journal.call(functools.partial(_write_shard, path, batches, dict(journal.meta)))
@@ -111,9 +111,9 @@ def _absolute(options: JobOptions) -> JobOptions:
 
 
 def _write_shard(path: Path, batches: list[BatchRow], meta: dict[str, object], db: sqlite3.Connection) -> None:
-    files = [row for batch in batches for row in ledger.files_of(db, batch)]
+    files = [row for batch in batches for row in queries.files_of(db, batch)]
     failures = [row for file in files for row in db.execute("SELECT * FROM failures WHERE file = ?", (file.id,))]
-    folders = ledger.folders(db, (row.folder for row in files))
+    folders = queries.folders(db, (row.folder for row in files))
     facts = {key: meta[key] for key in ("job", "spec", "created_at")}
     facts |= {"files": len(files), "batches": len(batches), "scanned": True}
 
@@ -128,11 +128,11 @@ def _write_shard(path: Path, batches: list[BatchRow], meta: dict[str, object], d
 def _put(
     db: sqlite3.Connection, batches: list[BatchRow], files: list[FileRow], failures: Iterable[tuple[int, str, str]]
 ) -> None:
-    ledger.put_batches(db, batches)
+    queries.put_batches(db, batches)
     for row in files:
-        ledger.put_file(db, row)
+        queries.put_file(db, row)
     for failure in failures:
-        ledger.put_failure(db, *failure)
+        queries.put_failure(db, *failure)
 
 
 async def merge(journal: Journal, path: Path) -> None:
@@ -149,8 +149,8 @@ async def merge(journal: Journal, path: Path) -> None:
 
 
 def _rows_of(db: sqlite3.Connection) -> tuple[list[BatchRow], list[FileRow], list[tuple[int, str, str]]]:
-    batches = list(ledger.batches(db))
-    files = [row for batch in batches for row in ledger.files_of(db, batch)]
+    batches = list(queries.batches(db))
+    files = [row for batch in batches for row in queries.files_of(db, batch)]
     return batches, files, db.execute("SELECT file, reason, message FROM failures").fetchall()
 
 

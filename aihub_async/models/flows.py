@@ -64,7 +64,7 @@ class FlowSettings:
         step_timeout: seconds for each step; 0: the platform picks (the default), -1: none.
         pipeline_ids: pipelines that the run belongs to.
         save_binary_to_output: keep the binary beside the output (True).
-        webhook_config: called at the end, see `aihub_async.waiting.webhooks`.
+        webhook_config: called at the end, see `aihub_async.webhooks.receiver`.
         runtime_config: arguments of the flow.
         log_prefix: put before every log line, as `runtime_config.log_prefix`.
         modify_output_schema: `add_fields` (a list of ``{"name", "formula"}``), `remove_fields` (names) and

@@ -8,9 +8,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from aihub_async.errors import InvalidRequestError
-
-MAX_TAGS_LENGTH = 500
-"""Longest combined length of a run's tags, in characters (docs: settings.tags)."""
+from aihub_async.limits import MAX_TAGS_LENGTH
 
 
 def _names_only(values: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ import attrs
 from aihub_async.operations import Repeat
 
 
-class Failure(enum.Enum):
+class FailureKind(enum.Enum):
     """Why an attempt brought no answer."""
 
     NOT_SENT = "connect"
@@ -35,21 +35,23 @@ class Verdict(enum.Enum):
 
 
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
-_NEVER_AGAIN = frozenset({Failure.QUEUED, Failure.CERTIFICATE, Failure.TOO_LARGE, Failure.PROTOCOL, Failure.SOURCE})
+_NEVER_AGAIN = frozenset(
+    {FailureKind.QUEUED, FailureKind.CERTIFICATE, FailureKind.TOO_LARGE, FailureKind.PROTOCOL, FailureKind.SOURCE}
+)
 
 
-def judge(repeat: Repeat, outcome: int | Failure, *, has_retry_after: bool, unclear_before: bool) -> Verdict:
-    """Judge one outcome, an HTTP status or a `Failure`.
+def judge(repeat: Repeat, outcome: int | FailureKind, *, has_retry_after: bool, unclear_before: bool) -> Verdict:
+    """Judge one outcome, an HTTP status or a `FailureKind`.
 
     `unclear_before` tells that an earlier attempt of the call may have been carried out.
     """
     if isinstance(outcome, int):
         return _judge_status(repeat, outcome, has_retry_after=has_retry_after, unclear_before=unclear_before)
-    if outcome is Failure.TOO_LARGE and repeat is Repeat.ONCE:
+    if outcome is FailureKind.TOO_LARGE and repeat is Repeat.ONCE:
         return Verdict.AMBIGUOUS
     if outcome in _NEVER_AGAIN:
         return Verdict.FAIL
-    if outcome is Failure.NOT_SENT or repeat is not Repeat.ONCE:
+    if outcome is FailureKind.NOT_SENT or repeat is not Repeat.ONCE:
         return Verdict.RETRY
     return Verdict.AMBIGUOUS
 
@@ -57,7 +59,7 @@ def judge(repeat: Repeat, outcome: int | Failure, *, has_retry_after: bool, uncl
 def _judge_status(repeat: Repeat, status: int, *, has_retry_after: bool, unclear_before: bool) -> Verdict:
     if 200 <= status < 300:
         return Verdict.ACCEPT
-    if status == 404 and repeat is Repeat.SETTLED and unclear_before:
+    if status == 404 and repeat is Repeat.IDEMPOTENT_DELETE and unclear_before:
         return Verdict.ACCEPT
     if repeat is not Repeat.ONCE:
         return Verdict.RETRY if status in _PASSING else Verdict.FAIL

@@ -7,14 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from aihub_async.errors import InvalidRequestError
+from aihub_async.limits import MAX_FILE_BYTES, MAX_REQUEST_BYTES
 from aihub_async.transport.body import Body
 from aihub_async.uploads.sources import Content, content_body
-
-MAX_FILE_BYTES = 50 * 1024 * 1024
-"""Largest single file (docs: limits)."""
-
-MAX_UPLOAD_BYTES = 100 * 1024 * 1024
-"""Largest single upload, all files together (docs: limits)."""
 
 NamedFiles = Mapping[str, Content] | Iterable[str | os.PathLike[str] | tuple[str, Content]]
 """Files by name, or a list of local paths and of pairs of name and content. A str in a list is a local path."""
@@ -36,8 +31,8 @@ def named_bodies(files: NamedFiles) -> list[tuple[str, Body]]:
         if body.length > MAX_FILE_BYTES:
             raise InvalidRequestError(f"{name} has {body.length} bytes; the API takes {MAX_FILE_BYTES} per file")
     total = sum(body.length for _, body in bodies)
-    if total > MAX_UPLOAD_BYTES:
-        raise InvalidRequestError(f"the files have {total} bytes together; the API takes {MAX_UPLOAD_BYTES} at once")
+    if total > MAX_REQUEST_BYTES:
+        raise InvalidRequestError(f"the files have {total} bytes together; the API takes {MAX_REQUEST_BYTES} at once")
     return bodies
 
 

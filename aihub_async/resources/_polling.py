@@ -25,29 +25,29 @@ class StateSource(Generic[S]):
     word: Callable[[S], str | None] = attrs.field(eq=False)
     published: frozenset[str] = attrs.field(eq=False)
     ended: frozenset[str] = attrs.field(eq=False)
-    lists: bool = attrs.field(default=False, eq=False)
+    supports_list: bool = attrs.field(default=False, eq=False)
 
     async def fetch(self, id: str) -> S:
         """Ask for one."""
         return await self.fetch_one(id)
 
     async def page(self, since: int | None, limit: int, offset: int, *, newest_first: bool = False) -> Response:
-        """Never called: `lists` is False."""
+        """Never called: `supports_list` is False."""
         raise NotImplementedError
 
     def status(self, state: S) -> str | None:
         """The word for a state."""
         return self.word(state)
 
-    def knows(self, status: str | None) -> bool:
+    def is_known_status(self, status: str | None) -> bool:
         """Whether the word is a published one."""
         return status in self.published
 
-    def lesson(self, state: S) -> tuple[str, float | None] | None:
+    def observed_duration(self, state: S) -> tuple[str, float | None] | None:
         """All count as one kind, and do not tell how long they took."""
         return (self.noun, None) if self.word(state) in self.ended else None
 
-    def kind(self, state: S) -> str | None:  # noqa: ARG002 - all are of one kind
+    def duration_key(self, state: S) -> str | None:  # noqa: ARG002 - all are of one kind
         """All take about as long."""
         return self.noun
 

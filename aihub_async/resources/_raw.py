@@ -21,7 +21,7 @@ _REPEAT = {
     "HEAD": Repeat.SAFE,
     "OPTIONS": Repeat.SAFE,
     "PUT": Repeat.SAFE,
-    "DELETE": Repeat.SETTLED,
+    "DELETE": Repeat.IDEMPOTENT_DELETE,
 }
 
 

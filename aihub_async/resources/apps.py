@@ -8,7 +8,7 @@ from aihub_async.transport.transport import Transport
 from aihub_async.waiting.scheduler import Scheduler
 
 if TYPE_CHECKING:
-    from aihub_async.waiting.webhooks import WebhookReceiver
+    from aihub_async.webhooks.receiver import WebhookReceiver
 
 
 class Apps:

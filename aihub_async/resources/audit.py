@@ -2,9 +2,9 @@
 
 from aihub_async import operations as ops
 from aihub_async.models import AuditLogEntry, AuditLogs
+from aihub_async.pagination import Page, Pages, offset_page
 from aihub_async.resources._base import Resource, build_request, given, read_answer
-from aihub_async.resources._legacy import refuse_error
-from aihub_async.resources._paging import Page, Pages, offset_page
+from aihub_async.resources.v1._base import refuse_error
 
 _PAGE = 100
 

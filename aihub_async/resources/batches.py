@@ -10,6 +10,7 @@ import attrs
 
 from aihub_async import operations as ops
 from aihub_async.errors import BadRequestError, InvalidRequestError, UnprocessableError
+from aihub_async.limits import MAX_NAME_LENGTH, MULTIPART_THRESHOLD
 from aihub_async.models import (
     Batch,
     BatchDeletionJob,
@@ -22,19 +23,18 @@ from aihub_async.models import (
     MultipartUploadPart,
     MultipartUploadSession,
 )
+from aihub_async.models.uploads import UploadReport, upload_error, verified
+from aihub_async.pagination import Page, Pages, offset_page
+from aihub_async.reconcile.named import find_batch
+from aihub_async.reconcile.once import send_once
 from aihub_async.resources._base import Id, Resource, given
-from aihub_async.resources._paging import Page, Pages, offset_page
-from aihub_async.resources._reconcile import find_batch
-from aihub_async.resources._upload_steps import UploadSteps
+from aihub_async.resources._batch_api import BatchAPI
 from aihub_async.transport.messages import Response
 from aihub_async.uploads.contents import ByteStream
 from aihub_async.uploads.engine import OnError, OnProgress, Options, Uploads, collect, upload_one
 from aihub_async.uploads.multipart import UploadResume
-from aihub_async.uploads.report import UploadReport, upload_error, verified
-from aihub_async.uploads.single import MULTIPART_THRESHOLD
 from aihub_async.uploads.sources import Content, Feed, Naming, Sources, content_body, open_body
 from aihub_async.uploads.walking import Filter
-from aihub_async.waiting.once import send_once
 
 _PAGE = 100
 _MOST = 1000
@@ -63,8 +63,8 @@ class Batches(Resource):
             ...     batch = await client.batches.create("march invoices")
             ...     return batch.id
         """
-        if not 1 <= len(name) <= ops.MAX_NAME_LENGTH:
-            raise InvalidRequestError(f"a batch name has 1 to {ops.MAX_NAME_LENGTH} characters, not {len(name)}")
+        if not 1 <= len(name) <= MAX_NAME_LENGTH:
+            raise InvalidRequestError(f"a batch name has 1 to {MAX_NAME_LENGTH} characters, not {len(name)}")
         settings, clock = self._transport.settings, self._transport.clock
         page = functools.partial(self._page, workspace)
         return await send_once(
@@ -323,8 +323,8 @@ class Batches(Resource):
         body = open_body(filename, source)
         await upload_one(self._steps(batch_id), filename, body, threshold=0, concurrency=max_concurrency, resume=resume)
 
-    def _steps(self, batch_id: Id) -> UploadSteps:
-        return UploadSteps(self, self._transport, batch_id)
+    def _steps(self, batch_id: Id) -> BatchAPI:
+        return BatchAPI(self, self._transport, batch_id)
 
     async def delete_file(self, batch_id: Id, file_name: str) -> DeletionJob:
         """Delete one file of a batch.

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from aihub_async import operations as ops
 from aihub_async.models import Run
 from aihub_async.resources._base import Id, given
-from aihub_async.resources._starting import Prepared, Settings
+from aihub_async.resources._run_submission import RunRequest, Settings
 from aihub_async.resources.batches import as_batch_id
 from aihub_async.resources.runs import AnyRuns, exactly_one
 from aihub_async.transport.transport import Transport
@@ -13,7 +13,7 @@ from aihub_async.waiting.handles import RunHandle
 from aihub_async.waiting.scheduler import Scheduler
 
 if TYPE_CHECKING:
-    from aihub_async.waiting.webhooks import WebhookReceiver
+    from aihub_async.webhooks.receiver import WebhookReceiver
 
 
 class DeploymentRuns(AnyRuns):
@@ -98,7 +98,7 @@ class DeploymentRuns(AnyRuns):
         settings: Settings | None,
         *,
         dedupe: bool,
-    ) -> Prepared:
+    ) -> RunRequest:
         upstream = manual_upstream_integration or None
         exactly_one(batch_id=batch_id, input_dir=input_dir, manual_upstream_integration=upstream)
         body = given(

@@ -17,12 +17,12 @@ from aihub_async.config import header_text
 from aihub_async.errors import Attempt, InvalidRequestError, PreconditionFailedError, ProtocolError
 from aihub_async.models import DeletionJob, FileJob, FileMetadata, FileNode, FolderListing
 from aihub_async.models.decode import encode
-from aihub_async.policies.retry import Failure
+from aihub_async.pagination import Page, Pages
+from aihub_async.policies.retry import FailureKind
 from aihub_async.resources._base import Resource, build_request, given
 from aihub_async.resources._download import Digest, Download
 from aihub_async.resources._filesystem import APPEND_BYTES, PUBLIC_DETAILS, file_job, pieces
-from aihub_async.resources._legacy import refuse_error
-from aihub_async.resources._paging import Page, Pages
+from aihub_async.resources.v1._base import refuse_error
 from aihub_async.transport.body import Body
 from aihub_async.transport.messages import Request, Response
 from aihub_async.uploads.sources import Content, content_body
@@ -286,7 +286,7 @@ class Files(Resource):
 
 
 def _unclear(attempts: Sequence[Attempt]) -> bool:
-    return any(attempt.outcome not in {Failure.NOT_SENT.value, "429"} for attempt in attempts)
+    return any(attempt.outcome not in {FailureKind.NOT_SENT.value, "429"} for attempt in attempts)
 
 
 def _retry_header(config: str | Mapping[str, int] | None) -> dict[str, str]:

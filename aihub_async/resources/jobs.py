@@ -9,8 +9,8 @@ from aihub_async.models import BatchDeletionJob, DeletionJob, JobState, JobStatu
 from aihub_async.resources._base import Resource
 from aihub_async.transport.transport import Transport
 from aihub_async.waiting.handles import JobHandle, id_of
+from aihub_async.waiting.pollables import JobSource
 from aihub_async.waiting.scheduler import Scheduler
-from aihub_async.waiting.sources import JobSource
 
 Job = str | BatchDeletionJob | DeletionJob | RunDeletion
 

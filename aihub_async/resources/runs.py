@@ -13,18 +13,18 @@ from aihub_async.models import (
     RunResults,
     RunStatus,
 )
+from aihub_async.pagination import Page, Pages, offset_page
 from aihub_async.resources._base import Id, Resource, given
-from aihub_async.resources._paging import Page, Pages, offset_page
-from aihub_async.resources._starting import Prepared, Settings, Starter
+from aihub_async.resources._run_submission import RunRequest, Settings, Starter
 from aihub_async.resources.batches import as_batch_id
 from aihub_async.transport.messages import Response
 from aihub_async.transport.transport import Transport
-from aihub_async.waiting.handles import RunHandle, Waits, id_of
+from aihub_async.waiting.handles import RunHandle, WaitContext, id_of
+from aihub_async.waiting.pollables import RunSource
 from aihub_async.waiting.scheduler import Scheduler
-from aihub_async.waiting.sources import RunSource
 
 if TYPE_CHECKING:
-    from aihub_async.waiting.webhooks import WebhookReceiver
+    from aihub_async.webhooks.receiver import WebhookReceiver
 
 _PAGE = 100
 _MAX_SECONDS = 10_000_000_000
@@ -35,7 +35,7 @@ class AnyRuns(Resource):
 
     def __init__(self, transport: Transport, scheduler: Scheduler, webhooks: "WebhookReceiver | None" = None) -> None:
         super().__init__(transport)
-        self._waits = Waits(scheduler, RunSource(transport, self.status, self._page))
+        self._waits = WaitContext(scheduler, RunSource(transport, self.status, self._page))
         self._starter = Starter(transport, self._waits.source, webhooks)
 
     def handle(self, run_id: str) -> RunHandle:
@@ -248,7 +248,7 @@ class AnyRuns(Resource):
             return RunDeletion()
         return self._read(RunDeletion, ops.DELETE_RUN, response, run_id=run_id)
 
-    async def _submit(self, prepared: Prepared) -> RunHandle:
+    async def _submit(self, prepared: RunRequest) -> RunHandle:
         started = await self._starter.start(prepared)
         return RunHandle(started.run.id, self, self._waits, started)
 
@@ -347,7 +347,7 @@ class Runs(AnyRuns):
         settings: Settings | None,
         *,
         dedupe: bool,
-    ) -> Prepared:
+    ) -> RunRequest:
         exactly_one(app_name=app_name, app_id=app_id)
         exactly_one(batch_id=batch_id, input_dir=input_dir)
         body = given(

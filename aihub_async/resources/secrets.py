@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from aihub_async import operations as ops
 from aihub_async.errors import InvalidRequestError
 from aihub_async.models import AllowedWorkspacesType, ListSecrets
+from aihub_async.reconcile.named import find_secret
+from aihub_async.reconcile.once import send_once
 from aihub_async.resources._base import Resource, build_request, given
-from aihub_async.resources._reconcile import find_secret
 from aihub_async.transport.messages import Request
-from aihub_async.waiting.once import send_once
 
 
 class Secrets(Resource):

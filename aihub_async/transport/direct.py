@@ -18,12 +18,12 @@ from aiohttp.streams import StreamReader
 from multidict import CIMultiDict
 from yarl import URL
 
-from aihub_async.config import Settings
+from aihub_async.config import ClientConfig
 from aihub_async.errors import ClosedClientError, SourceError
-from aihub_async.policies.retry import Failure
+from aihub_async.policies.retry import FailureKind
 from aihub_async.transport.body import CHUNK, Body, BytesBody, FileBody
 from aihub_async.transport.deadlines import Deadlines, Limit
-from aihub_async.transport.messages import Failed, Request, Response
+from aihub_async.transport.messages import AttemptFailure, Request, Response
 
 ERROR_BODY = 64 * 1024
 """Bytes of an error answer that are read; the rest says nothing new, and may be endless."""
@@ -63,7 +63,7 @@ class Direct:
     """Sends small bodies over the connector of one session."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, root: URL, headers: Mapping[str, str], settings: Settings
+        self, session: aiohttp.ClientSession, root: URL, headers: Mapping[str, str], settings: ClientConfig
     ) -> None:
         connector = session.connector
         if connector is None:
@@ -87,7 +87,7 @@ class Direct:
 
     async def attempt(
         self, request: Request, body: Body, seconds: float, progress: Progress
-    ) -> Response | Failed | None:
+    ) -> Response | AttemptFailure | None:
         """Send a request once; None when `seconds` ran out.
 
         Raises:
@@ -101,7 +101,7 @@ class Direct:
             progress.error = error
             raise
         except HttpProcessingError as error:
-            return Failed(Failure.LOST, f"the server's answer is not HTTP ({type(error).__name__})")
+            return AttemptFailure(FailureKind.LOST, f"the server's answer is not HTTP ({type(error).__name__})")
         except asyncio.CancelledError:
             if limit.expired and limit.task.uncancel() <= cancelling:
                 return None
@@ -124,14 +124,14 @@ class Direct:
 
     async def _exchange(
         self, connection: Connection, request: Request, body: Body, progress: Progress, limit: Limit
-    ) -> Response | Failed:
+    ) -> Response | AttemptFailure:
         try:
             # Read as late as can be and let go at once: the bytes of the next file find the same memory warm.
             message = self._head(request, body) + await _read_whole(body)
             protocol, transport = connection.protocol, connection.transport
             if protocol is None or transport is None or transport.is_closing():
                 connection.close()
-                return Failed(Failure.NOT_SENT, "the connection was closed while it waited in the pool")
+                return AttemptFailure(FailureKind.NOT_SENT, "the connection was closed while it waited in the pool")
             protocol.set_response_params(timer=_NO_TIMER, read_until_eof=True)
             progress.begun = True
             transport.write(message)
@@ -140,19 +140,21 @@ class Direct:
                 head, content = await protocol.read()
                 if not 100 <= head.code < 200 or head.code == 101:
                     break
-            answer: bytes | Failed = await self._read(content, head.code, limit) if not content.at_eof() else b""
-            if isinstance(answer, Failed) or transport.get_write_buffer_size():
+            answer: bytes | AttemptFailure = (
+                await self._read(content, head.code, limit) if not content.at_eof() else b""
+            )
+            if isinstance(answer, AttemptFailure) or transport.get_write_buffer_size():
                 # An answer that came before the whole request was out leaves the rest of it in the way.
                 protocol.force_close()
             connection.release()
         except BaseException:
             connection.close()
             raise
-        if isinstance(answer, Failed):
+        if isinstance(answer, AttemptFailure):
             return answer
         return Response(head.code, head.reason or "", head.headers, answer, len(answer))
 
-    async def _read(self, content: StreamReader, status: int, limit: Limit) -> bytes | Failed:
+    async def _read(self, content: StreamReader, status: int, limit: Limit) -> bytes | AttemptFailure:
         success = status < 300
         most = self._max_response_bytes if success else ERROR_BODY
         chunks: list[bytes] = []
@@ -166,8 +168,8 @@ class Direct:
                 chunks.append(chunk)
                 if received > most:
                     if success:
-                        return Failed(
-                            Failure.TOO_LARGE,
+                        return AttemptFailure(
+                            FailureKind.TOO_LARGE,
                             f"the answer is larger than max_response_bytes ({most})",
                             received=received,
                         )
@@ -175,7 +177,9 @@ class Direct:
         except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
             # Of an error answer the status says enough, whatever became of its body.
             if success:
-                return Failed(Failure.TRUNCATED, f"the answer broke off ({type(error).__name__})", received=received)
+                return AttemptFailure(
+                    FailureKind.TRUNCATED, f"the answer broke off ({type(error).__name__})", received=received
+                )
         return b"".join(chunks)
 
     def close(self) -> None:

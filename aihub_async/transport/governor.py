@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import attrs
 
-from aihub_async.policies.limits import AdaptiveLimit
+from aihub_async.policies.concurrency import AdaptiveLimit
 from aihub_async.transport.messages import Lane
 
 CONTROL_RESERVE = 4

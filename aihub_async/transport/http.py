@@ -1,6 +1,6 @@
 """The wire: with `direct.py` the only client module that imports aiohttp. Makes one attempt at one request.
 
-An attempt never raises for what the network or the server did; it returns a `Response` or a `Failed`. aiohttp's
+An attempt never raises for what the network or the server did; it returns a `Response` or a `AttemptFailure`. aiohttp's
 exceptions hold request headers in their repr and args, so they end here.
 """
 
@@ -23,12 +23,12 @@ from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 
 from aihub_async._version import __version__
-from aihub_async.config import Settings, default_ssl_context
+from aihub_async.config import ClientConfig, default_ssl_context
 from aihub_async.errors import ClosedClientError, SourceChangedError, SourceError
-from aihub_async.policies.retry import Failure
+from aihub_async.policies.retry import FailureKind
 from aihub_async.transport.body import JSON_TYPE, Body, is_out_of_descriptors
 from aihub_async.transport.direct import ERROR_BODY, Direct, Progress, fits
-from aihub_async.transport.messages import Failed, Request, Response, Sink
+from aihub_async.transport.messages import AttemptFailure, Request, Response, Sink
 from aihub_async.transport.target import Target, default_headers, find_proxy
 
 USER_AGENT = f"aihub-async/{__version__} python/{platform.python_version()} aiohttp/{aiohttp.__version__}"
@@ -110,7 +110,7 @@ class _Connections:
 class Pool:
     """The connections of a client and of all clients made from it: one connector per event loop, made when needed."""
 
-    def __init__(self, settings: Settings, connector: aiohttp.BaseConnector | None) -> None:
+    def __init__(self, settings: ClientConfig, connector: aiohttp.BaseConnector | None) -> None:
         self._settings = settings
         self._given = connector
         self._connector: aiohttp.BaseConnector | None = None
@@ -219,7 +219,7 @@ def _abort(connections: list[ResponseHandler]) -> None:
 class HTTPWire:
     """Makes attempts for one client over a pool that it may share."""
 
-    def __init__(self, settings: Settings, pool: Pool) -> None:
+    def __init__(self, settings: ClientConfig, pool: Pool) -> None:
         self._settings = settings
         self._pool = pool
         self._target = Target.of(settings.api_root)
@@ -232,7 +232,7 @@ class HTTPWire:
             # aiohttp repeats a session's headers in the CONNECT request, where the proxy reads them.
             self._own_headers, self._headers = self._headers, CIMultiDict({hdrs.USER_AGENT: USER_AGENT})
 
-    def derive(self, settings: Settings) -> "HTTPWire":
+    def derive(self, settings: ClientConfig) -> "HTTPWire":
         """A wire with other settings on the same pool."""
         return HTTPWire(settings, self._pool)
 
@@ -257,7 +257,7 @@ class HTTPWire:
             self._direct = Direct(session, self._target.url("/", ""), self._headers, self._settings)
         return self._direct
 
-    async def attempt(self, request: Request, seconds: float) -> Response | Failed:
+    async def attempt(self, request: Request, seconds: float) -> Response | AttemptFailure:
         """Send a request once, within `seconds`; a long answer gets more time as its bytes arrive."""
         session = self._open_session()
         if request.body is not None and self._own_headers is None and fits(request, session):
@@ -282,7 +282,7 @@ class HTTPWire:
                 return _failed_before_answer(error, payload)
             except ValueError as error:
                 # A garbled header can surface from the parser as a plain ValueError.
-                return Failed(Failure.LOST, f"the server's answer is not HTTP ({type(error).__name__})")
+                return AttemptFailure(FailureKind.LOST, f"the server's answer is not HTTP ({type(error).__name__})")
             try:
                 return await _read(answer, request, self._settings, scope)
             finally:
@@ -292,7 +292,7 @@ class HTTPWire:
 
     async def _attempt_directly(
         self, direct: Direct, request: Request, body: Body, seconds: float
-    ) -> Response | Failed:
+    ) -> Response | AttemptFailure:
         progress = Progress()
         try:
             outcome = await direct.attempt(request, body, seconds, progress)
@@ -302,13 +302,13 @@ class HTTPWire:
 
 
 async def _read(
-    answer: aiohttp.ClientResponse, request: Request, settings: Settings, scope: anyio.CancelScope
-) -> Response | Failed:
+    answer: aiohttp.ClientResponse, request: Request, settings: ClientConfig, scope: anyio.CancelScope
+) -> Response | AttemptFailure:
     success = answer.status < 300
     sink = request.sink if success else None
     limit = settings.max_response_bytes if success else ERROR_BODY
     if sink is not None and (refusal := sink.begin(answer.status, answer.headers)) is not None:
-        return Failed(Failure.PROTOCOL, refusal)
+        return AttemptFailure(FailureKind.PROTOCOL, refusal)
     chunks: list[bytes] = []
     received = 0
     try:
@@ -324,27 +324,33 @@ async def _read(
             chunks.append(chunk)
             if received > limit:
                 if success:
-                    return Failed(
-                        Failure.TOO_LARGE, f"the answer is larger than max_response_bytes ({limit})", received=received
+                    return AttemptFailure(
+                        FailureKind.TOO_LARGE,
+                        f"the answer is larger than max_response_bytes ({limit})",
+                        received=received,
                     )
                 break
     except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
         # Of an error answer the status says enough, whatever became of its body.
         if success:
-            return Failed(Failure.TRUNCATED, f"the answer broke off ({type(error).__name__})", received=received)
+            return AttemptFailure(
+                FailureKind.TRUNCATED, f"the answer broke off ({type(error).__name__})", received=received
+            )
     body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
     return Response(answer.status, answer.reason or "", answer.headers, body, received)
 
 
-def _pass_on(sink: Sink, chunk: bytes, received: int) -> Failed | None:
+def _pass_on(sink: Sink, chunk: bytes, received: int) -> AttemptFailure | None:
     try:
         refusal = sink.write(chunk)
     except OSError as error:
-        return Failed(Failure.SOURCE, f"cannot store the answer: {error.strerror}", error, received=received)
-    return None if refusal is None else Failed(Failure.PROTOCOL, refusal, received=received)
+        return AttemptFailure(
+            FailureKind.SOURCE, f"cannot store the answer: {error.strerror}", error, received=received
+        )
+    return None if refusal is None else AttemptFailure(FailureKind.PROTOCOL, refusal, received=received)
 
 
-def _failed_before_answer(error: Exception, payload: _Payload | Progress | None) -> Failed:
+def _failed_before_answer(error: Exception, payload: _Payload | Progress | None) -> AttemptFailure:
     if payload is not None and payload.error is not None:
         return _failed_source(payload.error, begun=payload.begun)
     name = type(error).__name__
@@ -353,21 +359,25 @@ def _failed_before_answer(error: Exception, payload: _Payload | Progress | None)
     later = isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_AGAIN
     overloaded = later or is_out_of_descriptors(cause)
     if isinstance(error, aiohttp.ClientConnectorCertificateError) or isinstance(cause, ssl.SSLCertVerificationError):
-        return Failed(Failure.CERTIFICATE, "the server's TLS certificate was refused: " + _certificate_reason(error))
+        return AttemptFailure(
+            FailureKind.CERTIFICATE, "the server's TLS certificate was refused: " + _certificate_reason(error)
+        )
     if isinstance(error, _NO_CONNECTION):
-        return Failed(Failure.NOT_SENT, f"no connection ({_connect_reason(error, cause)})", overloaded=overloaded)
+        return AttemptFailure(
+            FailureKind.NOT_SENT, f"no connection ({_connect_reason(error, cause)})", overloaded=overloaded
+        )
     if payload is not None and not payload.begun and payload.size:
-        return Failed(Failure.NOT_SENT, f"nothing was sent ({name})", overloaded=overloaded)
+        return AttemptFailure(FailureKind.NOT_SENT, f"nothing was sent ({name})", overloaded=overloaded)
     if isinstance(error, aiohttp.ClientResponseError):
-        return Failed(Failure.LOST, f"the server's answer is not HTTP ({name})")
-    return Failed(Failure.LOST, f"the connection broke ({name})")
+        return AttemptFailure(FailureKind.LOST, f"the server's answer is not HTTP ({name})")
+    return AttemptFailure(FailureKind.LOST, f"the connection broke ({name})")
 
 
-def _failed_source(error: SourceError, *, begun: bool) -> Failed:
+def _failed_source(error: SourceError, *, begun: bool) -> AttemptFailure:
     if is_out_of_descriptors(error.__cause__) and not begun:
         # The connection is closed with this attempt, which leaves its descriptor to the file of another.
-        return Failed(Failure.NOT_SENT, str(error), overloaded=True)
-    return Failed(Failure.SOURCE, str(error), error)
+        return AttemptFailure(FailureKind.NOT_SENT, str(error), overloaded=True)
+    return AttemptFailure(FailureKind.SOURCE, str(error), error)
 
 
 _NO_CONNECTION = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
@@ -388,10 +398,12 @@ def _certificate_reason(error: Exception) -> str:
     return str(getattr(certificate_error, "verify_message", "") or type(certificate_error).__name__)
 
 
-def _timed_out(seconds: float, payload: _Payload | Progress | None, answer: aiohttp.ClientResponse | None) -> Failed:
+def _timed_out(
+    seconds: float, payload: _Payload | Progress | None, answer: aiohttp.ClientResponse | None
+) -> AttemptFailure:
     if payload is not None and payload.error is not None:
-        return Failed(Failure.SOURCE, str(payload.error), payload.error)
+        return AttemptFailure(FailureKind.SOURCE, str(payload.error), payload.error)
     if payload is not None and not payload.begun and payload.size:
-        return Failed(Failure.NOT_SENT, f"nothing was sent within {seconds:g} s")
+        return AttemptFailure(FailureKind.NOT_SENT, f"nothing was sent within {seconds:g} s")
     received = 0 if answer is None else answer.content.total_bytes
-    return Failed(Failure.TIMEOUT, f"no complete answer within {seconds:g} s", received=received)
+    return AttemptFailure(FailureKind.TIMEOUT, f"no complete answer within {seconds:g} s", received=received)

@@ -7,9 +7,9 @@ from typing import Any, Protocol, Self
 import attrs
 import msgspec
 
-from aihub_async.config import Settings
+from aihub_async.config import ClientConfig
 from aihub_async.operations import Operation
-from aihub_async.policies.retry import Failure
+from aihub_async.policies.retry import FailureKind
 from aihub_async.transport.body import Body
 
 
@@ -97,11 +97,11 @@ class Response:
 class Wire(Protocol):
     """Makes single attempts; `transport.http` has the one that speaks HTTP."""
 
-    async def attempt(self, request: Request, seconds: float) -> "Response | Failed":
+    async def attempt(self, request: Request, seconds: float) -> "Response | AttemptFailure":
         """Send a request once, within so many seconds; never raises for what the network or the server did."""
         ...
 
-    def derive(self, settings: Settings) -> Self:
+    def derive(self, settings: ClientConfig) -> Self:
         """A wire with other settings on the same connections."""
         ...
 
@@ -111,13 +111,13 @@ class Wire(Protocol):
 
 
 @attrs.frozen
-class Failed:
+class AttemptFailure:
     """An attempt without a usable answer.
 
     `overloaded` tells that this machine ran out of descriptors; `received` are the bytes of a body that broke off.
     """
 
-    failure: Failure
+    failure: FailureKind
     message: str
     error: Exception | None = None
     overloaded: bool = False

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from aihub_async.config import Settings
+from aihub_async.config import ClientConfig
 from aihub_async.models.files import Headers
 
 _REQUEST_IDS = frozenset({"x-request-id", "request-id", "x-correlation-id", "x-trace-id"})
@@ -30,7 +30,7 @@ class Redactor:
     Knows the API key, and the values of those extra headers whose name tells that they are secret.
     """
 
-    def __init__(self, settings: Settings, *more: str) -> None:
+    def __init__(self, settings: ClientConfig, *more: str) -> None:
         self._settings = settings
         secrets = [settings.api_key.reveal(), *_header_secrets(settings.headers), *more]
         forms = {form for secret in secrets if secret for form in _forms(secret)}

@@ -6,7 +6,7 @@ import attrs
 from multidict import CIMultiDict
 from yarl import URL
 
-from aihub_async.config import Settings
+from aihub_async.config import ClientConfig
 
 
 @attrs.frozen
@@ -34,7 +34,7 @@ class Target:
         )
 
 
-def default_headers(settings: Settings, user_agent: str) -> CIMultiDict[str]:
+def default_headers(settings: ClientConfig, user_agent: str) -> CIMultiDict[str]:
     """The headers of every request."""
     headers = CIMultiDict(
         {
@@ -49,7 +49,7 @@ def default_headers(settings: Settings, user_agent: str) -> CIMultiDict[str]:
     return headers
 
 
-def find_proxy(settings: Settings) -> str | None:
+def find_proxy(settings: ClientConfig) -> str | None:
     """The proxy to use. Asking the environment once spares aiohttp two threads per request."""
     if settings.proxy is not None or not settings.trust_env:
         return settings.proxy

@@ -1,36 +1,24 @@
 """Every request goes through `Transport.send`: the only retry loop."""
 
 import logging
-import random
-import time
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 
 import anyio
 import attrs
 
 from aihub_async import errors
-from aihub_async.config import Settings
+from aihub_async.clock import Clock
+from aihub_async.config import ClientConfig
 from aihub_async.errors import Attempt, RequestDetails, RequestError
-from aihub_async.policies.retry import Backoff, Failure, RetryQuota, Verdict, judge, parse_retry_after
+from aihub_async.policies.retry import Backoff, FailureKind, RetryQuota, Verdict, judge, parse_retry_after
 from aihub_async.transport.events import AttemptEvent, Hook, record_response
 from aihub_async.transport.governor import Governor
-from aihub_async.transport.messages import Failed, Lane, Request, Response, Wire
+from aihub_async.transport.messages import AttemptFailure, Lane, Request, Response, Wire
 from aihub_async.transport.redaction import Redactor, kept_headers, request_id, server_message
 
 logger = logging.getLogger("aihub_async")
 
 _PUSH_BACK = frozenset({429, 503})
-
-
-@attrs.frozen
-class Clock:
-    """Time, sleep and randomness; tests pass their own."""
-
-    monotonic: Callable[[], float] = time.monotonic
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    sleep: Callable[[float], Awaitable[None]] = anyio.sleep
-    random: Callable[[], float] = random.random
 
 
 @attrs.define
@@ -52,7 +40,7 @@ class Transport:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: ClientConfig,
         *,
         wire: Wire,
         clock: Clock | None = None,
@@ -75,7 +63,7 @@ class Transport:
         self._backoff = Backoff()
         self._redactor = Redactor(settings)
 
-    def derive(self, settings: Settings) -> "Transport":
+    def derive(self, settings: ClientConfig) -> "Transport":
         """A transport with other settings on the same pool."""
         return Transport(
             settings,
@@ -118,17 +106,17 @@ class Transport:
                 record_response(outcome)
             raise self._error(call, outcome, ambiguous=verdict is Verdict.AMBIGUOUS)
 
-    async def _attempt_in_turn(self, call: _Call, timeout: float) -> Response | Failed:
+    async def _attempt_in_turn(self, call: _Call, timeout: float) -> Response | AttemptFailure:
         """Wait for a place, then try once; queueing is charged to the deadline but not to the attempt's timeout."""
         request, governor, monotonic = call.request, self.governor, self.clock.monotonic
         size = request.body.held if request.body is not None else 0
         # Most requests need not wait, and then a scope of their own would cost more than their turn.
         if not governor.try_acquire(request.lane, size) and not await self._queue(call, size):
-            return Failed(Failure.QUEUED, "the deadline passes before it is the request's turn")
+            return AttemptFailure(FailureKind.QUEUED, "the deadline passes before it is the request's turn")
         try:
             remaining = call.remaining(monotonic())
             if remaining <= 0:
-                return Failed(Failure.QUEUED, "the deadline passed before the request could be sent")
+                return AttemptFailure(FailureKind.QUEUED, "the deadline passed before the request could be sent")
             return await self.wire.attempt(request, min(timeout, remaining))
         finally:
             governor.release(request.lane, size)
@@ -143,12 +131,12 @@ class Transport:
             scope.deadline = float("inf")
         return not scope.cancelled_caught
 
-    def _decide(self, call: _Call, outcome: Response | Failed, began: float) -> tuple[Verdict, float]:
+    def _decide(self, call: _Call, outcome: Response | AttemptFailure, began: float) -> tuple[Verdict, float]:
         """Judge an outcome, keep a record of it and tell the hooks."""
         request = call.request
         call.expires += outcome.received / self.settings.min_throughput
         if isinstance(outcome, Response):
-            result: int | Failure = outcome.status
+            result: int | FailureKind = outcome.status
             asked = (
                 parse_retry_after(
                     outcome.headers.get("Retry-After"),
@@ -166,7 +154,7 @@ class Transport:
         self._inform_governor(request, outcome, asked)
         delay = 0.0
         if verdict is Verdict.RETRY:
-            delay = self._delay(call, asked, free=isinstance(outcome, Failed) and outcome.overloaded)
+            delay = self._delay(call, asked, free=isinstance(outcome, AttemptFailure) and outcome.overloaded)
             call.unclear = call.unclear or result in _UNCLEAR or (result == 503 and asked is None)
             if delay < 0:
                 verdict, delay = Verdict.FAIL, 0.0
@@ -189,9 +177,9 @@ class Transport:
             return -1
         return delay if free or self.quota.take() else -1
 
-    def _inform_governor(self, request: Request, outcome: Response | Failed, asked: float | None) -> None:
+    def _inform_governor(self, request: Request, outcome: Response | AttemptFailure, asked: float | None) -> None:
         limit = self.governor.limit
-        if isinstance(outcome, Failed):
+        if isinstance(outcome, AttemptFailure):
             if outcome.overloaded:
                 limit.pushed_back()
             return
@@ -204,7 +192,7 @@ class Transport:
         if asked is not None:
             self.governor.pause(asked)
 
-    def _record(self, call: _Call, outcome: Response | Failed, began: float, wait: float | None) -> None:
+    def _record(self, call: _Call, outcome: Response | AttemptFailure, began: float, wait: float | None) -> None:
         now = self.clock.monotonic()
         status = outcome.status if isinstance(outcome, Response) else None
         text = str(status) if isinstance(outcome, Response) else outcome.failure.value
@@ -262,10 +250,10 @@ class Transport:
             body=redact.beginning(response.body),
         )
 
-    def _error(self, call: _Call, outcome: Response | Failed, *, ambiguous: bool) -> Exception:
+    def _error(self, call: _Call, outcome: Response | AttemptFailure, *, ambiguous: bool) -> Exception:
         if isinstance(outcome, Response):
             return self._status_error(call, outcome, ambiguous=ambiguous)
-        if outcome.failure is Failure.SOURCE and outcome.error is not None:
+        if outcome.failure is FailureKind.SOURCE and outcome.error is not None:
             return outcome.error
         operation = call.request.operation
         redact = self._redactor.also(call.request.secrets)
@@ -298,17 +286,17 @@ class Transport:
         return errors.status_error_class(response.status)(message, details)
 
 
-_UNCLEAR = frozenset({Failure.LOST, Failure.TRUNCATED, Failure.TIMEOUT, 408, 500, 502, 504})
-_FAILURE_ERRORS: dict[Failure, type[RequestError]] = {
-    Failure.NOT_SENT: errors.ConnectError,
-    Failure.QUEUED: errors.RequestTimeoutError,
-    Failure.CERTIFICATE: errors.CertificateError,
-    Failure.LOST: errors.ConnectionLostError,
-    Failure.TRUNCATED: errors.ConnectionLostError,
-    Failure.TIMEOUT: errors.RequestTimeoutError,
-    Failure.TOO_LARGE: errors.ResponseTooLargeError,
-    Failure.PROTOCOL: errors.ProtocolError,
-    Failure.SOURCE: errors.ProtocolError,
+_UNCLEAR = frozenset({FailureKind.LOST, FailureKind.TRUNCATED, FailureKind.TIMEOUT, 408, 500, 502, 504})
+_FAILURE_ERRORS: dict[FailureKind, type[RequestError]] = {
+    FailureKind.NOT_SENT: errors.ConnectError,
+    FailureKind.QUEUED: errors.RequestTimeoutError,
+    FailureKind.CERTIFICATE: errors.CertificateError,
+    FailureKind.LOST: errors.ConnectionLostError,
+    FailureKind.TRUNCATED: errors.ConnectionLostError,
+    FailureKind.TIMEOUT: errors.RequestTimeoutError,
+    FailureKind.TOO_LARGE: errors.ResponseTooLargeError,
+    FailureKind.PROTOCOL: errors.ProtocolError,
+    FailureKind.SOURCE: errors.ProtocolError,
 }
 _HINTS = {
     401: " (check api_key and ib_context, and that they may do this)",

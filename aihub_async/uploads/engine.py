@@ -11,11 +11,12 @@ import anyio
 import attrs
 
 from aihub_async.errors import AIHubError, ClosedClientError, InvalidRequestError, RequestError
+from aihub_async.limits import MULTIPART_THRESHOLD
+from aihub_async.models.uploads import UploadRecord
 from aihub_async.transport.body import Body
 from aihub_async.uploads.multipart import UploadResume, upload_in_parts
 from aihub_async.uploads.names import NameSet
-from aihub_async.uploads.report import UploadRecord
-from aihub_async.uploads.single import MULTIPART_THRESHOLD, Steps, digested
+from aihub_async.uploads.single import BatchUploadAPI, digested
 from aihub_async.uploads.sources import Feed, Item
 
 OnError = Literal["raise", "collect"]
@@ -83,7 +84,7 @@ class Uploads:
     loop early, or `aclose()`, cancels what is in flight.
     """
 
-    def __init__(self, steps: Steps, feed: Feed, options: Options, *, page: int = 1) -> None:
+    def __init__(self, steps: BatchUploadAPI, feed: Feed, options: Options, *, page: int = 1) -> None:
         self._steps = steps
         self._feed = feed
         self._options = options
@@ -232,7 +233,7 @@ class Uploads:
 
 
 async def upload_one(
-    steps: Steps,
+    steps: BatchUploadAPI,
     name: str,
     body: Body,
     *,
@@ -250,7 +251,7 @@ async def upload_one(
     return attempts
 
 
-async def collect(steps: Steps, feed: Feed, options: Options) -> list[UploadRecord]:
+async def collect(steps: BatchUploadAPI, feed: Feed, options: Options) -> list[UploadRecord]:
     """All outcomes, in the order of their sources."""
     numbered: list[tuple[int, UploadRecord]] = []
     async with Uploads(steps, feed, options, page=_PAGE) as uploads:

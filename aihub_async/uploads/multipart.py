@@ -19,7 +19,7 @@ from aihub_async.errors import (
 from aihub_async.models import MultipartUploadSession
 from aihub_async.transport.body import Body, BytesBody, FileBody, StreamBody
 from aihub_async.uploads.contents import ReadBody
-from aihub_async.uploads.single import Steps
+from aihub_async.uploads.single import BatchUploadAPI
 
 logger = logging.getLogger("aihub_async")
 
@@ -129,7 +129,7 @@ def divided(body: Body) -> _Parts:
 
 
 async def upload_in_parts(
-    steps: Steps,
+    steps: BatchUploadAPI,
     name: str,
     body: Body,
     *,
@@ -170,7 +170,7 @@ def _identity(body: Body) -> object:
 
 
 async def _send_parts(
-    steps: Steps, body: Body, state: UploadResume, concurrency: int, on_bytes: Callable[[int], None] | None
+    steps: BatchUploadAPI, body: Body, state: UploadResume, concurrency: int, on_bytes: Callable[[int], None] | None
 ) -> int:
     session = state.session
     if session is None:
@@ -210,7 +210,7 @@ def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
     return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
-async def _commit(steps: Steps, name: str, size: int, state: UploadResume) -> None:
+async def _commit(steps: BatchUploadAPI, name: str, size: int, state: UploadResume) -> None:
     session = state.session
     if session is None:
         raise RuntimeError("no session")
@@ -228,7 +228,7 @@ async def _commit(steps: Steps, name: str, size: int, state: UploadResume) -> No
                 raise unclear from error
 
 
-async def abort(steps: Steps, state: UploadResume) -> None:
+async def abort(steps: BatchUploadAPI, state: UploadResume) -> None:
     """Drop the parts that are up: also while the task is being cancelled, but not for long."""
     session = state.session
     state.clear()

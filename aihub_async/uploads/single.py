@@ -12,12 +12,10 @@ from aihub_async.errors import SourceError
 from aihub_async.models import MultipartUploadSession
 from aihub_async.transport.body import CHUNK, Body, BytesBody, StreamBody, Write, is_out_of_descriptors
 
-MULTIPART_THRESHOLD = 10_000_000
-"""Bytes above which a file is sent in parts (docs: suggested maximum of a single PUT)."""
 _PATIENCE = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
 
 
-class Steps(Protocol):
+class BatchUploadAPI(Protocol):
     """The requests of uploads to one batch."""
 
     async def put(self, name: str, body: Body) -> int:

@@ -3,17 +3,15 @@
 import functools
 import json
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import attrs
 
 from aihub_async.errors import InvalidRequestError
 from aihub_async.models import JobStatus, ResultFile, Run, RunDeletion
+from aihub_async.pagination import Pages
+from aihub_async.waiting.pollables import JobSource, RunSource, job_is_over, run_is_over
 from aihub_async.waiting.scheduler import Scheduler
-from aihub_async.waiting.sources import JobSource, RunSource, job_is_over, run_is_over
-
-if TYPE_CHECKING:
-    from aihub_async.resources._paging import Pages
 
 
 class RunCalls(Protocol):
@@ -31,7 +29,7 @@ class RunCalls(Protocol):
         include_source_info: bool = False,
         include_review_results: bool = False,
         include_validation_results: bool = False,
-    ) -> "Pages[ResultFile]":
+    ) -> Pages[ResultFile]:
         """See `Runs.iter_results`."""
         ...
 
@@ -48,7 +46,7 @@ class RunCalls(Protocol):
 
 
 @attrs.frozen
-class Waits:
+class WaitContext:
     """What every wait of a client needs: its scheduler, and its source of runs."""
 
     scheduler: Scheduler
@@ -56,12 +54,12 @@ class Waits:
 
 
 @attrs.frozen
-class Started:
+class SubmittedRun:
     """What is known of a run that was just submitted; `at` is of the monotonic clock."""
 
     run: Run
     at: float
-    hooked: bool
+    expects_webhook: bool
 
 
 class RunHandle:
@@ -76,7 +74,7 @@ class RunHandle:
         ...     return [file async for file in handle.results()]
     """
 
-    def __init__(self, run_id: str, calls: RunCalls, waits: Waits, started: Started | None = None) -> None:
+    def __init__(self, run_id: str, calls: RunCalls, waits: WaitContext, started: SubmittedRun | None = None) -> None:
         self._id = run_id
         self._calls = calls
         self._waits = waits
@@ -121,10 +119,10 @@ class RunHandle:
             functools.partial(run_is_over, through_review=through_review),
             timeout=timeout,
             on_update=on_update,
-            floor=poll_interval,
+            min_interval=poll_interval,
             known=started.run if started else None,
             began=started.at if started else None,
-            hooked=started is not None and started.hooked,
+            expects_webhook=started is not None and started.expects_webhook,
         )
 
     async def status(self) -> Run:
@@ -138,7 +136,7 @@ class RunHandle:
         include_source_info: bool = False,
         include_review_results: bool = False,
         include_validation_results: bool = False,
-    ) -> "Pages[ResultFile]":
+    ) -> Pages[ResultFile]:
         """The files of the run's results, all pages; arguments as for `client.apps.runs.results()`."""
         return self._calls.iter_results(
             self._id,
@@ -207,7 +205,7 @@ class JobHandle:
         if not self._id:
             return JobStatus(state="COMPLETE")
         over = functools.partial(job_is_over, self._id)
-        return await self._scheduler.wait(self._source, self._id, over, timeout=timeout, floor=poll_interval)
+        return await self._scheduler.wait(self._source, self._id, over, timeout=timeout, min_interval=poll_interval)
 
     async def status(self) -> JobStatus:
         """The state of the job now."""

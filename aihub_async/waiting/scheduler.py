@@ -16,17 +16,17 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup, TaskStatus
 
+from aihub_async.clock import Clock
 from aihub_async.errors import AIHubError, ClosedClientError, RequestError
-from aihub_async.policies.pacing import REQUEST_SECONDS, Durations, Pace, WebhookHealth, backoff
-from aihub_async.transport.transport import Clock
-from aihub_async.waiting.listing import read_lists
-from aihub_async.waiting.sources import Sighting, Source, start_seconds
-from aihub_async.waiting.watch import Group, Waiter, Watch, passes
+from aihub_async.policies.polling import REQUEST_SECONDS, Durations, Pace, WebhookHealth, backoff
+from aihub_async.waiting.entries import Group, Waiter, Watch, passes
+from aihub_async.waiting.pollables import RunSummary, Source, start_seconds
+from aihub_async.waiting.run_lists import read_lists
 
 logger = logging.getLogger("aihub_async")
 S = TypeVar("S")
 
-_NUDGE_GAP = 1.0
+_NOTIFY_GAP = 1.0
 """Seconds between two questions that webhooks about the same run can cause."""
 _SHORTEST_ROUND = 1.0
 """Seconds between two rounds of lists at least."""
@@ -40,7 +40,7 @@ class Inbox(Protocol):
         """Call `wake` with the id of every delivery, until cancelled."""
         ...
 
-    async def heard(self, ids: Iterable[str]) -> set[str]:
+    async def recently_delivered(self, ids: Iterable[str]) -> set[str]:
         """Those of the ids that were delivered lately."""
         ...
 
@@ -62,7 +62,7 @@ class Scheduler:
         self._pid = os.getpid()
         self._driver: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
-        self._nudged: list[str] = []
+        self._notified: list[str] = []
         self._fresh: list[str] = []
         self._listening = False
         self._closed = False
@@ -80,10 +80,10 @@ class Scheduler:
         *,
         timeout: float | None = None,
         on_update: Callable[[S], None] | None = None,
-        floor: float | None = None,
+        min_interval: float | None = None,
         known: S | None = None,
         began: float | None = None,
-        hooked: bool = False,
+        expects_webhook: bool = False,
     ) -> S:
         """Wait until `over(state)` is true or raises.
 
@@ -93,29 +93,31 @@ class Scheduler:
             over: tells the end; what it raises ends the wait.
             timeout: seconds; None waits for ever.
             on_update: called with the state when it is first seen and when its status has changed.
-            floor: seconds between two questions about this one at least, unless a webhook tells of it.
+            min_interval: seconds between two questions about this one at least, unless a webhook tells of it.
             known: its state as of `began`, so that the first question can wait.
             began: when it began, by the monotonic clock; now by default.
-            hooked: a webhook will tell of its end.
+            expects_webhook: a webhook will tell of its end.
 
         Raises:
             WaitTimeoutError: the time is up.
             RequestError: a question was refused; outages are waited through.
         """
-        watch, waiter = self._enter(source, id, over, timeout, on_update, floor or 0.0, known, began, hooked=hooked)
+        watch, waiter = self._enter(
+            source, id, over, timeout, on_update, min_interval or 0.0, known, began, expects_webhook=expects_webhook
+        )
         try:
             return await waiter.result
         finally:
             await self._leave(watch, waiter)
 
-    def nudge(self, id: str) -> None:
+    def notify(self, id: str) -> None:
         """A webhook told of this id: ask now, if somebody waits for it. May be called from any thread."""
         if self._loop is None or self._loop.is_closed():
             return
-        self._loop.call_soon_threadsafe(self._take_nudge, id)
+        self._loop.call_soon_threadsafe(self._take_notification, id)
 
-    def _take_nudge(self, id: str) -> None:
-        self._nudged.append(id)
+    def _take_notification(self, id: str) -> None:
+        self._notified.append(id)
         self._wake.set()
 
     async def aclose(self) -> None:
@@ -135,30 +137,30 @@ class Scheduler:
         over: Callable[[S], bool],
         timeout: float | None,
         on_update: Callable[[S], None] | None,
-        floor: float,
+        min_interval: float,
         known: S | None,
         began: float | None,
         *,
-        hooked: bool,
+        expects_webhook: bool,
     ) -> tuple[Watch[S], Waiter[S]]:
         loop = self._move_to(asyncio.get_running_loop())
         now = self._clock.monotonic()
         began = now if began is None else began
-        waiter = Waiter(loop.create_future(), over, on_update, floor, timeout)
+        waiter = Waiter(loop.create_future(), over, on_update, min_interval, timeout)
         group: Group[S] = self._groups.setdefault(source, Group(source))
         watch = group.watches.get(id)
         if watch is None:
-            watch = Watch(source, id, began, now, hooked=hooked)
+            watch = Watch(source, id, began, now, expects_webhook=expects_webhook)
             if known is not None:
                 self._remember(watch, known)
-                watch.due = max(now, began + self._interval(watch, began, floor))
+                watch.due = max(now, began + self._interval(watch, began, min_interval))
             watch.waiters.append(waiter)
             group.add(watch)
             if self._inbox is not None:
                 self._fresh.append(id)
         else:
             watch.waiters.append(waiter)
-            watch.hooked = watch.hooked or hooked
+            watch.expects_webhook = watch.expects_webhook or expects_webhook
             # What is known of it may be old; the next look counts as news for everybody.
             watch.status = None
             watch.due = min(watch.due, now)
@@ -184,7 +186,7 @@ class Scheduler:
                 "the client is in use by another event loop; make one client per loop (in threads, use aihub_sync)"
             )
         self._loop, self._pid, self._driver = loop, os.getpid(), None
-        self._groups, self._timers, self._nudged, self._fresh = {}, [], [], []
+        self._groups, self._timers, self._notified, self._fresh = {}, [], [], []
         self._wake = asyncio.Event()
         return loop
 
@@ -203,7 +205,7 @@ class Scheduler:
 
     async def _stop(self) -> None:
         driver, self._driver = self._driver, None
-        self._timers, self._nudged, self._fresh = [], [], []
+        self._timers, self._notified, self._fresh = [], [], []
         if driver is None or driver is asyncio.current_task():
             return
         driver.cancel()
@@ -236,7 +238,7 @@ class Scheduler:
                 self._wake.clear()
                 now = self._clock.monotonic()
                 self._ring(now)
-                self._answer_nudges(tasks, now)
+                self._handle_notifications(tasks, now)
                 for group in list(self._groups.values()):
                     self._poll(tasks, group, now)
                 if self._inbox is not None and self._listening and self._fresh:
@@ -245,21 +247,21 @@ class Scheduler:
                 await self._rest(self._next_event() - now)
 
     async def _attend(self, inbox: Inbox, tasks: TaskGroup) -> None:
-        await tasks.start(inbox.listen, self.nudge)
+        await tasks.start(inbox.listen, self.notify)
         # Only what was delivered before this moment can have been missed, so it is looked up after it.
         self._listening = True
         self._wake.set()
 
     async def _look_up(self, inbox: Inbox, ids: list[str]) -> None:
-        for found in await inbox.heard(ids):
-            self.nudge(found)
+        for found in await inbox.recently_delivered(ids):
+            self.notify(found)
 
     def _ring(self, now: float) -> None:
         while self._timers and (self._timers[0][0] <= now or self._timers[0][3]()):
             heapq.heappop(self._timers)[2]()
 
     def _next_event(self) -> float:
-        if self._nudged:
+        if self._notified:
             return float("-inf")
         moments = [self._timers[0][0]] if self._timers else []
         moments.extend(group.next_due() for group in self._groups.values())
@@ -281,21 +283,21 @@ class Scheduler:
         await self._clock.sleep(seconds)
         scope.cancel()
 
-    def _answer_nudges(self, tasks: TaskGroup, now: float) -> None:
-        nudged, self._nudged = self._nudged, []
-        for told in dict.fromkeys(nudged):
+    def _handle_notifications(self, tasks: TaskGroup, now: float) -> None:
+        notified, self._notified = self._notified, []
+        for last_reported in dict.fromkeys(notified):
             for group in self._groups.values():
-                watch = group.watches.get(told)
+                watch = group.watches.get(last_reported)
                 if watch is None:
                     continue
-                if watch.asking or now < watch.nudge_again:
+                if watch.asking or now < watch.notify_again:
                     # Another question at once would be one for each forged or repeated delivery.
                     if not watch.recheck and not watch.asking:
-                        self._at(watch.nudge_again, functools.partial(self.nudge, told), watch.is_over)
+                        self._at(watch.notify_again, functools.partial(self.notify, last_reported), watch.is_over)
                     watch.recheck = True
                     continue
-                watch.recheck, watch.nudged = False, True
-                watch.nudge_again = now + _NUDGE_GAP
+                watch.recheck, watch.notified = False, True
+                watch.notify_again = now + _NOTIFY_GAP
                 self._start(tasks, group, watch)
 
     def _poll(self, tasks: TaskGroup, group: Group[Any], now: float) -> None:
@@ -324,20 +326,20 @@ class Scheduler:
         else:
             self._saw(watch, state)
             now = self._clock.monotonic()
-            watch.due = now + self._interval(watch, now, watch.floor)
+            watch.due = now + self._interval(watch, now, watch.min_interval)
         finally:
             watch.asking = False
             group.asking -= 1
             if watch.recheck:
                 watch.recheck = False
-                self._nudged.append(watch.id)
+                self._notified.append(watch.id)
             self._wake.set()
 
     async def _round(self, tasks: TaskGroup, group: Group[S]) -> None:
         """Read lists for a group, and ask singly for those that are not in them."""
         requests = 0
         try:
-            missing, room = await read_lists(group, self._sighted)
+            missing, room = await read_lists(group, self._summary_received)
             group.failures = 0
             for watch in missing[:room]:
                 if not watch.asking and group.watches.get(watch.id) is watch:
@@ -357,49 +359,49 @@ class Scheduler:
         now, watches = self._clock.monotonic(), group.watches.values()
         if not group.many:
             for watch in watches:
-                watch.due = now + self._interval(watch, now, watch.floor)
+                watch.due = now + self._interval(watch, now, watch.min_interval)
             return
         youngest = max(watches, key=lambda watch: watch.began)
-        floor = min(watch.floor for watch in watches)
+        min_interval = min(watch.min_interval for watch in watches)
         if group.failures:
-            group.due = now + max(floor, backoff(group.failures, self._clock.random))
+            group.due = now + max(min_interval, backoff(group.failures, self._clock.random))
             return
         group.earliest = now + max(_SHORTEST_ROUND, requests * REQUEST_SECONDS)
-        group.due = max(group.earliest, now + self._interval(youngest, now, floor))
+        group.due = max(group.earliest, now + self._interval(youngest, now, min_interval))
 
-    def _sighted(self, watch: Watch[Any], sighting: Sighting) -> None:
+    def _summary_received(self, watch: Watch[Any], summary: RunSummary) -> None:
         watch.failures, watch.error = 0, None
         if watch.start is None:
-            watch.start = start_seconds(sighting.start_timestamp)
+            watch.start = start_seconds(summary.start_timestamp)
         # Decoding everything for everybody in every round would cost more than all the rest.
-        if sighting.status != watch.status or sighting.status is None:
-            self._saw(watch, sighting.run())
+        if summary.status != watch.status or summary.status is None:
+            self._saw(watch, summary.run())
 
     def _saw(self, watch: Watch[S], state: S) -> None:
         source = watch.source
         watch.failures, watch.error = 0, None
         self._remember(watch, state)
-        if not source.knows(watch.status) and watch.status not in self._warned:
+        if not source.is_known_status(watch.status) and watch.status not in self._warned:
             self._warned.add(watch.status)
             logger.warning("%s has the unknown status %r; waiting goes on", source.describe(watch.id)[0], watch.status)
-        lesson = source.lesson(state)
-        if lesson is not None and watch.waiters:
-            self._learn(watch, *lesson)
+        observed_duration = source.observed_duration(state)
+        if observed_duration is not None and watch.waiters:
+            self._learn(watch, *observed_duration)
         for waiter in watch.waiters:
             waiter.see(state, watch.status)
 
-    def _learn(self, watch: Watch[Any], kind: str, seconds: float | None) -> None:
-        self.durations.learn(kind, self._clock.monotonic() - watch.began if seconds is None else seconds)
-        if watch.nudged:
+    def _learn(self, watch: Watch[Any], duration_key: str, seconds: float | None) -> None:
+        self.durations.learn(duration_key, self._clock.monotonic() - watch.began if seconds is None else seconds)
+        if watch.notified:
             self.health.delivered()
-        elif watch.hooked:
+        elif watch.expects_webhook:
             self.health.missed()
         # Its waits leave one after the other; it must not teach the same twice.
-        watch.nudged = watch.hooked = False
+        watch.notified = watch.expects_webhook = False
 
     def _remember(self, watch: Watch[S], state: S) -> None:
         watch.status = watch.source.status(state)
-        watch.kind = watch.source.kind(state)
+        watch.duration_key = watch.source.duration_key(state)
         if watch.start is None:
             watch.start = start_seconds(getattr(state, "start_timestamp", None))
 
@@ -409,15 +411,15 @@ class Scheduler:
             return
         watch.failures += 1
         watch.error = error
-        pause = max(watch.floor, backoff(watch.failures, self._clock.random))
+        pause = max(watch.min_interval, backoff(watch.failures, self._clock.random))
         watch.due = self._clock.monotonic() + pause
 
-    def _interval(self, watch: Watch[Any], now: float, floor: float) -> float:
+    def _interval(self, watch: Watch[Any], now: float, min_interval: float) -> float:
         return self.pace.interval(
             now - watch.began,
             self._clock.random,
-            typical=self.durations.typical(watch.kind),
+            typical=self.durations.typical(watch.duration_key),
             # One that was told of too early must not wait for a webhook that has come already.
-            hooked=watch.hooked and not watch.nudged and self.health.good,
-            floor=floor,
+            expects_webhook=watch.expects_webhook and not watch.notified and self.health.good,
+            min_interval=min_interval,
         )

@@ -53,7 +53,7 @@ def _names_file(exported: Sequence[str], homes: Mapping[str, str]) -> str:
     imports.add(BASE, "Pages")
     names = sorted({*(SYNC_NAMES.get(name, name) for name in exported), *SHARED_MODULES, "Pages"}, key=import_order)
     listed = "\n".join(f'    "{name}",' for name in names)
-    header = f'# Written by `{COMMAND}`. DO NOT EDIT: edits are lost.\n"""The public names."""\n'
+    header = f'# Written by `{COMMAND}`. DO NOT EDIT.\n"""The public names."""\n'
     return f"{header}\n{imports.text(PACKAGE)}\n\n__all__ = [\n{listed}\n]\n"
 
 

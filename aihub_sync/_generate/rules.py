@@ -17,7 +17,7 @@ BY_HAND = {"WebhookReceiver": "aihub_sync._webhooks"}
 SHARED_MODULES = ("errors", "models")
 """Modules that both packages have under one name."""
 
-PAGES: dict[str, tuple[str, str] | None] = {"Pages": None, "Uploads": ("aihub_async.uploads.report", "UploadRecord")}
+PAGES: dict[str, tuple[str, str] | None] = {"Pages": None, "Uploads": ("aihub_async.models.uploads", "UploadRecord")}
 """Page-by-page iterators by their class, with the module and class of the items if that is no parameter."""
 
 SPECIAL = {

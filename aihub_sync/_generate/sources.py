@@ -71,8 +71,10 @@ class Module:
 
     @property
     def stem(self) -> str:
-        """The last part of the name without its underscore: also that of the generated file."""
-        return self.name.rpartition(".")[2].removeprefix("_")
+        """The name of the generated file: the last part of the module's name, with the API version before it."""
+        *_, parent, last = ("", *self.name.split("."))
+        stem = last.removeprefix("_")
+        return f"{parent}_{stem}" if parent == "v1" else stem
 
 
 @attrs.frozen
@@ -127,7 +129,11 @@ class Sources:
 
 def read_sources(root: Path) -> Sources:
     """The client, its resources and its handles."""
-    paths = [*sorted((root / "resources").glob("*.py")), *sorted((root / "waiting").glob("*.py"))]
+    paths = [
+        root / "pagination.py",
+        *sorted((root / "resources").rglob("*.py")),
+        *sorted((root / "waiting").glob("*.py")),
+    ]
     paths += [root / "ingest" / "job.py", root / "client.py"]
     modules = {}
     for path in paths:

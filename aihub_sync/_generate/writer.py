@@ -42,7 +42,7 @@ class Writer:
         body = [line for item in classes for line in ("", "", *self._write_class(item))]
         self._imports.add("__future__", "annotations")
         doc = docstring(f"Sync twins of the classes of `{self._module.name}`.", 0)
-        header = f"# Written by `{COMMAND}` from {self._module.name.replace('.', '/')}.py. DO NOT EDIT: edits are lost."
+        header = f"# Written by `{COMMAND}` from {self._module.name.replace('.', '/')}.py. DO NOT EDIT."
         imports = self._imports.text(f"{PACKAGE}.{self._module.stem}")
         return "\n".join([header, *doc, "", imports, *body]) + "\n"
 

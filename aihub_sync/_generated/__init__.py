@@ -1,4 +1,4 @@
-# Written by `python -m aihub_sync._generate`. DO NOT EDIT: edits are lost.
+# Written by `python -m aihub_sync._generate`. DO NOT EDIT.
 """The public names."""
 
 from aihub_async import (
@@ -63,7 +63,7 @@ from aihub_async import (
 from aihub_sync._base import Pages
 from aihub_sync._generated.client import AIHub
 from aihub_sync._generated.handles import JobHandle, RunHandle
-from aihub_sync._generated.legacy_handles import LegacyJobHandle, LegacyRunHandle
+from aihub_sync._generated.v1_handles import LegacyJobHandle, LegacyRunHandle
 from aihub_sync._webhooks import WebhookReceiver
 
 __all__ = [

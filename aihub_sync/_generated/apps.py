@@ -1,4 +1,4 @@
-# Written by `python -m aihub_sync._generate` from aihub_async/resources/apps.py. DO NOT EDIT: edits are lost.
+# Written by `python -m aihub_sync._generate` from aihub_async/resources/apps.py. DO NOT EDIT.
 """Sync twins of the classes of `aihub_async.resources.apps`."""
 
 from __future__ import annotations

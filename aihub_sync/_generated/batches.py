@@ -1,11 +1,11 @@
-# Written by `python -m aihub_sync._generate` from aihub_async/resources/batches.py. DO NOT EDIT: edits are lost.
+# Written by `python -m aihub_sync._generate` from aihub_async/resources/batches.py. DO NOT EDIT.
 """Sync twins of the classes of `aihub_async.resources.batches`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aihub_async.uploads.single import MULTIPART_THRESHOLD
+from aihub_async.limits import MULTIPART_THRESHOLD
 from aihub_sync._base import Facade, Pages, renamed
 
 if TYPE_CHECKING:
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
         MultipartUploadPart,
         MultipartUploadSession,
     )
+    from aihub_async.models.uploads import UploadRecord, UploadReport
     from aihub_async.resources import batches
     from aihub_async.resources._base import Id
     from aihub_async.uploads.contents import ByteStream
     from aihub_async.uploads.engine import OnError, OnProgress
     from aihub_async.uploads.multipart import UploadResume
-    from aihub_async.uploads.report import UploadRecord, UploadReport
     from aihub_async.uploads.sources import Content, Naming, Sources
 
 

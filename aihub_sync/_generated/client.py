@@ -1,4 +1,4 @@
-# Written by `python -m aihub_sync._generate` from aihub_async/client.py. DO NOT EDIT: edits are lost.
+# Written by `python -m aihub_sync._generate` from aihub_async/client.py. DO NOT EDIT.
 """Sync twins of the classes of `aihub_async.client`."""
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from aihub_sync._generated.audit import Audit
 from aihub_sync._generated.batches import Batches
 from aihub_sync._generated.conversations import Conversations
 from aihub_sync._generated.files import Files
-from aihub_sync._generated.flows import Flows
 from aihub_sync._generated.job import IngestJob
 from aihub_sync._generated.jobs import Jobs
-from aihub_sync._generated.legacy import Legacy
 from aihub_sync._generated.queries import Queries
 from aihub_sync._generated.secrets import Secrets
+from aihub_sync._generated.v1_flows import Flows
+from aihub_sync._generated.v1_legacy import Legacy
 
 if TYPE_CHECKING:
     import os
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     import aiohttp
 
     from aihub_async import client
-    from aihub_async.config import Settings
-    from aihub_async.ingest.progress import JobStatus
+    from aihub_async.clock import Clock
+    from aihub_async.config import ClientConfig
+    from aihub_async.ingest.progress import IngestStatus
     from aihub_async.ingest.scan import Sources as IngestSources
     from aihub_async.models import Run, RunSettings
     from aihub_async.processing import Processed
     from aihub_async.resources._base import QueryValue
     from aihub_async.transport.events import Hook
     from aihub_async.transport.messages import Response
-    from aihub_async.transport.transport import Clock
     from aihub_async.uploads.engine import UploadProgress
     from aihub_async.uploads.sources import Content, Sources
     from aihub_sync._webhooks import WebhookReceiver
@@ -140,7 +140,7 @@ class AIHub(Facade):
         self.queries = Queries(wrapped.queries, lease)
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> ClientConfig:
         """What this client was told; frozen."""
         return self._async.settings
 
@@ -268,8 +268,8 @@ class AIHub(Facade):
         batch_files: int = 1000,
         batch_bytes: int = 1 << 30,
         max_runs: int = 8,
-        settle: float = 5.0,
-        on_progress: Callable[[JobStatus], None] | None = None,
+        in_flight_grace: float = 5.0,
+        on_progress: Callable[[IngestStatus], None] | None = None,
     ) -> IngestJob:
         """A bulk job: a source of any size through batches, runs and results, which any interruption only delays.
 
@@ -293,8 +293,8 @@ class AIHub(Facade):
             batch_files: files of a run, at most 1,000.
             batch_bytes: bytes of a batch, about.
             max_runs: runs in flight at once.
-            settle: seconds after which a request that was in flight when its process died has surely arrived or not.
-            on_progress: called with the `JobStatus` about twice a second.
+            in_flight_grace: seconds until a request that a killed process left in flight has arrived or never will.
+            on_progress: called with the `IngestStatus` about twice a second.
 
         Raises:
             ConfigurationError: the arguments do not make a job.
@@ -324,7 +324,7 @@ class AIHub(Facade):
                 batch_files=batch_files,
                 batch_bytes=batch_bytes,
                 max_runs=max_runs,
-                settle=settle,
+                in_flight_grace=in_flight_grace,
                 on_progress=on_progress,
             ),
             self._lease,

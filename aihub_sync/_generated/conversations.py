@@ -1,5 +1,5 @@
-# Written by `python -m aihub_sync._generate` from aihub_async/resources/conversations.py. DO NOT EDIT: edits are lost.
-"""Sync twins of the classes of `aihub_async.resources.conversations`."""
+# Written by `python -m aihub_sync._generate` from aihub_async/resources/removed/conversations.py. DO NOT EDIT.
+"""Sync twins of the classes of `aihub_async.resources.removed.conversations`."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
         ListConversations,
         PromptResponse,
     )
-    from aihub_async.resources import conversations
     from aihub_async.resources._named_files import NamedFiles
+    from aihub_async.resources.removed import conversations
 
 
 class Conversations(Facade):

@@ -1,4 +1,4 @@
-# Written by `python -m aihub_sync._generate` from aihub_async/ingest/job.py. DO NOT EDIT: edits are lost.
+# Written by `python -m aihub_sync._generate` from aihub_async/ingest/job.py. DO NOT EDIT.
 """Sync twins of the classes of `aihub_async.ingest.job`."""
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from aihub_async.ingest.engines import Engine
     from aihub_async.ingest.options import JobOptions
     from aihub_async.ingest.plan import Plan
-    from aihub_async.ingest.progress import JobStatus
+    from aihub_async.ingest.progress import IngestStatus
 
 
 class IngestJob(Facade):
@@ -49,7 +49,7 @@ class IngestJob(Facade):
         """
         return self._lease.run(self._async.plan(contents=contents))
 
-    def run(self, *, retry_failed: bool = False, engine: Engine | None = None) -> JobStatus:
+    def run(self, *, retry_failed: bool = False, engine: Engine | None = None) -> IngestStatus:
         """Do the whole job, or what is left of it.
 
         Results appear in `out` as one part per batch, and at the end the dead-letter list as ``failures.jsonl``.
@@ -72,7 +72,7 @@ class IngestJob(Facade):
         """Let `run` finish what is in flight and return; from any thread, or from a signal handler."""
         self._lease.call_soon(self._async.stop)
 
-    def status(self) -> JobStatus:
+    def status(self) -> IngestStatus:
         """How far the journal says that the job is; it can be asked while another process works.
 
         Raises:

@@ -1,5 +1,5 @@
-# Written by `python -m aihub_sync._generate` from aihub_async/resources/queries.py. DO NOT EDIT: edits are lost.
-"""Sync twins of the classes of `aihub_async.resources.queries`."""
+# Written by `python -m aihub_sync._generate` from aihub_async/resources/removed/queries.py. DO NOT EDIT.
+"""Sync twins of the classes of `aihub_async.resources.removed.queries`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aihub_async.models import QueryStatusResponse, RunQueryResponse, SourceApp
-    from aihub_async.resources import queries
+    from aihub_async.resources.removed import queries
 
 
 class Queries(Facade):

@@ -1,4 +1,4 @@
-# Written by `python -m aihub_sync._generate` from aihub_async/resources/runs.py. DO NOT EDIT: edits are lost.
+# Written by `python -m aihub_sync._generate` from aihub_async/resources/runs.py. DO NOT EDIT.
 """Sync twins of the classes of `aihub_async.resources.runs`."""
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aihub_async.models import ListRuns, ResultFile, Run, RunDeletion, RunResults
     from aihub_async.resources import runs
     from aihub_async.resources._base import Id
-    from aihub_async.resources._starting import Settings
+    from aihub_async.resources._run_submission import Settings
 
 
 class Runs(Facade):

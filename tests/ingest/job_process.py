@@ -29,7 +29,7 @@ def run(task: dict[str, Any]) -> int:
     count = os.open(out / "boundaries.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     passed = 0
 
-    def boundary(_name: str) -> None:
+    def crash_hook(_name: str) -> None:
         nonlocal passed
         passed += 1
         os.pwrite(count, f"{passed:06d}".encode(), 0)
@@ -41,12 +41,17 @@ def run(task: dict[str, Any]) -> int:
             os.write(sent, event.path.rpartition("/")[2].encode() + b"\n")
 
     options = JobOptions(
-        out=out, journal=out / "job.db", app_name="key-values", batch_files=task["files"], settle=0.1, max_runs=4
+        out=out,
+        journal=out / "job.db",
+        app_name="key-values",
+        batch_files=task["files"],
+        in_flight_grace=0.1,
+        max_runs=4,
     )
 
     async def work() -> bool:
         async with AsyncAIHub("emulator-key", api_root=task["root"], hooks=[hook]) as client:
-            job = IngestJob(client, task["source"], options, boundary=boundary)
+            job = IngestJob(client, task["source"], options, crash_hook=crash_hook)
             return (await job.run()).complete
 
     return 0 if asyncio.run(work()) else 3

@@ -18,7 +18,7 @@ import pytest_asyncio
 from aihub_async import AsyncAIHub
 from aihub_async.emulator import Emulator
 from aihub_async.errors import ConfigurationError, IngestError
-from aihub_async.ingest import IngestJob, JobStatus, shards
+from aihub_async.ingest import IngestJob, IngestStatus, shards
 from aihub_async.ingest.engines import Work, dask_engine
 from aihub_async.ingest.shards import Shard
 
@@ -34,7 +34,7 @@ async def client(hub: Emulator, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 
 
 def job_of(client: AsyncAIHub, tmp_path: Path, **options: Any) -> IngestJob:
-    defaults = {"app_name": "key-values", "out": tmp_path / "out", "batch_files": 10, "settle": 0.05}
+    defaults = {"app_name": "key-values", "out": tmp_path / "out", "batch_files": 10, "in_flight_grace": 0.05}
     return client.ingest(tmp_path / "scans", **(defaults | options))  # type: ignore[arg-type]
 
 
@@ -51,7 +51,7 @@ class ThreadEngine:
 
     lose: frozenset[int] = frozenset()
 
-    async def map(self, work: Work, pieces: Sequence[Shard]) -> AsyncIterator[tuple[Shard, JobStatus]]:
+    async def map(self, work: Work, pieces: Sequence[Shard]) -> AsyncIterator[tuple[Shard, IngestStatus]]:
         with ThreadPoolExecutor(2) as pool:
             for shard in pieces:
                 if shard.number in self.lose:
@@ -63,7 +63,7 @@ async def test_shards_together_do_the_whole_job(
     client: AsyncAIHub, hub: Emulator, make_files: MakeFiles, tmp_path: Path
 ) -> None:
     scans = make_files("scans", 55)
-    seen: list[JobStatus] = []
+    seen: list[IngestStatus] = []
     status = await job_of(client, tmp_path, on_progress=seen.append).run(engine=ThreadEngine())
     assert (status.complete, status.done, len(hub.runs())) == (True, 55, 6)
     assert sources(tmp_path / "out") == Counter(map(str, scans.iterdir()))
@@ -88,12 +88,12 @@ async def test_a_shard_that_broke_off_is_resumed_by_the_next_run(
 ) -> None:
     make_files("scans", 25)
 
-    def half(shard: Shard) -> JobStatus:
+    def half(shard: Shard) -> IngestStatus:
         (shard.journal.parent / "stop").touch()
         return shards.run_shard(shard)
 
     class Halfway:
-        async def map(self, work: Work, pieces: Sequence[Shard]) -> AsyncIterator[tuple[Shard, JobStatus]]:
+        async def map(self, work: Work, pieces: Sequence[Shard]) -> AsyncIterator[tuple[Shard, IngestStatus]]:
             for shard in pieces:
                 yield shard, await asyncio.to_thread(half, shard)
 
@@ -112,7 +112,7 @@ async def test_a_shard_holds_no_key(client: AsyncAIHub, make_files: MakeFiles, t
     pickled: list[bytes] = []
 
     class Look:
-        async def map(self, work: Work, pieces: Sequence[Shard]) -> AsyncIterator[tuple[Shard, JobStatus]]:
+        async def map(self, work: Work, pieces: Sequence[Shard]) -> AsyncIterator[tuple[Shard, IngestStatus]]:
             pickled.extend(pickle.dumps(shard) for shard in pieces)
             raise IngestError("seen enough")
             yield
@@ -147,7 +147,7 @@ def test_a_dask_worker_is_killed_and_another_takes_over(
         with cluster:
             pids = [worker.process.process.pid for worker in cluster.workers.values()]
 
-            async def main() -> JobStatus:
+            async def main() -> IngestStatus:
                 async with AsyncAIHub(api_root=hub.api_root) as client:
                     async with anyio.create_task_group() as group:
                         group.start_soon(kill_one, hub, pids[0])

@@ -10,7 +10,7 @@ import pytest
 
 from aihub_async.errors import IngestError
 from aihub_async.ingest.export import Origin, Part, columns, part_path, rows_of, write_failures
-from aihub_async.ingest.records import Failure
+from aihub_async.ingest.journal.rows import FailedFile
 from aihub_async.models import Confidence, Document, Field, ResultFile
 
 FILE = ResultFile(
@@ -127,7 +127,7 @@ def test_a_full_disk_while_rows_are_written(tmp_path: Path) -> None:
 
 def test_the_dead_letter_list_is_json_lines(tmp_path: Path) -> None:
     boundaries: list[str] = []
-    failures = [Failure("scans/a.pdf", "a.pdf", 1, 10, "empty", "the file is empty")]
+    failures = [FailedFile("scans/a.pdf", "a.pdf", 1, 10, "empty", "the file is empty")]
     assert write_failures(tmp_path / "failures.jsonl", failures, boundaries.append) == 1
     assert json.loads((tmp_path / "failures.jsonl").read_text())["reason"] == "empty"
     assert boundaries == ["before rename", "after rename"]

@@ -14,7 +14,7 @@ from rich.console import Console
 import aihub_async
 from aihub_async.cli.ingest_job import JobDisplay
 from aihub_async.emulator import Emulator, Fault
-from aihub_async.ingest import JobStatus
+from aihub_async.ingest import IngestStatus
 
 MakeFiles = Callable[..., Path]
 _ROOT = str(Path(aihub_async.__file__).parents[1])
@@ -130,7 +130,7 @@ def test_two_interrupts_stop_at_once_and_the_job_goes_on(command: Command, make_
     assert "5 of 5 files done" in command.run(*JOB)
 
 
-STATUS = JobStatus(
+STATUS = IngestStatus(
     files=100,
     bytes=1000,
     uploaded=50,

@@ -9,10 +9,10 @@ import anyio
 import pytest
 
 from aihub_async.errors import JournalBusyError, JournalDamagedError, JournalError, JournalMismatchError
-from aihub_async.ingest import ledger, schema
-from aihub_async.ingest.journal import Journal
-from aihub_async.ingest.planner import Planner
-from aihub_async.ingest.records import BatchState, FileState
+from aihub_async.ingest.journal import queries, schema
+from aihub_async.ingest.journal.file import Journal
+from aihub_async.ingest.journal.rows import BatchState, FileState
+from aihub_async.ingest.packing import Planner
 from aihub_async.ingest.scan import Candidate
 
 SPEC = {"source": "scans", "app_name": "invoices"}
@@ -38,23 +38,23 @@ async def filled(path: Path, count: int = 300) -> None:
 async def test_what_is_written_is_there_after_reopening(path: Path) -> None:
     await filled(path)
     async with await Journal.open(path, SPEC) as journal:
-        batches = await journal.call(lambda db: list(ledger.batches(db)))
+        batches = await journal.call(lambda db: list(queries.batches(db)))
         assert [(row.no, row.files, row.state) for row in batches] == [
             (1, 100, BatchState.PLANNED),
             (2, 100, BatchState.PLANNED),
             (3, 100, BatchState.PLANNED),
         ]
-        files = await journal.call(lambda db: ledger.files_of(db, batches[1]))
+        files = await journal.call(lambda db: queries.files_of(db, batches[1]))
         assert [row.base for row in files] == [f"file-{number:05d}.pdf" for number in range(100, 200)]
 
 
 async def test_many_waiting_writes_share_a_commit(path: Path) -> None:
     boundaries: list[str] = []
-    async with await Journal.open(path, SPEC, boundary=boundaries.append) as journal:
+    async with await Journal.open(path, SPEC, crash_hook=boundaries.append) as journal:
         boundaries.clear()
         async with anyio.create_task_group() as group:
             for number in range(200):
-                group.start_soon(journal.call, lambda db, n=number: ledger.put_sample(db, n, n, n, n))
+                group.start_soon(journal.call, lambda db, n=number: queries.put_sample(db, n, n, n, n))
         (count,) = await journal.call(lambda db: db.execute("SELECT count(*) FROM samples").fetchone())
     assert count == 200
     assert boundaries.count("after commit") < 20
@@ -75,7 +75,7 @@ async def test_a_second_holder_is_refused_and_told_who_holds_it(path: Path) -> N
 
 _OPEN = """
 import asyncio, pathlib, sys
-from aihub_async.ingest.journal import Journal
+from aihub_async.ingest.journal.file import Journal
 async def main():
     try:
         await Journal.open(pathlib.Path(sys.argv[1]))
@@ -89,7 +89,7 @@ async def test_a_journal_can_be_read_while_it_is_held(path: Path) -> None:
     await filled(path)
     async with await Journal.open(path, SPEC):
         with contextlib.closing(schema.connect_readonly(path)) as connection:
-            assert len(list(ledger.batches(connection))) == 3
+            assert len(list(queries.batches(connection))) == 3
 
 
 async def test_an_older_version_is_brought_up_to_date(path: Path) -> None:
@@ -98,7 +98,7 @@ async def test_an_older_version_is_brought_up_to_date(path: Path) -> None:
         connection.execute("DROP TABLE samples")
         connection.execute("PRAGMA user_version=1")
     async with await Journal.open(path, SPEC) as journal:
-        await journal.call(lambda db: ledger.put_sample(db, 1.0, 2, 3, 4))
+        await journal.call(lambda db: queries.put_sample(db, 1.0, 2, 3, 4))
         (version,) = await journal.call(lambda db: db.execute("PRAGMA user_version").fetchone())
     assert version == schema.VERSION
 
@@ -189,7 +189,7 @@ async def test_a_full_disk_stops_the_journal_and_loses_nothing(path: Path) -> No
         with pytest.raises(JournalError, match=r"full.*resume"):
             await journal.call(lambda db: planner.add(db, candidates(5000, start=1000)))
         with pytest.raises(JournalError, match="full"):
-            await journal.call(lambda db: ledger.put_sample(db, 1.0, 2, 3, 4))
+            await journal.call(lambda db: queries.put_sample(db, 1.0, 2, 3, 4))
     async with await Journal.open(path, SPEC) as journal:
         assert (await journal.call(lambda db: db.execute("SELECT count(*) FROM files").fetchone())) == (300,)
 
@@ -213,13 +213,13 @@ async def test_a_read_only_journal_is_refused_before_anything_is_done(
 async def test_an_older_copy_of_states_is_kept_consistent_by_settling(path: Path) -> None:
     await filled(path)
     async with await Journal.open(path, SPEC) as journal:
-        await journal.call(lambda db: ledger.settle_files(db, range(1, 51), FileState.UPLOADED))
-        await journal.call(lambda db: ledger.fail_files(db, [(51, "SourceError", "gone")]))
+        await journal.call(lambda db: queries.settle_files(db, range(1, 51), FileState.UPLOADED))
+        await journal.call(lambda db: queries.fail_files(db, [(51, "SourceError", "gone")]))
     async with await Journal.open(path, SPEC) as journal:
-        first = await journal.call(lambda db: ledger.batch(db, 1))
-        left = await journal.call(lambda db: ledger.files_of(db, first, FileState.PLANNED))
+        first = await journal.call(lambda db: queries.batch(db, 1))
+        left = await journal.call(lambda db: queries.files_of(db, first, FileState.PLANNED))
         assert [row.id for row in left] == list(range(52, 101))
-        failures = await journal.call(lambda db: list(ledger.failures(db)))
+        failures = await journal.call(lambda db: list(queries.failures(db)))
         assert [(failure.source, failure.reason) for failure in failures] == [("scans/file-00050.pdf", "SourceError")]
 
 

@@ -17,8 +17,8 @@ import pytest
 
 import aihub_async
 from aihub_async.emulator import Emulator
-from aihub_async.ingest import schema
-from aihub_async.ingest.records import FileState
+from aihub_async.ingest.journal import schema
+from aihub_async.ingest.journal.rows import FileState
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork and SIGKILL")
 

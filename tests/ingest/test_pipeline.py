@@ -17,7 +17,7 @@ import pytest_asyncio
 
 from aihub_async import AsyncAIHub, AttemptEvent, errors
 from aihub_async.emulator import Emulator, Fault
-from aihub_async.ingest import IngestJob, JobStatus, read_status
+from aihub_async.ingest import IngestJob, IngestStatus, read_status
 from aihub_async.ingest.report import write_report
 
 MakeFiles = Callable[..., Path]
@@ -43,10 +43,10 @@ class Bulk:
         self.hooks.append(hook)
 
     def job(self, source: Any = None, **options: Any) -> IngestJob:
-        defaults = {"app_name": "key-values", "out": self.folder / "out", "batch_files": 10, "settle": 0.05}
+        defaults = {"app_name": "key-values", "out": self.folder / "out", "batch_files": 10, "in_flight_grace": 0.05}
         return self.client.ingest(source or self.folder / "scans", **(defaults | options))
 
-    async def run(self, source: Any = None, *, retry_failed: bool = False, **options: Any) -> JobStatus:
+    async def run(self, source: Any = None, *, retry_failed: bool = False, **options: Any) -> IngestStatus:
         return await self.job(source, **options).run(retry_failed=retry_failed)
 
     def rows(self) -> list[dict[str, Any]]:
@@ -84,7 +84,7 @@ async def bulk(hub: Emulator, tmp_path: Path) -> AsyncIterator[Bulk]:
 
 async def test_every_file_comes_out_once(bulk: Bulk, make_files: MakeFiles) -> None:
     scans = make_files("scans", 45)
-    seen: list[JobStatus] = []
+    seen: list[IngestStatus] = []
     status = await bulk.job(on_progress=seen.append).run()
     assert status.complete
     assert (status.files, status.done, status.failed, status.rows) == (45, 45, 0, 45)

@@ -9,10 +9,12 @@ import pytest
 
 from aihub_async import AsyncAIHub
 from aihub_async.errors import ConfigurationError, IngestError, JournalMismatchError
-from aihub_async.ingest import IngestJob, Plan, ledger, planner
-from aihub_async.ingest.journal import Journal
-from aihub_async.ingest.records import FileRow
-from aihub_async.ingest.scan import MAX_FILE_BYTES, Candidate, scan
+from aihub_async.ingest import IngestJob, Plan, packing
+from aihub_async.ingest.journal import queries
+from aihub_async.ingest.journal.file import Journal
+from aihub_async.ingest.journal.rows import FileRow
+from aihub_async.ingest.scan import Candidate, scan
+from aihub_async.limits import MAX_FILE_BYTES
 
 MakeFiles = Callable[..., Path]
 
@@ -96,8 +98,8 @@ class Harness:
 
     async def rows(self) -> list[FileRow]:
         async with await Journal.open(self.folder / "out" / "job.db") as journal:
-            batches = await journal.call(lambda db: list(ledger.batches(db)))
-            return [row for batch in batches for row in await journal.call(lambda db, b=batch: ledger.files_of(db, b))]
+            batches = await journal.call(lambda db: list(queries.batches(db)))
+            return [row for batch in batches for row in await journal.call(lambda db, b=batch: queries.files_of(db, b))]
 
 
 @pytest.fixture
@@ -174,7 +176,7 @@ async def test_a_source_that_names_files_twice_or_in_any_order_sends_each_once(
     harness: Harness, make_files: MakeFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = sorted(make_files("scans", 60).iterdir())
-    monkeypatch.setattr(planner, "_STRETCH", 20)
+    monkeypatch.setattr(packing, "_STRETCH", 20)
     shuffled = random.Random(3).sample(paths * 2, 120)
     assert (await harness.job(shuffled).plan()).files == 60
     again = await harness.job([*reversed(paths), *paths]).plan()

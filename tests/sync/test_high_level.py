@@ -62,7 +62,7 @@ def test_a_bulk_job(client: AIHub, tmp_path: Path) -> None:
     scans.mkdir()
     for number in range(3):
         (scans / f"{number}.txt").write_bytes(TEXT)
-    job = client.ingest(scans, app_name="key-values", out=tmp_path / "out", settle=0)
+    job = client.ingest(scans, app_name="key-values", out=tmp_path / "out", in_flight_grace=0)
     assert job.plan() is not None
     assert job.run().complete
     assert job.status().complete

@@ -12,8 +12,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 import attrs
 import pytest
 
+from aihub_async.clock import Clock
 from aihub_async.emulator import Emulator
-from aihub_async.transport.transport import Clock
 from aihub_sync import AIHub, WebhookReceiver, errors
 from aihub_sync.models import Run
 

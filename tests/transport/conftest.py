@@ -16,8 +16,8 @@ import pytest
 import pytest_asyncio
 
 from aihub_async import AsyncAIHub
+from aihub_async.clock import Clock
 from aihub_async.transport.messages import Response
-from aihub_async.transport.transport import Clock
 
 KEY = "k3y-abcdefghijklmnop+/qrstuvwxyz=0"
 

@@ -3,7 +3,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aihub_async.policies.limits import START, AdaptiveLimit
+from aihub_async.policies.concurrency import START, AdaptiveLimit
 
 
 class Time:

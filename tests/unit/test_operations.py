@@ -151,6 +151,6 @@ def test_the_27_current_operations_and_their_repeat_classes():
     assert len({operation.name for operation in current}) == len(current) == 27
     once = {operation.name for operation in current if operation.repeat is ops.Repeat.ONCE}
     assert once == {"createBatch", "runApp", "runDeployment", "createSecret", "commitMultipartUploadSession"}
-    settled = {operation.name for operation in current if operation.repeat is ops.Repeat.SETTLED}
+    settled = {operation.name for operation in current if operation.repeat is ops.Repeat.IDEMPOTENT_DELETE}
     assert settled == {operation.name for operation in current if operation.method == "DELETE"}
-    assert ops.ABORT_UPLOAD.repeat is ops.Repeat.SETTLED
+    assert ops.ABORT_UPLOAD.repeat is ops.Repeat.IDEMPOTENT_DELETE

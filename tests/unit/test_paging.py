@@ -2,7 +2,7 @@ import pytest
 
 from aihub_async import operations as ops
 from aihub_async.errors import PaginationError
-from aihub_async.resources._paging import Page, Pages, offset_page
+from aihub_async.pagination import Page, Pages, offset_page
 
 
 def pages_of(*pages, key=None, start=None):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aihub_async.operations import Repeat
-from aihub_async.policies.retry import Backoff, Failure, RetryQuota, Verdict, judge, parse_retry_after
+from aihub_async.policies.retry import Backoff, FailureKind, RetryQuota, Verdict, judge, parse_retry_after
 
 NOW = dt.datetime(2026, 8, 1, 12, tzinfo=dt.UTC)
 A, R, F, Q = Verdict.ACCEPT, Verdict.RETRY, Verdict.FAIL, Verdict.AMBIGUOUS
@@ -32,19 +32,19 @@ A, R, F, Q = Verdict.ACCEPT, Verdict.RETRY, Verdict.FAIL, Verdict.AMBIGUOUS
         (502, R, R, Q),
         (503, R, R, Q),
         (504, R, R, Q),
-        (Failure.NOT_SENT, R, R, R),
-        (Failure.QUEUED, F, F, F),
-        (Failure.CERTIFICATE, F, F, F),
-        (Failure.LOST, R, R, Q),
-        (Failure.TRUNCATED, R, R, Q),
-        (Failure.TIMEOUT, R, R, Q),
-        (Failure.TOO_LARGE, F, F, Q),
-        (Failure.PROTOCOL, F, F, F),
-        (Failure.SOURCE, F, F, F),
+        (FailureKind.NOT_SENT, R, R, R),
+        (FailureKind.QUEUED, F, F, F),
+        (FailureKind.CERTIFICATE, F, F, F),
+        (FailureKind.LOST, R, R, Q),
+        (FailureKind.TRUNCATED, R, R, Q),
+        (FailureKind.TIMEOUT, R, R, Q),
+        (FailureKind.TOO_LARGE, F, F, Q),
+        (FailureKind.PROTOCOL, F, F, F),
+        (FailureKind.SOURCE, F, F, F),
     ],
 )
 def test_verdicts(outcome, safe, settled, once):
-    for repeat, verdict in ((Repeat.SAFE, safe), (Repeat.SETTLED, settled), (Repeat.ONCE, once)):
+    for repeat, verdict in ((Repeat.SAFE, safe), (Repeat.IDEMPOTENT_DELETE, settled), (Repeat.ONCE, once)):
         assert judge(repeat, outcome, has_retry_after=False, unclear_before=False) is verdict
 
 
@@ -53,16 +53,16 @@ def test_503_with_retry_after_was_not_carried_out():
     assert judge(Repeat.ONCE, 500, has_retry_after=True, unclear_before=False) is Q
 
 
-@pytest.mark.parametrize(("repeat", "verdict"), [(Repeat.SETTLED, A), (Repeat.SAFE, F), (Repeat.ONCE, F)])
+@pytest.mark.parametrize(("repeat", "verdict"), [(Repeat.IDEMPOTENT_DELETE, A), (Repeat.SAFE, F), (Repeat.ONCE, F)])
 def test_404_after_an_unclear_attempt(repeat, verdict):
     assert judge(repeat, 404, has_retry_after=False, unclear_before=True) is verdict
 
 
-@given(st.integers(min_value=100, max_value=599) | st.sampled_from(Failure), st.booleans(), st.booleans())
+@given(st.integers(min_value=100, max_value=599) | st.sampled_from(FailureKind), st.booleans(), st.booleans())
 def test_once_only_requests_are_repeated_only_when_nothing_can_have_happened(outcome, retry_after, unclear):
     verdict = judge(Repeat.ONCE, outcome, has_retry_after=retry_after, unclear_before=unclear)
     if verdict is R:
-        assert outcome in {Failure.NOT_SENT, 429} or (outcome == 503 and retry_after)
+        assert outcome in {FailureKind.NOT_SENT, 429} or (outcome == 503 and retry_after)
 
 
 @given(st.integers(min_value=1, max_value=10_000), st.floats(min_value=0, max_value=1, exclude_max=True))

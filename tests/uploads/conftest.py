@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 
 from aihub_async import AsyncAIHub
+from aihub_async.clock import Clock
 from aihub_async.emulator import Emulator
-from aihub_async.transport.transport import Clock
 
 
 async def _no_wait(_seconds: float) -> None:

@@ -86,9 +86,9 @@ async def test_memory_is_constant(client, batch, monkeypatch):
     async def no_wire(*_args):
         return 1
 
-    from aihub_async.resources._upload_steps import UploadSteps
+    from aihub_async.resources._batch_api import BatchAPI
 
-    monkeypatch.setattr(UploadSteps, "put", no_wire)
+    monkeypatch.setattr(BatchAPI, "put", no_wire)
     done, marks = 0, {}
     tracemalloc.start()
     try:

@@ -9,10 +9,10 @@ import sys
 import pytest
 
 from aihub_async import AsyncAIHub
+from aihub_async.clock import Clock
 from aihub_async.emulator.faults import Fault
 from aihub_async.errors import ConnectError
 from aihub_async.transport import body as bodies
-from aihub_async.transport.transport import Clock
 
 
 async def test_no_descriptor_for_a_file_is_waited_for(client, hub, batch, folder, monkeypatch, stored):

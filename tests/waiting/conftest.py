@@ -13,11 +13,11 @@ import pytest
 import pytest_asyncio
 
 from aihub_async import AsyncAIHub
+from aihub_async.clock import Clock
 from aihub_async.emulator import Emulator
 from aihub_async.models import Run
 from aihub_async.transport.messages import Response
-from aihub_async.transport.transport import Clock
-from aihub_async.waiting.sources import RunSource
+from aihub_async.waiting.pollables import RunSource
 
 EPOCH = datetime(2026, 8, 1, tzinfo=UTC)
 

@@ -14,7 +14,7 @@ from aihub_async.errors import (
     StatusError,
 )
 from aihub_async.models import RunSettings
-from aihub_async.waiting.tags import TAG_PREFIX
+from aihub_async.reconcile.runs import TAG_PREFIX
 
 APP = "key-values"
 

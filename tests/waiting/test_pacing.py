@@ -1,6 +1,6 @@
 import pytest
 
-from aihub_async.policies.pacing import Durations, Pace, TokenBucket, WebhookHealth, backoff
+from aihub_async.policies.polling import Durations, Pace, TokenBucket, WebhookHealth, backoff
 
 EVEN = 0.5  # a random number in the middle: no jitter
 
@@ -34,12 +34,12 @@ def test_jitter_stays_within_a_fifth() -> None:
 
 
 def test_a_floor_is_a_floor() -> None:
-    assert Pace().interval(0, lambda: 0.0, floor=7) == 7
-    assert Pace().interval(3600, middle, floor=7) == 30
+    assert Pace().interval(0, lambda: 0.0, min_interval=7) == 7
+    assert Pace().interval(3600, middle, min_interval=7) == 30
 
 
 def test_polling_is_slower_while_webhooks_come() -> None:
-    assert Pace().interval(10, middle, hooked=True) == 4 * Pace().interval(10, middle)
+    assert Pace().interval(10, middle, expects_webhook=True) == 4 * Pace().interval(10, middle)
 
 
 def test_durations_are_learned_per_app_and_follow_changes() -> None:

@@ -20,8 +20,8 @@ from aihub_async.errors import (
     WaitTimeoutError,
 )
 from aihub_async.models import JobStatus, Run
+from aihub_async.waiting.pollables import JobSource, run_is_over
 from aihub_async.waiting.scheduler import Scheduler
-from aihub_async.waiting.sources import JobSource, run_is_over
 
 DETAILS = RequestDetails("getRunStatus", "GET", "/v2/apps/runs/run-0", status=404)
 
@@ -125,7 +125,7 @@ async def test_intervals_grow_and_learn(scheduler: Scheduler, runs: Any, time: A
 
 async def test_a_floor_of_the_user_holds(scheduler: Scheduler, runs: Any, time: Any) -> None:
     runs.add(1)
-    task = start(scheduler, runs, "run-0", floor=20)
+    task = start(scheduler, runs, "run-0", min_interval=20)
     await time.advance(100)
     gaps = [later - earlier for earlier, later in zip(runs.moments, runs.moments[1:], strict=False)]
     assert min(gaps) >= 20
@@ -363,10 +363,10 @@ async def test_attached_runs_of_unknown_age_are_found(scheduler: Scheduler, runs
 
 async def test_a_webhook_is_followed_up_at_once_among_many(scheduler: Scheduler, runs: Any, time: Any) -> None:
     known = runs.add(100)
-    tasks = [start(scheduler, runs, run.id, known=run, hooked=True) for run in known]
+    tasks = [start(scheduler, runs, run.id, known=run, expects_webhook=True) for run in known]
     await time.settle()
     runs.end("run-42")
-    scheduler.nudge("run-42")
+    scheduler.notify("run-42")
     await time.settle()
     assert tasks[42].done()
     assert (runs.singles, runs.pages) == (["run-42"], [])
@@ -377,11 +377,11 @@ async def test_forged_nudges_cost_one_question_and_then_one_a_second(
     scheduler: Scheduler, runs: Any, time: Any
 ) -> None:
     known = runs.add(1)
-    task = start(scheduler, runs, "run-0", known=known[0], floor=1000)
+    task = start(scheduler, runs, "run-0", known=known[0], min_interval=1000)
     await time.settle()
     for _ in range(100):
-        scheduler.nudge("run-0")
-        scheduler.nudge("no-such-run")
+        scheduler.notify("run-0")
+        scheduler.notify("no-such-run")
         await asyncio.sleep(0)
     await time.settle()
     assert runs.singles == ["run-0"]
@@ -395,7 +395,7 @@ async def test_forged_nudges_cost_one_question_and_then_one_a_second(
 async def test_polling_slows_down_while_webhooks_come_and_recovers(scheduler: Scheduler, runs: Any, time: Any) -> None:
     async def requests_in_a_minute(number: int) -> int:
         before = runs.requests
-        task = start(scheduler, runs, f"run-{number}", known=runs.run(f"run-{number}"), hooked=True)
+        task = start(scheduler, runs, f"run-{number}", known=runs.run(f"run-{number}"), expects_webhook=True)
         await time.advance(60)
         await cancel([task])
         return int(runs.requests - before)
@@ -433,7 +433,7 @@ async def test_a_nudge_may_come_from_another_thread(scheduler: Scheduler, runs: 
     task = start(scheduler, runs, "run-0", known=known[0])
     await time.settle()
     runs.end("run-0")
-    await asyncio.to_thread(scheduler.nudge, "run-0")
+    await asyncio.to_thread(scheduler.notify, "run-0")
     assert (await task).status == "COMPLETE"
 
 

@@ -19,13 +19,13 @@ import pytest_asyncio
 from aiohttp import web
 
 from aihub_async import AsyncAIHub
+from aihub_async.clock import Clock
 from aihub_async.emulator import Emulator, WebhookPlan
 from aihub_async.errors import ConfigurationError, NotFoundError, RequestDetails
 from aihub_async.models import Run
-from aihub_async.transport.transport import Clock
-from aihub_async.waiting.bus import Claim, LocalBus
-from aihub_async.waiting.redis_bus import RedisBus
-from aihub_async.waiting.webhooks import MAX_BODY, SECRET_HEADER, WebhookReceiver
+from aihub_async.webhooks.bus import Claim, LocalBus
+from aihub_async.webhooks.receiver import MAX_BODY, SECRET_HEADER, WebhookReceiver
+from aihub_async.webhooks.redis import RedisBus
 
 APP = "key-values"
 GOOD = {SECRET_HEADER: "s3cret"}
@@ -72,7 +72,7 @@ async def site() -> AsyncIterator[Site]:
 
 
 @pytest_asyncio.fixture
-async def hooked(hub: Emulator, site: Site, time: Any) -> AsyncIterator[AsyncAIHub]:
+async def expects_webhook(hub: Emulator, site: Site, time: Any) -> AsyncIterator[AsyncAIHub]:
     """A client whose time stands still: without a webhook no wait of it would ever end."""
     async with AsyncAIHub(
         api_root=hub.api_root, api_key=hub.api_key, clock=time.clock, webhooks=site.receiver
@@ -83,9 +83,11 @@ async def hooked(hub: Emulator, site: Site, time: Any) -> AsyncIterator[AsyncAIH
 # Waits
 
 
-async def test_a_delivery_ends_the_wait_without_a_poll(hub: Emulator, hooked: AsyncAIHub, batch_id: int) -> None:
+async def test_a_delivery_ends_the_wait_without_a_poll(
+    hub: Emulator, expects_webhook: AsyncAIHub, batch_id: int
+) -> None:
     hub.hold_runs()
-    handle = await hooked.apps.runs.submit(app_name=APP, batch_id=batch_id)
+    handle = await expects_webhook.apps.runs.submit(app_name=APP, batch_id=batch_id)
     hub.release_runs()
     run = await handle
     assert run.status == "COMPLETE"
@@ -93,9 +95,9 @@ async def test_a_delivery_ends_the_wait_without_a_poll(hub: Emulator, hooked: As
     assert hub.runs()[0]["settings"]["webhook_config"]["headers"] == {SECRET_HEADER: "s3cret"}
 
 
-async def test_a_webhook_of_the_caller_is_left_alone(hub: Emulator, hooked: AsyncAIHub, batch_id: int) -> None:
+async def test_a_webhook_of_the_caller_is_left_alone(hub: Emulator, expects_webhook: AsyncAIHub, batch_id: int) -> None:
     own = {"url": "http://127.0.0.1:9/mine"}
-    await hooked.apps.runs.submit(app_name=APP, batch_id=batch_id, settings={"webhook_config": own})
+    await expects_webhook.apps.runs.submit(app_name=APP, batch_id=batch_id, settings={"webhook_config": own})
     assert hub.runs()[0]["settings"]["webhook_config"] == own
 
 
@@ -105,40 +107,44 @@ async def test_a_webhook_of_the_caller_is_left_alone(hub: Emulator, hooked: Asyn
     ids=["early", "duplicates", "fail-first", "late"],
 )
 async def test_deliveries_go_wrong_in_every_way(
-    hub: Emulator, hooked: AsyncAIHub, batch_id: int, plan: WebhookPlan, site: Site
+    hub: Emulator, expects_webhook: AsyncAIHub, batch_id: int, plan: WebhookPlan, site: Site
 ) -> None:
     hub.misdeliver(plan)
-    handle = await hooked.apps.runs.submit(app_name=APP, batch_id=batch_id)
+    handle = await expects_webhook.apps.runs.submit(app_name=APP, batch_id=batch_id)
     assert (await handle).status == "COMPLETE"
     await hub.idle()
     assert set(site.answers) == {200}
     assert hub.requests.count("getRunStatus") <= 2
 
 
-async def test_reordered_deliveries_reach_their_waits(hub: Emulator, hooked: AsyncAIHub, batch_id: int) -> None:
+async def test_reordered_deliveries_reach_their_waits(
+    hub: Emulator, expects_webhook: AsyncAIHub, batch_id: int
+) -> None:
     hub.misdeliver(WebhookPlan(reorder=3))
-    handles = [await hooked.apps.runs.submit(app_name=APP, batch_id=batch_id) for _ in range(3)]
+    handles = [await expects_webhook.apps.runs.submit(app_name=APP, batch_id=batch_id) for _ in range(3)]
     runs = [await handle for handle in handles]
     assert [run.id for run in runs] == [handle.id for handle in handles]
 
 
-async def test_lost_deliveries_cost_only_time(hub: Emulator, hooked: AsyncAIHub, batch_id: int, time: Any) -> None:
+async def test_lost_deliveries_cost_only_time(
+    hub: Emulator, expects_webhook: AsyncAIHub, batch_id: int, time: Any
+) -> None:
     hub.misdeliver(WebhookPlan(lost=True))
-    async with time.running(hooked):
-        handle = await hooked.apps.runs.submit(app_name=APP, batch_id=batch_id)
+    async with time.running(expects_webhook):
+        handle = await expects_webhook.apps.runs.submit(app_name=APP, batch_id=batch_id)
         assert (await handle).status == "COMPLETE"
 
 
 async def test_a_deployment_webhook_with_unknown_fields_wakes(
-    hub: Emulator, hooked: AsyncAIHub, batch_id: int, site: Site
+    hub: Emulator, expects_webhook: AsyncAIHub, batch_id: int, site: Site
 ) -> None:
     hub.hold_runs()
-    run = await hooked.apps.runs.create(app_name=APP, batch_id=batch_id, settings={"webhook_config": None})
-    task = asyncio.create_task(hooked.apps.runs.wait(run.id))
+    run = await expects_webhook.apps.runs.create(app_name=APP, batch_id=batch_id, settings={"webhook_config": None})
+    task = asyncio.create_task(expects_webhook.apps.runs.wait(run.id))
     while hub.requests.count("getRunStatus") < 1:
         await asyncio.sleep(0.001)
     hub.release_runs()
-    while (await hooked.apps.runs.status(run.id)).status == "RUNNING":
+    while (await expects_webhook.apps.runs.status(run.id)).status == "RUNNING":
         await asyncio.sleep(0.001)
     body = payload(run.id, event={"type": "run.finished"}, review_url="https://elsewhere.example/steal")
     assert await site.receiver.handle(GOOD, body) == 200
@@ -146,10 +152,10 @@ async def test_a_deployment_webhook_with_unknown_fields_wakes(
     assert (await task).status == "COMPLETE"
 
 
-async def test_health_is_learned_from_deliveries(hub: Emulator, hooked: AsyncAIHub, batch_id: int) -> None:
-    assert not hooked._scheduler.health.good
-    await (await hooked.apps.runs.submit(app_name=APP, batch_id=batch_id))
-    assert hooked._scheduler.health.good
+async def test_health_is_learned_from_deliveries(hub: Emulator, expects_webhook: AsyncAIHub, batch_id: int) -> None:
+    assert not expects_webhook._scheduler.health.good
+    await (await expects_webhook.apps.runs.submit(app_name=APP, batch_id=batch_id))
+    assert expects_webhook._scheduler.health.good
 
 
 # Who gets in
@@ -215,7 +221,7 @@ async def test_slow_bodies_are_refused(site: Site) -> None:
 
 
 async def test_forged_ids_cost_nothing_and_nothing_of_a_payload_is_fetched(
-    hub: Emulator, hooked: AsyncAIHub, site: Site
+    hub: Emulator, expects_webhook: AsyncAIHub, site: Site
 ) -> None:
     for number in range(50):
         body = payload(f"forged-{number}", output=f"{hub.api_root}/v2/files/secret", input_dir="/etc/passwd")
@@ -243,7 +249,9 @@ def test_processes_with_a_bus_need_one_secret() -> None:
 # Handlers
 
 
-async def test_a_handler_gets_each_run_once(hub: Emulator, hooked: AsyncAIHub, batch_id: int, site: Site) -> None:
+async def test_a_handler_gets_each_run_once(
+    hub: Emulator, expects_webhook: AsyncAIHub, batch_id: int, site: Site
+) -> None:
     seen: list[tuple[str, str | None]] = []
 
     @site.receiver.on_run
@@ -252,7 +260,7 @@ async def test_a_handler_gets_each_run_once(hub: Emulator, hooked: AsyncAIHub, b
         seen.append((run.id, run.status))
 
     hub.misdeliver(WebhookPlan(duplicates=8))
-    run = await (await hooked.apps.runs.submit(app_name=APP, batch_id=batch_id))
+    run = await (await expects_webhook.apps.runs.submit(app_name=APP, batch_id=batch_id))
     await hub.idle()
     assert seen == [(run.id, "COMPLETE")]
     async with anyio.create_task_group() as tasks:
@@ -262,7 +270,7 @@ async def test_a_handler_gets_each_run_once(hub: Emulator, hooked: AsyncAIHub, b
 
 
 async def test_a_handler_that_fails_is_called_again(
-    hub: Emulator, hooked: AsyncAIHub, batch_id: int, site: Site
+    hub: Emulator, expects_webhook: AsyncAIHub, batch_id: int, site: Site
 ) -> None:
     failures = [RuntimeError("the disk is full"), RuntimeError("still")]
     stored: list[str] = []
@@ -273,7 +281,7 @@ async def test_a_handler_that_fails_is_called_again(
             raise failures.pop()
         stored.append(run.id)
 
-    run = await (await hooked.apps.runs.submit(app_name=APP, batch_id=batch_id))
+    run = await (await expects_webhook.apps.runs.submit(app_name=APP, batch_id=batch_id))
     await hub.idle()
     assert (site.answers, stored) == ([500, 500, 200], [run.id])
 
@@ -416,12 +424,12 @@ async def buses(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Any, Any]
 
 async def test_what_one_worker_publishes_the_other_hears(buses: tuple[Any, Any]) -> None:
     here, there = buses
-    heard: list[str] = []
+    recently_delivered: list[str] = []
     enough = anyio.Event()
 
     def wake(run_id: str) -> None:
-        heard.append(run_id)
-        if len(heard) == 2:
+        recently_delivered.append(run_id)
+        if len(recently_delivered) == 2:
             enough.set()
 
     await here.publish("early")
@@ -432,8 +440,8 @@ async def test_what_one_worker_publishes_the_other_hears(buses: tuple[Any, Any])
         with anyio.fail_after(5):
             await enough.wait()
         tasks.cancel_scope.cancel()
-    assert heard == ["one", "two"]
-    assert await there.heard(["early", "one", "never"]) == {"early", "one"}
+    assert recently_delivered == ["one", "two"]
+    assert await there.recently_delivered(["early", "one", "never"]) == {"early", "one"}
 
 
 async def test_an_event_is_claimed_once(buses: tuple[Any, Any]) -> None:
@@ -451,7 +459,7 @@ async def test_a_local_bus_forgets_the_oldest() -> None:
     for number in range(5):
         await bus.publish(str(number))
         await bus.claim(str(number))
-    assert await bus.heard("01234") == {"3", "4"}
+    assert await bus.recently_delivered("01234") == {"3", "4"}
     assert await bus.claim("0") is Claim.NEW
 
 
@@ -504,6 +512,6 @@ async def test_without_its_redis_a_receiver_asks_for_another_delivery(hub: Emula
 
 
 def test_redis_is_loaded_only_when_used() -> None:
-    modules = "sys, aihub_async, aihub_async.waiting.webhooks, aihub_async.waiting.redis_bus"
+    modules = "sys, aihub_async, aihub_async.webhooks.receiver, aihub_async.webhooks.redis"
     code = f"import {modules}; assert 'redis' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

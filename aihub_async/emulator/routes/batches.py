@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from aihub_async import limits
 from aihub_async import operations as ops
 from aihub_async.emulator.database import Row
 from aihub_async.emulator.state import EmulatorState
@@ -115,8 +116,8 @@ def required_name(payload: Mapping[str, Any], key: str) -> str:
     name = payload.get(key)
     if not isinstance(name, str) or not name:
         raise ApiError(400, f"{key} must be a non-empty string.")
-    if len(name) > ops.MAX_NAME_LENGTH:
-        raise ApiError(400, f"{key} has {ops.MAX_NAME_LENGTH} characters at most.")
+    if len(name) > limits.MAX_NAME_LENGTH:
+        raise ApiError(400, f"{key} has {limits.MAX_NAME_LENGTH} characters at most.")
     return name
 
 
@@ -126,8 +127,8 @@ def checked_file_name(name: str) -> str:
     Raises:
         ApiError: 400, too long, or not a name.
     """
-    if len(name) > ops.MAX_NAME_LENGTH:
-        raise ApiError(400, f"A file name has {ops.MAX_NAME_LENGTH} characters at most.")
+    if len(name) > limits.MAX_NAME_LENGTH:
+        raise ApiError(400, f"A file name has {limits.MAX_NAME_LENGTH} characters at most.")
     if "\0" in name or any(segment in {"", ".", ".."} for segment in name.split("/")):
         raise ApiError(400, "The file name is not one.")
     return name

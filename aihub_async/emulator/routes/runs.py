@@ -8,11 +8,11 @@ from aihub_async.emulator.apps import Deployment
 from aihub_async.emulator.results import Include
 from aihub_async.emulator.routes.batches import page_window, remove_batch
 from aihub_async.emulator.runs import NewRun, RunFilter, run_view
-from aihub_async.emulator.settings import MAX_TAG_CHARACTERS
 from aihub_async.emulator.state import EmulatorState
 from aihub_async.emulator.storage import clean_path
 from aihub_async.emulator.webhooks import check_target
 from aihub_async.emulator.wire import ApiError, Handler, Request, Response, json_integer, json_response
+from aihub_async.limits import MAX_TAGS_LENGTH
 
 
 async def run_app(state: EmulatorState, request: Request) -> Response:
@@ -175,8 +175,8 @@ def new_run_settings(payload: Mapping[str, Any]) -> tuple[dict[str, Any], list[s
     tags = settings.get("tags") or []
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
         raise ApiError(400, "settings.tags must be a list of strings.")
-    if sum(map(len, tags)) > MAX_TAG_CHARACTERS:
-        raise ApiError(400, f"All tags together have {MAX_TAG_CHARACTERS} characters at most.")
+    if sum(map(len, tags)) > MAX_TAGS_LENGTH:
+        raise ApiError(400, f"All tags together have {MAX_TAGS_LENGTH} characters at most.")
     check_target(settings.get("webhook_config"))
     return settings, tags
 

@@ -1,0 +1,1 @@
+"""The journal of a bulk job: its SQLite file, rows and queries."""

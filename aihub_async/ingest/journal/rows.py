@@ -1,0 +1,137 @@
+"""What a journal holds: files, batches and their states, as rows with a checksum."""
+
+import enum
+import os
+import zlib
+from typing import Any, NamedTuple
+
+import attrs
+
+
+class FileState(enum.IntEnum):
+    """What has become of a file. It is done when it is UPLOADED and its batch is EXPORTED."""
+
+    PLANNED = 0
+    UPLOADED = 1
+    FAILED = 2
+    """Recorded among the failures; `retry_failed` plans it again."""
+    REFUSED = 3
+    """Never sent: empty, too large, of an unsupported type, not a regular file; recorded among the failures."""
+    REPLACED = 4
+    """Planned again as another row."""
+
+
+class BatchState(enum.IntEnum):
+    """How far a batch has come. CREATING and SUBMITTING are intents: the request may or may not have been sent."""
+
+    FILLING = 0
+    PLANNED = 1
+    CREATING = 2
+    UPLOADING = 3
+    UPLOADED = 4
+    SUBMITTING = 5
+    RUNNING = 6
+    REVIEW = 7
+    """The run waits for a person; the next resumption looks again."""
+    COMPLETE = 8
+    EXPORTED = 9
+    FAILED = 10
+
+    @property
+    def is_settled(self) -> bool:
+        """True when nothing is left to do."""
+        return self in {BatchState.EXPORTED, BatchState.FAILED}
+
+
+class FileRow(NamedTuple):
+    """One file of a job; a row is never deleted.
+
+    `folder` is the id of its folder, `base` its name there, `given` the name that the caller gave it, else "".
+    `name` is its name in the batch, "" when that is `base`. `batch` is 0 for a refused file. `size` is bytes.
+    """
+
+    id: int
+    folder: int
+    base: str
+    given: str
+    name: str
+    size: int
+    mtime_ns: int
+    batch: int
+    state: int
+
+    @property
+    def upload_name(self) -> str:
+        """Its name in the batch."""
+        return self.name or self.base
+
+    def checksum(self) -> int:
+        """CRC-32 of all columns, so that a flipped bit is noticed when the journal is opened."""
+        return zlib.crc32("\x1f".join(map(str, self)).encode())
+
+    def stored(self) -> tuple[Any, ...]:
+        """The columns with their checksum."""
+        return (*self, self.checksum())
+
+
+@attrs.frozen
+class BatchRow:
+    """One batch of a job: its files have ids from `first` to `last`. Times are Unix seconds, 0 for not yet."""
+
+    no: int
+    first: int
+    last: int
+    files: int
+    bytes: int
+    state: BatchState = attrs.field(default=BatchState.FILLING, converter=BatchState)
+    generation: int = 1
+    """Counts up when the batch was deleted on the server and is made again."""
+    batch_id: int = 0
+    run_id: str = ""
+    created_at: float = 0.0
+    uploaded_at: float = 0.0
+    submitted_at: float = 0.0
+    complete_at: float = 0.0
+    exported_at: float = 0.0
+    rows: int = 0
+    part_bytes: int = 0
+    note: str = ""
+
+    def checksum(self) -> int:
+        """CRC-32 of all columns."""
+        return zlib.crc32("\x1f".join(map(_text, attrs.astuple(self))).encode())
+
+    def stored(self) -> tuple[Any, ...]:
+        """The columns with their checksum."""
+        return (*attrs.astuple(self), self.checksum())
+
+
+def _text(value: Any) -> str:
+    return str(int(value)) if isinstance(value, BatchState) else str(value)
+
+
+BATCH_COLUMNS = tuple(field.name for field in attrs.fields(BatchRow))
+
+
+@attrs.frozen
+class FailedFile:
+    """A row of the dead-letter list: why a file has no result.
+
+    `reason` is a short code such as ``"empty"`` or an exception's name, `message` a sentence.
+    """
+
+    source: str
+    name: str
+    batch: int
+    size: int
+    reason: str
+    message: str
+
+
+def printable(path: str) -> str:
+    """A path as text that can be stored: bytes that are no UTF-8 are shown as escapes."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(path).decode("utf-8", "backslashreplace")
+    return path

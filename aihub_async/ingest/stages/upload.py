@@ -1,0 +1,139 @@
+"""Sending the files of one batch, and recording what became of each."""
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+
+from aihub_async import errors
+from aihub_async.ingest.journal import queries
+from aihub_async.ingest.journal.file import Journal
+from aihub_async.ingest.journal.rows import BatchRow, FileRow, FileState
+from aihub_async.ingest.progress import Progress
+from aihub_async.ingest.remote import Remote
+
+if TYPE_CHECKING:
+    from aihub_async.models.uploads import UploadRecord
+
+STOPPING = (
+    errors.AuthenticationError,
+    errors.ForbiddenError,
+    errors.ConnectError,
+    errors.ClosedClientError,
+    errors.ConfigurationError,
+)
+"""Errors that every file would meet: the job stops, and can be resumed."""
+
+PASSING = (
+    errors.RateLimitedError,
+    errors.ServerError,
+    errors.RequestTimeoutError,
+    errors.ConnectionLostError,
+    errors.ProtocolError,
+    errors.OutcomeUnknownError,
+    errors.SourceChangedError,
+)
+"""Errors that may be gone at the next try."""
+
+Failed = tuple[FileRow, Exception]
+
+
+class BatchGoneError(Exception):
+    """The batch was deleted on the server."""
+
+
+@attrs.define
+class Sender:
+    """Sends what is still to be sent of one batch; `again` collects the files whose trouble may pass."""
+
+    journal: Journal
+    remote: Remote
+    progress: Progress
+    stopping: Callable[[], bool]
+    batch: BatchRow
+    again: list[Failed] = attrs.field(factory=list)
+    _rows: dict[str, FileRow] = attrs.field(factory=dict)
+    _changed: dict[int, FileRow] = attrs.field(factory=dict)
+    _emptied: list[Failed] = attrs.field(factory=list)
+
+    async def send(self) -> None:
+        """Send all files that are planned.
+
+        Raises:
+            BatchGoneError: the batch is not there any more.
+            AIHubError: no file could be sent; see `STOPPING`.
+        """
+        batch = self.batch
+
+        def pending(db: sqlite3.Connection) -> tuple[list[FileRow], dict[int, str]]:
+            rows = queries.files_of(db, batch, FileState.PLANNED)
+            return rows, queries.folders(db, (row.folder for row in rows))
+
+        rows, folders = await self.journal.call(pending)
+        if not rows:
+            return
+        self._rows = {row.upload_name: row for row in rows}
+        pages = self.remote.upload(batch.batch_id, self._sources(rows, folders))
+        try:
+            while (page := await pages.next_page()) is not None:
+                await self._record(page)
+        finally:
+            await pages.aclose()
+        await self.fail(self._emptied)
+
+    async def fail(self, failed: list[Failed]) -> None:
+        """Put files on the dead-letter list."""
+        if not failed:
+            return
+        recorded = [(row.id, type(error).__name__, str(error)) for row, error in failed]
+        await self.journal.call(lambda db: queries.fail_files(db, recorded))
+        self.progress.failed(len(recorded))
+
+    def _sources(self, rows: list[FileRow], folders: dict[int, str]) -> Iterator[tuple[str, Path]]:
+        for row in rows:
+            if self.stopping():
+                return
+            path = os.path.join(folders[row.folder], row.base)  # noqa: PTH118 - one Path object is enough
+            if self._is_emptied(row, path):
+                continue
+            yield row.upload_name, Path(path)
+
+    def _is_emptied(self, row: FileRow, path: str) -> bool:
+        """Compare a file with its plan; a changed one is sent as it is now, one that is gone fails at its turn."""
+        try:
+            found = os.stat(path)  # noqa: PTH116 - as above
+        except OSError:
+            return False
+        if (found.st_size, found.st_mtime_ns) == (row.size, row.mtime_ns):
+            return False
+        if found.st_size == 0:
+            self._emptied.append((row, errors.SourceChangedError("the file is empty now", name=row.upload_name)))
+            return True
+        self._changed[row.id] = row._replace(size=found.st_size, mtime_ns=found.st_mtime_ns)
+        return False
+
+    async def _record(self, page: "list[UploadRecord]") -> None:
+        done = [record for record in page if record.error is None]
+        failed = [(self._rows[record.name], record.error) for record in page if record.error is not None]
+        if done:
+            ids = [self._rows[record.name].id for record in done]
+            changed = [self._changed[number] for number in ids if number in self._changed]
+
+            def record_done(db: sqlite3.Connection) -> None:
+                for row in changed:
+                    queries.put_file(db, row)
+                queries.settle_files(db, ids, FileState.UPLOADED)
+
+            await self.journal.call(record_done)
+            size = sum(record.size or 0 for record in done)
+            self.progress.uploaded(len(done), size, sum(max(record.attempts - 1, 0) for record in done))
+        for _, error in failed:
+            if isinstance(error, STOPPING):
+                raise error
+            if isinstance(error, errors.NotFoundError):
+                raise BatchGoneError
+        self.again += [(row, error) for row, error in failed if isinstance(error, PASSING)]
+        await self.fail([(row, error) for row, error in failed if not isinstance(error, PASSING)])

@@ -1,0 +1,1 @@
+"""Find out what became of a request whose outcome is unknown."""

@@ -1,0 +1,1 @@
+"""Operations that AI Hub has removed; they still exist on older installations."""

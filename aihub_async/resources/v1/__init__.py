@@ -1,0 +1,1 @@
+"""Operations of the legacy v1 API and of flows."""

@@ -1,0 +1,82 @@
+"""The v1 API: an error is an answer with HTTP status 200 that says ``{"status": "ERROR"}``."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from aihub_async.errors import LegacyAPIError
+from aihub_async.operations import Operation
+from aihub_async.resources._base import Id, QueryValue, Resource, build_request, read_answer
+from aihub_async.transport.messages import Request, Response
+from aihub_async.transport.transport import Transport
+
+if TYPE_CHECKING:
+    from aihub_async.webhooks.receiver import WebhookReceiver
+
+T = TypeVar("T")
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class LegacyResource(Resource):
+    """Operations whose success has to be read in the answer."""
+
+    async def _ask(
+        self,
+        operation: Operation,
+        *,
+        query: Mapping[str, QueryValue] | None = None,
+        json: Any = None,
+        **path: Id,
+    ) -> tuple[Request, Response]:
+        request = build_request(operation, path, query=query, json=json, secrets=webhook_secrets(json))
+        response = await self._transport.send(request)
+        refuse_error(self._transport, request, response)
+        return request, response
+
+    async def _call(
+        self,
+        cls: type[T],
+        operation: Operation,
+        *,
+        query: Mapping[str, QueryValue] | None = None,
+        json: Any = None,
+        **path: Id,
+    ) -> T:
+        request, response = await self._ask(operation, query=query, json=json, **path)
+        return read_answer(self._transport, cls, request, response)
+
+
+def refuse_error(transport: Transport, request: Request, response: Response) -> None:
+    """Look into an answer of the v1 API.
+
+    Raises:
+        LegacyAPIError: it says ``{"status": "ERROR"}``.
+    """
+    try:
+        answer = msgspec.json.decode(response.body.removeprefix(_BOM), type=_Envelope)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        # Whatever this is, reading it into its model tells better what is wrong with it.
+        return
+    if str(answer.status).upper() == "ERROR":
+        details = transport.details(request, response)
+        raise LegacyAPIError(details.server_message or "the server answered with status ERROR", details)
+
+
+def with_webhook(settings: dict[str, Any], webhooks: "WebhookReceiver | None") -> dict[str, Any]:
+    """Settings of a run that calls the client's receiver, unless they name another one."""
+    if webhooks is None or "webhook_config" in settings:
+        return settings
+    return {**settings, "webhook_config": webhooks.config()}
+
+
+def webhook_secrets(body: Any) -> tuple[str, ...]:
+    """The values of the webhook's headers, so that a server that echoes them does not put them into an error."""
+    for key in ("settings", "webhook_config", "headers"):
+        body = body.get(key) if isinstance(body, Mapping) else None
+    return tuple(value for value in body.values() if isinstance(value, str)) if isinstance(body, Mapping) else ()
+
+
+class _Envelope(msgspec.Struct):
+    status: Any = None

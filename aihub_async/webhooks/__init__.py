@@ -1,0 +1,1 @@
+"""Receive webhooks, and share them between processes."""

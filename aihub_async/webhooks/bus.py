@@ -1,0 +1,101 @@
+"""How deliveries reach the process that waits: a small bus, in this process or between several."""
+
+import enum
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import anyio
+from anyio.abc import TaskStatus
+
+
+class Claim(enum.Enum):
+    """Who handles an event: `NEW` the one that asked, `BUSY` somebody else right now, `DONE` somebody did."""
+
+    NEW = "new"
+    BUSY = "busy"
+    DONE = "done"
+
+
+class Bus(Protocol):
+    """Tells all processes of delivered webhooks, and remembers for a while what was told and handled."""
+
+    async def publish(self, run_id: str) -> None:
+        """Tell everybody who listens, and remember it for those who will ask."""
+        ...
+
+    async def listen(self, wake: Callable[[str], None], *, task_status: TaskStatus[None]) -> None:
+        """Call `wake` with each id that is published, until cancelled; reports started once nothing is missed."""
+        ...
+
+    async def recently_delivered(self, ids: Iterable[str]) -> set[str]:
+        """Those of the ids that were published lately."""
+        ...
+
+    async def claim(self, event: str) -> Claim:
+        """Ask to handle an event; `NEW` must be followed by `settle`."""
+        ...
+
+    async def settle(self, event: str, *, done: bool) -> None:
+        """End a claim: done, or to be handled again."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+class LocalBus:
+    """The bus of a single process.
+
+    Args:
+        remember: how many of the last ids and events are remembered.
+    """
+
+    def __init__(self, remember: int = 10_000) -> None:
+        self._remember = remember
+        self._listeners: list[Callable[[str], None]] = []
+        self._heard: OrderedDict[str, None] = OrderedDict()
+        self._events: OrderedDict[str, bool] = OrderedDict()
+
+    async def publish(self, run_id: str) -> None:
+        """Tell everybody who listens."""
+        self._heard[run_id] = None
+        self._heard.move_to_end(run_id)
+        if len(self._heard) > self._remember:
+            self._heard.popitem(last=False)
+        for wake in list(self._listeners):
+            wake(run_id)
+
+    async def listen(self, wake: Callable[[str], None], *, task_status: TaskStatus[None]) -> None:
+        """Call `wake` with each id that is published, until cancelled."""
+        self._listeners.append(wake)
+        try:
+            task_status.started()
+            await anyio.sleep_forever()
+        finally:
+            self._listeners.remove(wake)
+
+    async def recently_delivered(self, ids: Iterable[str]) -> set[str]:
+        """Those of the ids that were published lately."""
+        return {run_id for run_id in ids if run_id in self._heard}
+
+    async def claim(self, event: str) -> Claim:
+        """Ask to handle an event."""
+        state = self._events.get(event)
+        if state is not None:
+            return Claim.DONE if state else Claim.BUSY
+        self._events[event] = False
+        if len(self._events) > self._remember:
+            self._events.popitem(last=False)
+        return Claim.NEW
+
+    async def settle(self, event: str, *, done: bool) -> None:
+        """End a claim."""
+        if done:
+            self._events[event] = True
+        else:
+            self._events.pop(event, None)
+
+    async def aclose(self) -> None:
+        """There is nothing to let go of."""

@@ -1,0 +1,206 @@
+# Written by `python -m aihub_sync._generate` from aihub_async/resources/v1/jobs.py. DO NOT EDIT.
+"""Sync twins of the classes of `aihub_async.resources.v1.jobs`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aihub_sync._base import Facade, Pages
+
+if TYPE_CHECKING:
+    from aihub_async.models import LegacyJobInfo, LegacyJobStatus, ListLegacyJobs
+    from aihub_async.resources.v1 import jobs
+
+
+class LegacyJobs(Facade):
+    """Jobs of the v1 API."""
+
+    _async: jobs.LegacyJobs
+
+    def status(self, job_id: str, type: str = "flow") -> LegacyJobStatus:
+        """State of a job; its `outcome` is one of the states of v2 runs.
+
+        Args:
+            job_id: from the call that started it.
+            type: ``"flow"`` for all jobs of AI Hub; elsewhere also ``"refiner"``, ``"job"``, ``"async"``, ``"group"``.
+
+        Raises:
+            LegacyAPIError: there is no such job.
+
+        Example:
+            >>> def is_over(client, job_id):
+            ...     return client.legacy.jobs.status(job_id).is_terminal
+        """
+        return self._lease.run(self._async.status(job_id, type))
+
+    def wait(
+        self,
+        job_id: str,
+        type: str = "flow",
+        *,
+        timeout: float | None = None,
+        through_review: bool = False,
+        poll_interval: float | None = None,
+    ) -> LegacyJobStatus:
+        """Wait until a job is COMPLETE. Outages of the server are waited through; a webhook is followed up at once.
+
+        Args:
+            job_id: from the call that started it.
+            type: as for `status()`.
+            timeout: seconds; as long as it takes by default.
+            through_review: go on waiting while the job is STOPPED_AT_CHECKPOINT.
+            poll_interval: least seconds between two requests about this job.
+
+        Raises:
+            RunFailedError: it FAILED.
+            RunCancelledError: it was CANCELLED.
+            RunNeedsReviewError: it is STOPPED_AT_CHECKPOINT.
+            WaitTimeoutError: it goes on after `timeout`.
+            LegacyAPIError: there is no such job.
+
+        Example:
+            >>> def output(client, job_id):
+            ...     return client.legacy.jobs.wait(job_id, timeout=600).output_folder
+        """
+        return self._lease.run(
+            self._async.wait(job_id, type, timeout=timeout, through_review=through_review, poll_interval=poll_interval)
+        )
+
+    def list(
+        self, sort_by: str | None = None, limit: int | None = None, finish_time: int | str | None = None
+    ) -> ListLegacyJobs:
+        """One page of jobs; `iter()` gives them all. Unverified: in no published document.
+
+        Args:
+            sort_by: a key of the jobs.
+            limit: how many at most.
+            finish_time: where to begin; the answer's `next_page` has that of the next page.
+        """
+        return self._lease.run(self._async.list(sort_by, limit, finish_time))
+
+    def iter(self, sort_by: str | None = None, *, page_size: int | None = None) -> Pages[LegacyJobInfo]:
+        """All jobs, page by page. Unverified: in no published document.
+
+        Example:
+            >>> def flows(client):
+            ...     return {job.flow_path for job in client.legacy.jobs.iter()}
+        """
+        return Pages(self._async.iter(sort_by, page_size=page_size), self._lease)
+
+
+class FlowJobs(Facade):
+    """Jobs of flows: what `client.legacy.jobs` has, and four operations of which only the names are published."""
+
+    _async: jobs.FlowJobs
+
+    def status(self, job_id: str, type: str = "flow") -> LegacyJobStatus:
+        """State of a job; its `outcome` is one of the states of v2 runs.
+
+        Args:
+            job_id: from the call that started it.
+            type: ``"flow"`` for all jobs of AI Hub; elsewhere also ``"refiner"``, ``"job"``, ``"async"``, ``"group"``.
+
+        Raises:
+            LegacyAPIError: there is no such job.
+
+        Example:
+            >>> def is_over(client, job_id):
+            ...     return client.legacy.jobs.status(job_id).is_terminal
+        """
+        return self._lease.run(self._async.status(job_id, type))
+
+    def wait(
+        self,
+        job_id: str,
+        type: str = "flow",
+        *,
+        timeout: float | None = None,
+        through_review: bool = False,
+        poll_interval: float | None = None,
+    ) -> LegacyJobStatus:
+        """Wait until a job is COMPLETE. Outages of the server are waited through; a webhook is followed up at once.
+
+        Args:
+            job_id: from the call that started it.
+            type: as for `status()`.
+            timeout: seconds; as long as it takes by default.
+            through_review: go on waiting while the job is STOPPED_AT_CHECKPOINT.
+            poll_interval: least seconds between two requests about this job.
+
+        Raises:
+            RunFailedError: it FAILED.
+            RunCancelledError: it was CANCELLED.
+            RunNeedsReviewError: it is STOPPED_AT_CHECKPOINT.
+            WaitTimeoutError: it goes on after `timeout`.
+            LegacyAPIError: there is no such job.
+
+        Example:
+            >>> def output(client, job_id):
+            ...     return client.legacy.jobs.wait(job_id, timeout=600).output_folder
+        """
+        return self._lease.run(
+            self._async.wait(job_id, type, timeout=timeout, through_review=through_review, poll_interval=poll_interval)
+        )
+
+    def list(
+        self, sort_by: str | None = None, limit: int | None = None, finish_time: int | str | None = None
+    ) -> ListLegacyJobs:
+        """One page of jobs; `iter()` gives them all. Unverified: in no published document.
+
+        Args:
+            sort_by: a key of the jobs.
+            limit: how many at most.
+            finish_time: where to begin; the answer's `next_page` has that of the next page.
+        """
+        return self._lease.run(self._async.list(sort_by, limit, finish_time))
+
+    def iter(self, sort_by: str | None = None, *, page_size: int | None = None) -> Pages[LegacyJobInfo]:
+        """All jobs, page by page. Unverified: in no published document.
+
+        Example:
+            >>> def flows(client):
+            ...     return {job.flow_path for job in client.legacy.jobs.iter()}
+        """
+        return Pages(self._async.iter(sort_by, page_size=page_size), self._lease)
+
+    def pause(self, job_id: str, *, path: str | None = None) -> None:
+        """Pause a job. Unverified: only the name of this operation is published.
+
+        Args:
+            job_id: the job.
+            path: where your server has it, below `api_root`; ``"/v1/jobs/pause"`` by default. ``{job_id}`` in it
+                stands for the job. It is a POST with ``{"job_id": …, "type": "flow"}``.
+
+        Raises:
+            LegacyAPIError: the server refused it.
+            NotFoundError: the server has it elsewhere, or there is no such job.
+        """
+        self._lease.run(self._async.pause(job_id, path=path))
+
+    def resume(self, job_id: str, *, path: str | None = None) -> None:
+        """Go on with a paused job. Unverified, like `pause()`; by default ``"/v1/jobs/resume"``.
+
+        Raises:
+            LegacyAPIError: the server refused it.
+            NotFoundError: the server has it elsewhere, or there is no such job.
+        """
+        self._lease.run(self._async.resume(job_id, path=path))
+
+    def cancel(self, job_id: str, *, path: str | None = None) -> None:
+        """End a job as CANCELLED. Unverified, like `pause()`; by default ``"/v1/jobs/cancel"``.
+
+        Raises:
+            LegacyAPIError: the server refused it.
+            NotFoundError: the server has it elsewhere, or there is no such job.
+        """
+        self._lease.run(self._async.cancel(job_id, path=path))
+
+    def retry(self, job_id: str, *, path: str | None = None) -> None:
+        """Begin a failed or cancelled job anew. Unverified, like `pause()`; by default ``"/v1/jobs/retry"``.
+
+        Raises:
+            LegacyAPIError: the server refused it.
+            NotFoundError: the server has it elsewhere, or there is no such job.
+            OutcomeUnknownError: the connection broke and the job may or may not have begun anew.
+        """
+        self._lease.run(self._async.retry(job_id, path=path))
