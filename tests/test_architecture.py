@@ -32,7 +32,6 @@ ALLOWED_CIRCLES: list[set[str]] = [
     {f"aihub_async.{name}" for name in ("errors", "models", "models.flows", "models.settings", "models.uploads")},
     {"aihub_async.resources._batch_api", "aihub_async.resources.batches"},
     {"aihub_async.emulator.extraction", "aihub_async.emulator.pdf"},
-    {"aihub_async.results.writers", "aihub_async.results.xlsx"},
     {
         f"aihub_async.{name}"
         for name in (
