@@ -67,7 +67,6 @@ class RunResultsAPI(Resource):
 
         Arguments as for `results()`. Everything is held in memory; `iter_results()` holds two pages.
         """
-
         include = (
             include_confidence_scores,
             include_source_info,
@@ -147,7 +146,6 @@ class RunResultsAPI(Resource):
         include_validation_results: bool = False,
     ) -> Pages[ResultFile]:
         """The files of a run's results, all pages; arguments as for `results()`."""
-
         include = (
             include_confidence_scores,
             include_source_info,
