@@ -7,7 +7,6 @@ from aihub_async.errors import (
     Attempt,
     AuthenticationError,
     BadRequestError,
-    BindingError,
     CertificateError,
     ClosedClientError,
     ConfigurationError,
@@ -48,12 +47,9 @@ from aihub_async.errors import (
     WaitTimeoutError,
 )
 from aihub_async.models.uploads import UploadRecord, UploadReport
+from aihub_async.processing import Processed
 from aihub_async.resources.v1.handles import LegacyJobHandle, LegacyRunHandle
-from aihub_async.results.binding import Problem, Record
-from aihub_async.results.gates import Checked, Gate, Refusal
-from aihub_async.results.processed import Processed
 from aihub_async.results.rows import FieldRow
-from aihub_async.results.tables import Table
 from aihub_async.transport.events import AttemptEvent, capture_responses
 from aihub_async.transport.messages import Response
 from aihub_async.uploads.contents import ByteStream
@@ -70,10 +66,8 @@ __all__ = [
     "AttemptEvent",
     "AuthenticationError",
     "BadRequestError",
-    "BindingError",
     "ByteStream",
     "CertificateError",
-    "Checked",
     "ClosedClientError",
     "ConfigurationError",
     "ConflictError",
@@ -81,7 +75,6 @@ __all__ = [
     "ConnectionLostError",
     "FieldRow",
     "ForbiddenError",
-    "Gate",
     "GoneError",
     "IngestError",
     "InvalidRequestError",
@@ -99,14 +92,11 @@ __all__ = [
     "PaginationError",
     "PayloadTooLargeError",
     "PreconditionFailedError",
-    "Problem",
     "Processed",
     "ProtocolError",
     "RateLimitedError",
-    "Record",
     "RedirectError",
     "RedisBus",
-    "Refusal",
     "RequestError",
     "RequestTimeoutError",
     "Response",
@@ -120,7 +110,6 @@ __all__ = [
     "SourceChangedError",
     "SourceError",
     "StatusError",
-    "Table",
     "UnprocessableError",
     "UploadError",
     "UploadProgress",

@@ -31,7 +31,7 @@ ALLOWED_CIRCLES: list[set[str]] = [
     # The errors carry the models that they report on, and the models raise errors.
     {f"aihub_async.{name}" for name in ("errors", "models", "models.flows", "models.settings", "models.uploads")},
     {"aihub_async.resources._batch_api", "aihub_async.resources.batches"},
-    {"aihub_async.emulator.extraction", "aihub_async.emulator.pdf"},
+    {"aihub_async.results.writers", "aihub_async.results.xlsx"},
     {
         f"aihub_async.{name}"
         for name in (
@@ -49,7 +49,7 @@ ALLOWED_CIRCLES: list[set[str]] = [
     },
 ]
 
-HEAVY = {"aiohttp", "typer", "rich", "pypdf", "dask", "distributed", "pyarrow", "redis", "fsspec", "uvloop"}
+HEAVY = {"aiohttp", "typer", "rich", "pypdfium2", "lxml", "dask", "distributed", "pyarrow", "redis", "fsspec", "uvloop"}
 
 
 def modules() -> list[Path]:

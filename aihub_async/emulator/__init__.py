@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aihub_async.emulator.app import Emulator
-    from aihub_async.emulator.apps import Box, Document, ExtractedDocument, Field, Page
     from aihub_async.emulator.clock import EmulatorClock
+    from aihub_async.emulator.documents import Box, Document, ExtractedDocument, Field, Page
     from aihub_async.emulator.faults import Fault
     from aihub_async.emulator.samples import write_samples
     from aihub_async.emulator.scenario import Scenario, ScenarioError, load_scenario
@@ -37,11 +37,11 @@ __all__ = [
 _HOMES = {
     "Emulator": "app",
     "EmulatorClock": "clock",
-    "Box": "apps",
-    "Document": "apps",
-    "ExtractedDocument": "apps",
-    "Field": "apps",
-    "Page": "apps",
+    "Box": "documents",
+    "Document": "documents",
+    "ExtractedDocument": "documents",
+    "Field": "documents",
+    "Page": "documents",
     "Fault": "faults",
     "Scenario": "scenario",
     "ScenarioError": "scenario",

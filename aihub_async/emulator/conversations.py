@@ -8,10 +8,12 @@ import msgspec
 
 from aihub_async.emulator.background import Background, Threads
 from aihub_async.emulator.database import Database, Row
-from aihub_async.emulator.extraction import UnreadableFileError, lay_out, read_document
+from aihub_async.emulator.reading import UnreadableFileError, read_document
+from aihub_async.emulator.reading.text import lay_out
 from aihub_async.emulator.settings import EmulatorSettings
 from aihub_async.emulator.storage import Drive
 from aihub_async.emulator.wire import ApiError
+from aihub_async.emulator.world import Account
 
 MAX_DOCUMENTS = 100
 """Documents that a conversation holds (docs: limits)."""
@@ -32,12 +34,12 @@ class Conversations:
         self._threads = threads
         self._settings = settings
 
-    def create(self, name: str, description: str | None, owner: str) -> str:
-        """Create an empty conversation; give its id."""
+    def create(self, name: str, description: str | None, account: Account) -> str:
+        """Create an empty conversation; return its id."""
         conversation_id = self._settings.new_id()
         self._db.write(
-            "INSERT INTO conversations(id, name, description, owner) VALUES (?, ?, ?, ?)",
-            *(conversation_id, name, description, owner),
+            "INSERT INTO conversations(id, name, description, context, owner) VALUES (?, ?, ?, ?, ?)",
+            *(conversation_id, name, description, account.context.id, account.user),
         )
         return conversation_id
 
@@ -74,18 +76,18 @@ class Conversations:
         for row in self._db.all("SELECT id FROM queries WHERE status = 'RUNNING'"):
             self._background.spawn(self._answer(row["id"]))
 
-    def all(self) -> list[Row]:
-        """Rows of all conversations."""
-        return self._db.all("SELECT * FROM conversations ORDER BY position")
+    def all(self, context: str) -> list[Row]:
+        """Return the rows of all conversations of a context."""
+        return self._db.all("SELECT * FROM conversations WHERE context = ? ORDER BY position", context)
 
-    def get(self, conversation_id: str) -> Row:
-        """A conversation's row.
+    def get(self, conversation_id: str, context: str | None = None) -> Row:
+        """Return a conversation's row; with a context, only if it belongs to that.
 
         Raises:
             ApiError: 404, no such conversation.
         """
         row = self._db.one("SELECT * FROM conversations WHERE id = ?", conversation_id)
-        if row is None:
+        if row is None or context not in {None, row["context"]}:
             raise ApiError(404, f"There is no conversation {conversation_id}.")
         return row
 

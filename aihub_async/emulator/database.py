@@ -17,7 +17,8 @@ PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; 
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS batches(
-    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, workspace TEXT NOT NULL, owner TEXT NOT NULL,
+    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, context TEXT NOT NULL, mount_point TEXT NOT NULL,
+    workspace TEXT NOT NULL, owner TEXT NOT NULL,
     folder TEXT NOT NULL DEFAULT '', created_ms INTEGER NOT NULL, updated_ms INTEGER NOT NULL,
     deleted INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS nodes(
@@ -31,32 +32,36 @@ CREATE TABLE IF NOT EXISTS parts(
 CREATE TABLE IF NOT EXISTS runs(
     position INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, status TEXT NOT NULL,
     start_ns INTEGER NOT NULL, finish_ns INTEGER, msg TEXT, batch_id INTEGER, input_dir TEXT NOT NULL,
-    output_dir TEXT NOT NULL, output_workspace TEXT, app_name TEXT NOT NULL, app_id TEXT NOT NULL,
-    deployment_id TEXT, tags TEXT NOT NULL, username TEXT NOT NULL, settings TEXT NOT NULL, binary_path TEXT,
-    reviewed INTEGER NOT NULL DEFAULT 0);
+    input_since_ns INTEGER NOT NULL, input_until_ns INTEGER NOT NULL, output_dir TEXT NOT NULL,
+    output_workspace TEXT NOT NULL, app_name TEXT NOT NULL, app_id TEXT NOT NULL, app_version TEXT NOT NULL,
+    deployment_id TEXT, tags TEXT NOT NULL, username TEXT NOT NULL, context TEXT NOT NULL, settings TEXT NOT NULL,
+    binary_path TEXT, case_info TEXT NOT NULL DEFAULT '[]', reviewed INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS usage(run_id TEXT PRIMARY KEY, context TEXT NOT NULL, units INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS runs_start ON runs(start_ns);
 CREATE TABLE IF NOT EXISTS results(
     run_id TEXT NOT NULL, position INTEGER NOT NULL, content BLOB NOT NULL, UNIQUE(run_id, position));
 CREATE TABLE IF NOT EXISTS jobs(
     id TEXT PRIMARY KEY, folder TEXT NOT NULL, state TEXT NOT NULL, message TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS secrets(
-    alias TEXT PRIMARY KEY, description TEXT NOT NULL, value_sha256 TEXT NOT NULL, allowed_type TEXT NOT NULL,
+    context TEXT NOT NULL, alias TEXT NOT NULL, description TEXT NOT NULL, allowed_type TEXT NOT NULL,
     allowed_workspaces TEXT NOT NULL, created_ms INTEGER NOT NULL, created_by TEXT NOT NULL,
-    updated_ms INTEGER NOT NULL, updated_by TEXT NOT NULL);
+    updated_ms INTEGER NOT NULL, updated_by TEXT NOT NULL, PRIMARY KEY(context, alias)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS folders(path TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS legacy_jobs(
-    position INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, path TEXT NOT NULL,
+    position INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,
+    context TEXT NOT NULL, workspace TEXT NOT NULL, path TEXT NOT NULL,
     body TEXT NOT NULL, state TEXT NOT NULL, message TEXT NOT NULL, finish_s INTEGER);
 CREATE TABLE IF NOT EXISTS conversations(
     position INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, description TEXT,
-    owner TEXT NOT NULL);
+    context TEXT NOT NULL, owner TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS conversation_documents(
     id INTEGER PRIMARY KEY AUTOINCREMENT, conversation_id TEXT NOT NULL, name TEXT NOT NULL, state TEXT NOT NULL,
     blob INTEGER NOT NULL, uploaded_ns INTEGER NOT NULL, pages TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS queries(
     id TEXT PRIMARY KEY, status TEXT NOT NULL, payload TEXT NOT NULL, results TEXT NOT NULL, error TEXT);
 CREATE TABLE IF NOT EXISTS audit(
-    id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, email TEXT NOT NULL, ip TEXT NOT NULL, log_type TEXT NOT NULL,
+    id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, context TEXT NOT NULL,
+    email TEXT NOT NULL, ip TEXT NOT NULL, log_type TEXT NOT NULL,
     operation TEXT NOT NULL, method TEXT NOT NULL, path TEXT NOT NULL, status INTEGER NOT NULL);
 """
 

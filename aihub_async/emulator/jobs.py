@@ -1,4 +1,4 @@
-"""Deletions: accepted at once, carried out in the background, watched by a job id."""
+"""Deletions: accepted immediately, carried out in the background, polled by a job id."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -20,21 +20,21 @@ class Jobs:
         self._settings = settings
 
     def delete(self, path: str) -> str:
-        """Start deleting a file or folder, whether it exists or not; give the job id."""
+        """Start deleting a file or folder, whether it exists or not; return the job id."""
         job_id = self._settings.new_id()
         self._db.write("INSERT INTO jobs VALUES (?, ?, 'PENDING', '')", job_id, path)
         self._background.spawn(self._delete(job_id, path))
         return job_id
 
     def start(self, work: Callable[[], Awaitable[None]]) -> str:
-        """Start any other work on the drive; give the job id. It does not survive a stop."""
+        """Start any other work on the drive; return the job id. It does not survive a stop."""
         job_id = self._settings.new_id()
         self._db.write("INSERT INTO jobs VALUES (?, '', 'PENDING', '')", job_id)
         self._background.spawn(self._carry_out(job_id, work))
         return job_id
 
     def resume(self) -> None:
-        """Go on with the deletions that the last stop interrupted; other jobs have FAILED by it."""
+        """Continue the deletions that the last stop interrupted; other interrupted jobs have FAILED."""
         self._db.write(
             "UPDATE jobs SET state = 'FAILED', message = 'Interrupted.' WHERE folder = '' AND"
             " state IN ('PENDING', 'RUNNING')"
@@ -43,7 +43,7 @@ class Jobs:
             self._background.spawn(self._delete(row["id"], row["folder"]))
 
     def status(self, job_id: str) -> dict[str, str]:
-        """The state of a job as the API tells it.
+        """Return the state of a job in the shape of the API.
 
         Raises:
             ApiError: 404, no such job.

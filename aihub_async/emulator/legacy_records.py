@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,10 +9,11 @@ from typing import Any
 
 import msgspec
 
-from aihub_async.emulator.apps import App, extracted_documents
+from aihub_async.emulator.apps import App
 from aihub_async.emulator.database import Row
-from aihub_async.emulator.extraction import UnreadableFileError, read_document
-from aihub_async.emulator.results import failed_entry, file_entry
+from aihub_async.emulator.flow_outputs import FIELDS_STEP, TEXT_STEP
+from aihub_async.emulator.output_schema import OutputSchema
+from aihub_async.emulator.process import InputFile, process_file
 from aihub_async.emulator.runs import run_settings
 from aihub_async.emulator.state import EmulatorState
 from aihub_async.emulator.wire import ApiError
@@ -21,11 +21,9 @@ from aihub_async.emulator.wire import ApiError
 PAGE = 20
 """Files on one page of results."""
 
-_ECHO = re.compile(r"""\s*echo\(\s*["'](.*)["']\s*\)\s*""")
-
 
 def inline_files(payload: Mapping[str, Any], most: int | None) -> list[tuple[str, bytes]]:
-    """The files in a request body.
+    """Return the files in a request body.
 
     Raises:
         ApiError: 400, none, too many, or not base64.
@@ -48,7 +46,7 @@ async def run_in_memory(
     entries = await state.threads.run(_entries, apps, files)
     if state.settings.run_seconds:
         await state.settings.clock.sleep(state.settings.run_seconds)
-    records = [record for index, entry in enumerate(entries) for record in _records(entry, index, "", {})]
+    records = [record for index, entry in enumerate(entries) for record in _records(entry, index, "", OutputSchema())]
     return {
         "records": records,
         "job_id": state.settings.new_id(),
@@ -61,10 +59,10 @@ async def run_in_memory(
 
 
 def page_of_records(state: EmulatorState, run: Row, offset: int, *, layouts: bool) -> list[dict[str, Any]]:
-    """The records of up to 20 files of a finished run."""
+    """Return the records of up to 20 files of a finished run."""
     query = "SELECT content FROM results WHERE run_id = ? ORDER BY position LIMIT ? OFFSET ?"
     rows = state.db.all(query, run["id"], PAGE, offset)
-    schema = _schema(run_settings(run))
+    schema = OutputSchema.of(run_settings(run))
     found = []
     for index, row in enumerate(rows, offset):
         entry = msgspec.json.decode(row["content"])
@@ -80,23 +78,19 @@ def _entries(apps: Sequence[App], files: Sequence[tuple[str, bytes]]) -> list[di
         for index, (name, content) in enumerate(files):
             local = Path(folder, str(index))
             local.write_bytes(content)
-            try:
-                document = read_document(str(local), name, {})
-                found = [each for app in apps for each in extracted_documents(app, document)]
-                entries.append(file_entry(document, found, name, None))
-            except UnreadableFileError as error:
-                entries.append(failed_entry(name, name, str(error)))
+            file = InputFile(name=name, path=name, local_path=str(local))
+            entries.append(process_file(apps, file, {}, {}).entry)
     return entries
 
 
 def _records(
-    entry: Mapping[str, Any], file_index: int, output_folder: str, schema: Mapping[str, Any]
+    entry: Mapping[str, Any], file_index: int, output_folder: str, schema: OutputSchema
 ) -> list[dict[str, Any]]:
     name = entry["original_file_name"]
     return [
         {
-            "output_file_path": f"{output_folder}/s1_apply_refiner/{name}.ibdoc",
-            "results": _changed([_result(field) for field in document["fields"]], schema),
+            "output_file_path": f"{output_folder}/{FIELDS_STEP}/{name}.ibdoc",
+            "results": schema.apply([_result(field) for field in document["fields"]]),
             "record_index": index,
             "file_name": name,
             "document_path": entry["input_file_path"],
@@ -105,7 +99,7 @@ def _records(
             "is_manually_reviewed": document["review_completed"],
             "current_step_index": 1,
             "is_human_corrected": any(field["edit_history"] for field in document["fields"]),
-            "absolute_ibocr_path": f"{output_folder}/s0_process_files/{name}.ibocr",
+            "absolute_ibocr_path": f"{output_folder}/{TEXT_STEP}/{name}.ibocr",
             "was_classified": document["class_name"] is not None,
             "is_finalized": True,
         }
@@ -120,26 +114,3 @@ def _result(field: Mapping[str, Any]) -> dict[str, Any]:
         "field_type": field["type"],
         "model_confidence": field["confidence"]["model"],
     }
-
-
-def _schema(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """`modify_output_schema` is JSON inside JSON."""
-    runtime = settings.get("runtime_config")
-    text = runtime.get("modify_output_schema") if isinstance(runtime, Mapping) else None
-    try:
-        schema = msgspec.json.decode(text) if isinstance(text, str) else {}
-    except msgspec.DecodeError:
-        return {}
-    return schema if isinstance(schema, dict) else {}
-
-
-def _changed(results: list[dict[str, Any]], schema: Mapping[str, Any]) -> list[dict[str, Any]]:
-    removed, renamed = schema.get("remove_fields", []), schema.get("rename_fields", {})
-    left = [result for result in results if result["key"] not in removed]
-    kept = [{**result, "key": renamed.get(result["key"], result["key"])} for result in left]
-    values = {result["key"]: result["value"] for result in kept}
-    for added in schema.get("add_fields", []):
-        echo = _ECHO.fullmatch(added["formula"])
-        value = echo[1] if echo else values.get(added["formula"], "")
-        kept.append({"key": added["name"], "value": value, "field_type": "TEXT", "model_confidence": None})
-    return kept

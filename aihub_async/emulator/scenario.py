@@ -1,4 +1,4 @@
-"""Scenario files: a seed, settings, faults and webhook misbehavior in TOML.
+"""Scenario files: a seed, settings, faults, webhook misbehavior and a world in TOML.
 
 Example:
     ```toml
@@ -24,6 +24,15 @@ Example:
 
     [webhooks]                      # attributes of WebhookPlan
     lost = true
+
+    [[world.organization]]          # attributes of Organization
+    id = "acme"
+    admins = ["ana"]
+    workspaces = { finance = ["ben"] }
+
+    [[world.user]]                  # attributes of User
+    id = "ana"
+    token = "ana-key"
     ```
 """
 
@@ -38,6 +47,7 @@ import attrs
 from aihub_async.emulator.faults import Fault
 from aihub_async.emulator.settings import setting_names
 from aihub_async.emulator.webhooks import WebhookPlan
+from aihub_async.emulator.world import World
 
 _T = TypeVar("_T")
 
@@ -57,6 +67,7 @@ class Scenario:
     settings: Mapping[str, Any] = attrs.field(factory=dict)
     faults: tuple[Fault, ...] = ()
     webhooks: WebhookPlan | None = None
+    world: World | None = None
 
 
 def load_scenario(path: Path | str) -> Scenario:
@@ -85,7 +96,7 @@ def parse_scenario(text: str) -> Scenario:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ScenarioError(f"not valid TOML: {error}") from None
-    _check_keys("the file", content, {"seed", "settings", "fault", "webhooks"})
+    _check_keys("the file", content, {"seed", "settings", "fault", "webhooks", "world"})
     seed = content.get("seed")
     if seed is not None and type(seed) is not int:
         raise ScenarioError("seed must be an integer")
@@ -94,13 +105,21 @@ def parse_scenario(text: str) -> Scenario:
     faults = content.get("fault", [])
     if not isinstance(faults, list):
         raise ScenarioError("write [[fault]] with double brackets: there may be several")
-    plan = content.get("webhooks")
+    plan, world = content.get("webhooks"), content.get("world")
     return Scenario(
         seed=seed,
         settings={name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()},
         faults=tuple(_fault(number, fault) for number, fault in enumerate(faults, 1)),
         webhooks=None if plan is None else _build("[webhooks]", WebhookPlan, _table("webhooks", plan)),
+        world=None if world is None else _world(_table("world", world)),
     )
+
+
+def _world(content: Mapping[str, Any]) -> World:
+    try:
+        return World.from_mapping(content)
+    except (TypeError, ValueError) as error:
+        raise ScenarioError(f"[world]: {error}") from None
 
 
 def _fault(number: int, content: Any) -> Fault:

@@ -1,35 +1,41 @@
-"""Secrets: their names and who may use them. A value is never kept, only its digest, since it is never given back."""
+"""Secrets: who may use them, and their values, which only apps get to see.
 
-import hashlib
+A value is kept in memory only, so that it is neither in the database nor in a file: after a restart on the same
+`data_dir` a secret has no value until it is updated.
+"""
+
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from aihub_async.emulator.database import Database, Row
-from aihub_async.emulator.settings import Account, EmulatorSettings
+from aihub_async.emulator.settings import EmulatorSettings
 from aihub_async.emulator.wire import ApiError
+from aihub_async.emulator.world import Account
 
 _TYPES = ("ALL", "SOME", "NONE")
 
 
 class SecretStore:
-    """The secrets of the organization."""
+    """The secrets of all contexts."""
 
     def __init__(self, database: Database, settings: EmulatorSettings) -> None:
         self._db = database
         self._settings = settings
+        self._values: dict[tuple[str, str], str] = {}
 
-    def select(self, alias: str | None, workspace: str | None, *, as_of_ms: int) -> list[dict[str, Any]]:
+    def select(self, context: str, alias: str | None, workspace: str | None, *, as_of_ms: int) -> list[dict[str, Any]]:
         """Return the secrets of an alias and a workspace (None: of all), without those created later."""
-        rows = self._db.all("SELECT * FROM secrets WHERE created_ms <= ? ORDER BY alias", as_of_ms)
-        views = [self._view(row) for row in rows]
+        query = "SELECT * FROM secrets WHERE context = ? AND created_ms <= ? ORDER BY alias"
+        views = [_view(row) for row in self._db.all(query, context, as_of_ms)]
         return [
             view
             for view in views
             if alias in {None, view["alias"]} and (workspace is None or _usable_in(view, workspace))
         ]
 
-    def create(self, account: Account, payload: dict[str, Any]) -> None:
+    def create(self, account: Account, payload: Mapping[str, Any]) -> None:
         """Add a secret.
 
         Raises:
@@ -37,69 +43,101 @@ class SecretStore:
         """
         alias, value = _text(payload, "alias"), _text(payload, "value")
         allowed_type, workspaces = _allowed(payload, None)
-        if self._find(alias) is not None:
+        context = account.context.id
+        if self._find(context, alias) is not None:
             raise ApiError(409, f"A secret with the alias {alias!r} exists.")
         now = self._settings.now_ms()
         self._db.write(
             "INSERT INTO secrets VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            *(alias, _text(payload, "description", ""), _digest(value), allowed_type, _dump(workspaces)),
+            *(context, alias, _text(payload, "description", ""), allowed_type, _dump(workspaces)),
             *(now, account.user, now, account.user),
         )
+        self._values[context, alias] = value
 
-    def update(self, account: Account, payload: dict[str, Any]) -> None:
-        """Change what is given of a secret.
+    def update(self, account: Account, payload: Mapping[str, Any]) -> None:
+        """Change the attributes that a request names.
 
         Raises:
             ApiError: 400 malformed, 404 no such secret.
         """
-        row = self._required(_text(payload, "alias"))
+        context = account.context.id
+        row = self._required(context, _text(payload, "alias"))
         value = _text(payload, "value", "")
         current = {"allowed_workspaces": msgspec.json.decode(row["allowed_workspaces"])}
-        allowed_type, workspaces = _allowed(current | payload, row["allowed_type"])
+        allowed_type, workspaces = _allowed({**current, **payload}, row["allowed_type"])
         self._db.write(
-            "UPDATE secrets SET description = ?, value_sha256 = ?, allowed_type = ?, allowed_workspaces = ?,"
-            " updated_ms = ?, updated_by = ? WHERE alias = ?",
-            *(_text(payload, "description", row["description"]), _digest(value) if value else row["value_sha256"]),
-            *(allowed_type, _dump(workspaces), self._settings.now_ms(), account.user, row["alias"]),
+            "UPDATE secrets SET description = ?, allowed_type = ?, allowed_workspaces = ?, updated_ms = ?,"
+            " updated_by = ? WHERE context = ? AND alias = ?",
+            *(_text(payload, "description", row["description"]), allowed_type, _dump(workspaces)),
+            *(self._settings.now_ms(), account.user, context, row["alias"]),
         )
+        if value:
+            self._values[context, row["alias"]] = value
 
-    def delete(self, payload: dict[str, Any]) -> None:
+    def delete(self, account: Account, payload: Mapping[str, Any]) -> None:
         """Remove a secret.
 
         Raises:
             ApiError: 400 malformed, 404 no such secret.
         """
-        self._db.write("DELETE FROM secrets WHERE alias = ?", self._required(_text(payload, "alias"))["alias"])
+        context = account.context.id
+        alias = self._required(context, _text(payload, "alias"))["alias"]
+        self._db.write("DELETE FROM secrets WHERE context = ? AND alias = ?", context, alias)
+        self._values.pop((context, alias), None)
 
-    def _find(self, alias: str) -> Row | None:
-        return self._db.one("SELECT * FROM secrets WHERE alias = ?", alias)
+    def check(self, context: str, settings: Mapping[str, Any], workspace: str) -> None:
+        """Refuse a run whose `keys.secret` name a secret that it may not use.
 
-    def _required(self, alias: str) -> Row:
-        row = self._find(alias)
+        Raises:
+            ApiError: 404, no such secret in this workspace.
+        """
+        for key, alias in _aliases(settings).items():
+            row = self._find(context, alias)
+            if row is None or not _usable_in(_view(row), workspace):
+                raise ApiError(
+                    404, f"keys.secret.{key}: there is no secret {alias!r}, or this workspace may not use it."
+                )
+
+    def values(self, context: str, settings: Mapping[str, Any]) -> dict[str, str]:
+        """Return the values of the secrets that `keys.secret` name, by key."""
+        aliases = _aliases(settings)
+        return {key: self._values[context, alias] for key, alias in aliases.items() if (context, alias) in self._values}
+
+    def _find(self, context: str, alias: str) -> Row | None:
+        return self._db.one("SELECT * FROM secrets WHERE context = ? AND alias = ?", context, alias)
+
+    def _required(self, context: str, alias: str) -> Row:
+        row = self._find(context, alias)
         if row is None:
             raise ApiError(404, f"There is no secret with the alias {alias!r}.")
         return row
 
-    def _view(self, row: Row) -> dict[str, Any]:
-        return {
-            "alias": row["alias"],
-            "description": row["description"],
-            "allowed_workspaces_type": row["allowed_type"],
-            "allowed_workspaces": msgspec.json.decode(row["allowed_workspaces"]),
-            "org": self._settings.org,
-            "created_at": row["created_ms"],
-            "created_by": row["created_by"],
-            "updated_at": row["updated_ms"],
-            "last_updated_by": row["updated_by"],
-        }
+
+def _aliases(settings: Mapping[str, Any]) -> Mapping[str, str]:
+    secret: Mapping[str, str] = (settings.get("keys") or {}).get("secret") or {}
+    return secret
 
 
-def _usable_in(view: dict[str, Any], workspace: str) -> bool:
+def _view(row: Row) -> dict[str, Any]:
+    return {
+        "alias": row["alias"],
+        "description": row["description"],
+        "allowed_workspaces_type": row["allowed_type"],
+        "allowed_workspaces": msgspec.json.decode(row["allowed_workspaces"]),
+        "org": row["context"],
+        "created_at": row["created_ms"],
+        "created_by": row["created_by"],
+        "updated_at": row["updated_ms"],
+        "last_updated_by": row["updated_by"],
+    }
+
+
+def _usable_in(view: Mapping[str, Any], workspace: str) -> bool:
     kind = view["allowed_workspaces_type"]
     return kind == "ALL" or (kind == "SOME" and workspace in view["allowed_workspaces"])
 
 
-def _allowed(payload: dict[str, Any], default: str | None) -> tuple[str, list[str]]:
+def _allowed(payload: Mapping[str, Any], default: str | None) -> tuple[str, list[str]]:
     kind = payload.get("allowed_workspaces_type", default)
     if kind not in _TYPES:
         raise ApiError(400, "allowed_workspaces_type must be ALL, SOME or NONE.")
@@ -111,17 +149,13 @@ def _allowed(payload: dict[str, Any], default: str | None) -> tuple[str, list[st
     return kind, workspaces
 
 
-def _text(payload: dict[str, Any], name: str, default: str | None = None) -> str:
+def _text(payload: Mapping[str, Any], name: str, default: str | None = None) -> str:
     value = payload.get(name)
     if value is None and default is not None:
         return default
     if not isinstance(value, str) or (not value and default is None):
         raise ApiError(400, f"{name} must be a non-empty string.")
     return value
-
-
-def _digest(value: str) -> str:
-    return hashlib.sha256(value.encode()).hexdigest()
 
 
 def _dump(value: list[str]) -> str:

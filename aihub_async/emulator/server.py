@@ -16,7 +16,6 @@ from aihub_async.emulator.faults import Faults
 from aihub_async.emulator.listener import Listener
 from aihub_async.emulator.router import PREFIX, Route, Router
 from aihub_async.emulator.routes import ALL
-from aihub_async.emulator.routes.audit import record
 from aihub_async.emulator.state import EmulatorState
 from aihub_async.emulator.storage import read_slices
 from aihub_async.emulator.wire import ApiError, Request, RequestLog, Response
@@ -84,7 +83,7 @@ class Server:
     async def _refuse(self, request: web.BaseRequest, error: ApiError) -> web.StreamResponse:
         entry = self._log.add("", request.method, request.raw_path)
         try:
-            self._state.accounts.authenticate(request.headers.get("Authorization"), request.headers.get("IB-Context"))
+            self._state.access.authenticate(request.headers.get("Authorization"), request.headers.get("IB-Context"))
         except ApiError as unauthorized:
             error = unauthorized
         entry.status = error.status
@@ -102,9 +101,11 @@ class Server:
     ) -> Response:
         headers, path = http.headers, http.raw_path.partition("?")[0].removeprefix(PREFIX)
         try:
-            account = self._state.accounts.authenticate(headers.get("Authorization"), headers.get("IB-Context"))
+            account = self._state.access.authenticate(headers.get("Authorization"), headers.get("IB-Context"))
         except ApiError as error:
             return error.response()
+        if self._state.access.is_login(account):
+            self._state.audit.add_event("login_v2", "login", context=account.context.id, email=account.email)
         request = Request(
             route.operation,
             values,
@@ -125,7 +126,16 @@ class Server:
         except Exception:
             logger.exception("%s failed", route.operation.name)
             response = ApiError(500, "The emulator failed; see its log.").response()
-        record(self._state, route.operation, account, path, http.remote or "", response.status)
+        operation = route.operation
+        self._state.audit.add_request(
+            operation.name,
+            operation.method,
+            path,
+            context=account.context.id,
+            email=account.email,
+            ip=http.remote or "",
+            status=response.status,
+        )
         return response
 
 

@@ -2,33 +2,20 @@
 
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, get_args
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 import attrs
 
 from aihub_async.emulator.clock import EmulatorClock
-from aihub_async.limits import MAX_FILES_PER_RUN
+from aihub_async.emulator.versions import ApiVersion
+from aihub_async.emulator.world import DEFAULT_DRIVE
+from aihub_async.limits import MAX_FILE_BYTES, MAX_FILES_PER_RUN
 
 RESULTS_PAGE_SIZE = 20
 """Files on one page of run results."""
 
-
-PostWebhook = Callable[[str, Mapping[str, Any], Mapping[str, str]], Awaitable[int | None]]
-
-
-@attrs.frozen
-class Account:
-    """The owner of a token.
-
-    A service account has no personal workspace, so it must name a workspace wherever a person need not.
-    """
-
-    user: str
-    org: str
-    email: str
-    service: bool = False
-    admin: bool = True
+PostWebhook = Callable[[str, Any, Mapping[str, str]], Awaitable[tuple[int | None, Any]]]
 
 
 def _to_clock(clock: EmulatorClock | Callable[[], int]) -> EmulatorClock:
@@ -44,16 +31,17 @@ class EmulatorSettings:
     """What the parts of the emulator need to know; sizes in bytes, durations in seconds.
 
     Attributes:
-        org: Id of the organization.
-        user: User id behind the default token.
-        drive: Display name of the drive.
+        org: Id of the organization, unless a world is described.
+        user: User id behind the default token, unless a world is described.
+        drive: Display name of the drive, unless a world is described.
+        api_version: "current", or "2024" for the API of the seeds' time.
         part_size: Size of the parts of a multipart upload.
         max_file_size: Largest file; None is no limit.
         max_files_per_run: Most files of one run.
         list_page_size: Items on a page of a list unless the request says otherwise.
         max_page_size: Most items on a page of a list.
         results_page_size: Files on a page of run results.
-        workers: Files that a run processes concurrently.
+        workers: Files that are processed concurrently, of all runs together.
         run_seconds: Least duration of a run.
         job_seconds: Least duration of a deletion, compilation or other job.
         webhook_delays: Wait before each attempt to deliver a webhook; its length is the number of attempts.
@@ -61,15 +49,17 @@ class EmulatorSettings:
         max_extracted_bytes: Most bytes that an archive is extracted to.
         clock: An `EmulatorClock`, or a callable that returns Unix time in nanoseconds.
         new_id: Return a new id; ids are random unless `Emulator(generator=...)` makes them repeatable.
-        post_webhook: Deliver a webhook in place of HTTP: URL, body and headers to a status, or None for no answer.
+        post_webhook: Deliver a webhook in place of HTTP: URL, body and headers to a status (None: no answer) and the
+            JSON of the answer.
         threads: False runs blocking work inline, for simulations in one thread.
     """
 
     org: str = "acme"
     user: str = "jane.doe_acme.com"
-    drive: str = "Instabase Drive"
+    drive: str = DEFAULT_DRIVE
+    api_version: ApiVersion = attrs.field(default="current", validator=attrs.validators.in_(get_args(ApiVersion)))
     part_size: int = attrs.field(default=10_485_760, validator=attrs.validators.ge(1))
-    max_file_size: int | None = None
+    max_file_size: int | None = MAX_FILE_BYTES
     max_files_per_run: int = MAX_FILES_PER_RUN
     list_page_size: int = attrs.field(default=100, validator=attrs.validators.ge(1))
     max_page_size: int = attrs.field(default=1000, validator=attrs.validators.ge(1))
@@ -88,10 +78,6 @@ class EmulatorSettings:
     def now_ms(self) -> int:
         """Return Unix time in milliseconds."""
         return self.clock.time_ns() // 1_000_000
-
-    def workspace_folder(self, workspace: str) -> str:
-        """Return the folder of a workspace's drive, without a leading slash."""
-        return f"{self.org}/{workspace}/fs/{self.drive}"
 
 
 def ids_from(generator: random.Random) -> Callable[[], str]:

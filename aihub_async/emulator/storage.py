@@ -150,11 +150,11 @@ class Drive:
         self.blobs = blobs
         self._settings = settings
 
-    def put(self, path: str, blob: int, size: int) -> None:
-        """Let a path name a blob; what it named before is removed."""
+    def put(self, path: str, blob: int, size: int, *, modified_ns: int | None = None) -> None:
+        """Store a blob under a path, in the place of what was there; written now unless `modified_ns` says when."""
         replaced = self._db.value("SELECT blob FROM nodes WHERE path = ?", path)
-        now = self._settings.clock.time_ns()
-        self._db.write("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?, ?)", path, blob, size, now)
+        written = self._settings.clock.time_ns() if modified_ns is None else modified_ns
+        self._db.write("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?, ?)", path, blob, size, written)
         if replaced is not None:
             self.blobs.delete(replaced)
 

@@ -3,18 +3,25 @@
 import asyncio
 import ipaddress
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 import attrs
+import msgspec
 
 from aihub_async.emulator.background import Background
+from aihub_async.emulator.clock import NANOSECONDS
 from aihub_async.emulator.database import Row
 from aihub_async.emulator.settings import EmulatorSettings
 from aihub_async.emulator.wire import ApiError
 
+EVENT_GRID = "event_grid"
+"""Format of a webhook target whose notifications are Azure Event Grid events, sent after its validation handshake."""
+
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
+_LARGEST_ANSWER = 65_536  # bytes
 
 
 @attrs.frozen(kw_only=True)
@@ -53,6 +60,7 @@ class Webhooks:
         self._settings = settings
         self._session: aiohttp.ClientSession | None = None
         self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._validated: set[str] = set()
         self._held: list[tuple[dict[str, Any], Mapping[str, Any]]] = []
 
     def send(self, run: Row, target: Mapping[str, Any]) -> None:
@@ -105,18 +113,59 @@ class Webhooks:
             status = await self._post(payload, target)
             self.deliveries.append(Delivery(payload["job_id"], attempt, status))
 
-    async def _post(self, payload: dict[str, Any], target: Mapping[str, Any]) -> int | None:
+    async def _post(self, payload: Mapping[str, Any], target: Mapping[str, Any]) -> int | None:
+        if target.get("format") != EVENT_GRID:
+            status, _ = await self._send(payload, target, {})
+            return status
+        if not await self._is_validated(target):
+            return None
+        event = self._event("AIHub.RunFinished", f"runs/{payload['job_id']}", payload)
+        status, _ = await self._send([event], target, {"aeg-event-type": "Notification"})
+        return status
+
+    async def _is_validated(self, target: Mapping[str, Any]) -> bool:
+        """Return whether an Event Grid endpoint has answered the validation handshake."""
+        url = target["url"]
+        if url not in self._validated:
+            code = self._settings.new_id()
+            event = self._event("Microsoft.EventGrid.SubscriptionValidationEvent", "", {"validationCode": code})
+            status, answer = await self._send([event], target, {"aeg-event-type": "SubscriptionValidation"})
+            if status == 200 and answer == {"validationResponse": code}:
+                self._validated.add(url)
+        return url in self._validated
+
+    def _event(self, kind: str, subject: str, data: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "id": self._settings.new_id(),
+            "topic": "/aihub/emulator",
+            "subject": subject,
+            "eventType": kind,
+            "eventTime": datetime.fromtimestamp(self._settings.clock.time_ns() / NANOSECONDS, UTC).isoformat(),
+            "data": data,
+            "dataVersion": "1.0",
+            "metadataVersion": "1",
+        }
+
+    async def _send(self, body: Any, target: Mapping[str, Any], extra: Mapping[str, str]) -> tuple[int | None, Any]:
+        """Return the status, None if there was no answer, and the JSON of the answer."""
+        headers = {**(target.get("headers") or {}), **extra}
         if self._settings.post_webhook is not None:
-            return await self._settings.post_webhook(target["url"], payload, dict(target.get("headers") or {}))
+            return await self._settings.post_webhook(target["url"], body, headers)
         session = self._session
         if session is None:
             self._session = session = aiohttp.ClientSession(timeout=_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar())
-        headers = dict(target.get("headers") or {})
         try:
-            async with session.post(target["url"], json=payload, headers=headers, allow_redirects=False) as response:
-                return response.status
+            async with session.post(target["url"], json=body, headers=headers, allow_redirects=False) as response:
+                return response.status, await _json_of(response)
         except (aiohttp.ClientError, TimeoutError, OSError):
-            return None
+            return None, None
+
+
+async def _json_of(response: aiohttp.ClientResponse) -> Any:
+    try:
+        return msgspec.json.decode(await response.content.read(_LARGEST_ANSWER))
+    except msgspec.DecodeError:
+        return None
 
 
 def check_target(target: Any) -> None:
@@ -130,6 +179,8 @@ def check_target(target: Any) -> None:
     url = target.get("url") if isinstance(target, Mapping) else None
     if not isinstance(url, str) or not _are_headers(target.get("headers") or {}):
         raise ApiError(400, "webhook_config is an object with a url and, optionally, headers of strings.")
+    if target.get("format", "json") not in {"json", EVENT_GRID}:
+        raise ApiError(400, f"webhook_config.format is json or {EVENT_GRID}.")
     if not _is_local(url):
         raise ApiError(400, "The emulator sends webhooks to this machine only (localhost, 127.0.0.1, ::1).")
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 import attrs
 import msgspec
 
-from aihub_async.emulator.settings import Account
+from aihub_async.emulator.world import Account
 from aihub_async.operations import Operation
 
 MAX_JSON_BODY = 10_000_000

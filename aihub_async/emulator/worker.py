@@ -1,29 +1,26 @@
-"""The worker that carries runs out: reads the files on threads, keeps what the app finds, ends the run."""
+"""The worker that carries runs out: processes the files on threads, keeps the results, ends the run."""
 
 import asyncio
-import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import attrs
 
-from aihub_async.emulator.apps import App, Apps, Document, extracted_documents
+from aihub_async.emulator.apps import App, Apps
 from aihub_async.emulator.background import Background, Threads
 from aihub_async.emulator.clock import NANOSECONDS
 from aihub_async.emulator.database import Row
-from aihub_async.emulator.extraction import UnreadableFileError, read_document
-from aihub_async.emulator.flow_outputs import write_flow_outputs
-from aihub_async.emulator.results import failed_entry, file_entry
+from aihub_async.emulator.flow_outputs import FlowOutputs
+from aihub_async.emulator.packets import run_documents
+from aihub_async.emulator.process import InputFile, ProcessedFile, process_file
+from aihub_async.emulator.results import is_blocked
 from aihub_async.emulator.runs import Runs, run_settings
-from aihub_async.emulator.samples import pdf_bytes
+from aihub_async.emulator.secret_store import SecretStore
 from aihub_async.emulator.settings import EmulatorSettings
+from aihub_async.emulator.slots import PrioritySlots
 from aihub_async.emulator.storage import Drive
+from aihub_async.emulator.usage import Usage
 from aihub_async.emulator.webhooks import Webhooks
-
-logger = logging.getLogger("aihub_async.emulator")
-
-MAX_POST_PROCESS_PAGES = 100
-"""Documents of this many pages or more get no post-process PDF."""
 
 _PAGE = 200  # input files fetched from the database at a time
 _ENDINGS = {
@@ -34,16 +31,40 @@ _ENDINGS = {
 
 
 @attrs.frozen
-class _Input:
-    position: int
-    path: str
-    name: str
-    local_path: str
-    pdf_path: str
+class Email:
+    """A notification of the end of a flow run (`settings.notification_emails`)."""
+
+    address: str
+    run_id: str
+    status: str
+
+
+class _StepTimeoutError(Exception):
+    """A step of a flow took longer than its `step_timeout`."""
+
+
+@attrs.frozen
+class _Job:
+    """What the processing of each file of a run needs."""
+
+    run: Row
+    app: App
+    settings: Mapping[str, Any]
+    secrets: Mapping[str, str]
+
+    @property
+    def priority(self) -> int:
+        return int(self.settings.get("priority", 0))
+
+    @property
+    def step_timeout(self) -> float | None:
+        """Seconds; 0 leaves the choice to the platform, which here sets no limit, and -1 sets none."""
+        seconds = self.settings.get("step_timeout", 0)
+        return None if seconds <= 0 else seconds
 
 
 class Worker:
-    """Carries out runs, several files at a time."""
+    """Carries out runs, several files at a time; runs of a higher priority first."""
 
     def __init__(
         self,
@@ -51,6 +72,8 @@ class Worker:
         drive: Drive,
         apps: Apps,
         webhooks: Webhooks,
+        secrets: SecretStore,
+        usage: Usage,
         background: Background,
         threads: Threads,
         settings: EmulatorSettings,
@@ -59,10 +82,14 @@ class Worker:
         self._drive = drive
         self._apps = apps
         self._webhooks = webhooks
+        self._secrets = secrets
+        self._usage = usage
         self._background = background
-        self._settings = settings
         self._threads = threads
+        self._settings = settings
+        self._slots = PrioritySlots(settings.workers)
         self._active: dict[str, asyncio.Task[None]] = {}
+        self.emails: list[Email] = []
         self.released = asyncio.Event()
         self.released.set()
 
@@ -83,7 +110,7 @@ class Worker:
             self.start(run_id)
 
     async def wait(self, run_id: str) -> None:
-        """Wait until a run is no longer RUNNING and its webhook is settled."""
+        """Wait until a run is no longer RUNNING and its webhook is acknowledged or given up."""
         task = self._active.get(run_id)
         if task is not None:
             await asyncio.wait({task})
@@ -93,16 +120,12 @@ class Worker:
         """End a run as CANCELLED; one that has ended already stays as it is."""
         if self._runs.get(run_id)["status"] not in {"RUNNING", "PAUSED", "STOPPED_AT_CHECKPOINT"}:
             return
-        task = self._active.get(run_id)
-        if task is not None:
-            task.cancel()
+        self._stop(run_id)
         self._end(run_id, "CANCELLED", "The run was cancelled.")
 
     def pause(self, run_id: str) -> None:
         """Hold a run that is RUNNING; `restart` continues it."""
-        task = self._active.get(run_id)
-        if task is not None:
-            task.cancel()
+        self._stop(run_id)
         self._runs.set_status(run_id, "PAUSED")
 
     def restart(self, run_id: str) -> None:
@@ -117,84 +140,132 @@ class Worker:
         target = run_settings(run).get("webhook_config") or (deployment.webhook if deployment else None)
         if isinstance(target, Mapping):
             self._webhooks.send(run, target)
+        for address in run_settings(run).get("notification_emails") or ():
+            self.emails.append(Email(address, run_id, run["status"]))
+
+    def _stop(self, run_id: str) -> None:
+        task = self._active.get(run_id)
+        if task is not None:
+            task.cancel()
 
     async def _carry_out(self, run_id: str) -> None:
         run, clock = self._runs.get(run_id), self._settings.clock
-        app = self._apps.get(run["app_name"])
+        app = self._apps.by_id(run["app_id"], run["app_version"])
         if app is None:
             self._end(run_id, "FAILED", f"The app {run['app_name']!r} is no longer registered.")
             return
         seconds = self._settings.run_seconds if app.run_seconds is None else app.run_seconds
         earliest_end = clock.time_ns() + int(seconds * NANOSECONDS)
-        count = await self._process_all(run, app)
+        status, message = await self._process(run, app)
         if (left := earliest_end - clock.time_ns()) > 0:
             await clock.sleep(left / NANOSECONDS)
         await self.released.wait()
-        if count == 0:
-            self._end(run_id, "FAILED", "The input has no files.")
-            return
-        self._end(run_id, app.outcome, _ENDINGS[app.outcome])
+        self._end(run_id, status, message)
 
     def _end(self, run_id: str, status: str, message: str) -> None:
         self._runs.finish(run_id, status, message)
         run = self._runs.get(run_id)
-        if status == "COMPLETE" and run["binary_path"] is not None:
-            write_flow_outputs(self._drive, run)
+        if run["binary_path"] is not None:
+            FlowOutputs(self._drive, run, self._settings).finish(status, message)
         if status != "STOPPED_AT_CHECKPOINT":
             self.announce(run_id)
 
-    async def _process_all(self, run: Row, app: App) -> int:
-        settings, inputs = run_settings(run), self._inputs(run)
-        processed = 0
+    async def _process(self, run: Row, app: App) -> tuple[str, str]:
+        """Process all files; return how the run ends and why."""
+        settings = run_settings(run)
+        job = _Job(run, app, settings, self._secrets.values(run["context"], settings))
+        blocked, count, late = False, 0, False
+        try:
+            blocked, count = await self._process_files(job)
+        except* _StepTimeoutError:
+            late = True
+        if late:
+            return "FAILED", f"A step took longer than step_timeout, {job.step_timeout} seconds."
+        if not count:
+            return "FAILED", "The input has no files."
+        if app.packet is not None:
+            documents = run_documents(self._runs.entries(run["id"]))
+            fields = await self._threads.run(lambda packet: [field.view() for field in packet(documents)], app.packet)
+            self._runs.set_case_info(run["id"], fields)
+            blocked = blocked or any(field["validations"]["failures"] for field in fields if app.packet_blocks)
+        status = "STOPPED_AT_CHECKPOINT" if blocked and app.outcome == "COMPLETE" else app.outcome
+        return status, _ENDINGS[status]
+
+    async def _process_files(self, job: _Job) -> tuple[bool, int]:
+        """Return whether a validation blocks the run, and the number of files."""
+        inputs, blocked, count = self._inputs(job.run), False, 0
 
         async def work() -> None:
-            nonlocal processed
-            for item in inputs:
-                processed += 1
-                entry, pdf = await self._threads.run(_process, app, item, settings)
-                if pdf:
-                    self._drive.put(item.pdf_path, *self._drive.blobs.save(pdf))
-                self._runs.add_result(run["id"], item.position, entry)
+            nonlocal blocked, count
+            while True:
+                async with self._slots.take(job.priority):
+                    item = next(inputs, None)
+                    if item is None:
+                        return
+                    count += 1
+                    position, file = item
+                    done = await self._in_time(job, file)
+                self._keep(job, position, file, done)
+                blocked = blocked or is_blocked(done.entry)
 
         async with asyncio.TaskGroup() as group:
             for _ in range(self._settings.workers):
                 group.create_task(work())
-        return processed
+        return blocked, count
 
-    def _inputs(self, run: Row) -> Iterator[_Input]:
-        prefix = f"{run['input_dir']}/"
+    async def _in_time(self, job: _Job, file: InputFile) -> ProcessedFile:
+        work = asyncio.ensure_future(self._threads.run(process_file, [job.app], file, job.settings, job.secrets))
+        if job.step_timeout is None:
+            return await work
+        # Of the emulator's clock, so that a test needs not wait.
+        timer = asyncio.ensure_future(self._settings.clock.sleep(job.step_timeout))
+        try:
+            await asyncio.wait({work, timer}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                raise _StepTimeoutError
+            return work.result()
+        finally:
+            timer.cancel()
+            work.cancel()
+
+    def _keep(self, job: _Job, position: int, file: InputFile, done: ProcessedFile) -> None:
+        for path, pdf in done.pdfs.items():
+            self._drive.put(path, *self._drive.blobs.save(pdf))
+        self._runs.add_result(job.run["id"], position, done.entry)
+        self._usage.add(job.run["id"], job.run["context"], done.units)
+        if job.run["binary_path"] is not None:
+            FlowOutputs(self._drive, job.run, self._settings).add(file.name, done)
+
+    def _inputs(self, run: Row) -> Iterator[tuple[int, InputFile]]:
+        folder = run["input_dir"]
+        window = {"since_ns": run["input_since_ns"], "as_of_ns": run["input_until_ns"]}
         position, after = 0, ""
-        while nodes := self._drive.walk(run["input_dir"], after=after, limit=_PAGE):
+        while nodes := self._drive.walk(folder, after=after, limit=_PAGE, **window):
             for node in nodes:
-                name = node.path[len(prefix) :]
-                pdf_path = f"{run['output_dir']}/post_processed/{name}.pdf"
-                yield _Input(position, node.path, name, self._drive.blobs.path(node.blob), pdf_path)
+                if node.path.startswith(f"{run['output_dir']}/"):
+                    continue  # an output folder inside the input folder is no input
+                name = node.path[len(folder) + 1 :]
+                yield (
+                    position,
+                    InputFile(
+                        name=name,
+                        path=f"/{node.path}",
+                        local_path=self._drive.blobs.path(node.blob),
+                        pdf_paths=_pdf_paths(run["output_dir"], name),
+                        sidecar_path=self._sidecar(f"{node.path}.txt"),
+                    ),
+                )
                 position += 1
             after = nodes[-1].path
 
-
-def _process(app: App, item: _Input, settings: Mapping[str, Any]) -> tuple[dict[str, Any], bytes | None]:
-    input_path = f"/{item.path}"
-    try:
-        document = read_document(item.local_path, item.name, settings)
-        found = extracted_documents(app, document)
-    except UnreadableFileError as error:
-        return failed_entry(item.name, input_path, str(error)), None
-    except FileNotFoundError:
-        return failed_entry(item.name, input_path, "The file was deleted before it was processed."), None
-    # An app is the user's code: whatever it raises concerns this one file, and the run goes on.
-    except Exception as error:
-        logger.warning("app %r failed on %r", app.name, item.name, exc_info=error)
-        return failed_entry(item.name, input_path, f"{type(error).__name__}: {error}"), None
-    pdf = _post_process(document, settings)
-    return file_entry(document, found, input_path, f"/{item.pdf_path}" if pdf else None), pdf
+    def _sidecar(self, path: str) -> str | None:
+        node = self._drive.find(path)
+        return None if node is None else self._drive.blobs.path(node.blob)
 
 
-def _post_process(document: Document, settings: Mapping[str, Any]) -> bytes | None:
-    runtime = settings.get("runtime_config")
-    payload = isinstance(runtime, Mapping) and runtime.get("generate_post_process_pdf") is True
-    if not payload or len(document.pages) >= MAX_POST_PROCESS_PAGES:
-        return None
-    if document.name.lower().endswith(".pdf"):
-        return document.content
-    return pdf_bytes([page.text.splitlines() for page in document.pages])
+def _pdf_paths(output_dir: str, name: str) -> Callable[[int], str]:
+    def path(number: int) -> str:
+        suffix = "" if number == 1 else f"_{number}"
+        return f"{output_dir}/post_processed/{name}{suffix}.pdf"
+
+    return path

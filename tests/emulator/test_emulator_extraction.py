@@ -102,8 +102,13 @@ async def test_a_pdf_tells_where_its_text_stands(api):
     assert document["page_numbers"] == [1, 2]
     assert document["page_layouts"] == [{"page_number": n, "width": 612.0, "height": 792.0} for n in (0, 1)]
     (place,) = document["fields"][0]["source_coordinates"]
-    # The second line of the page: baseline at 722 points from the bottom, set in 12 points.
-    assert place == {"top_x": 114.0, "top_y": 58.0, "bottom_x": 138.0, "bottom_y": 70.0, "page_number": 1}
+    # The second line of the page: Helvetica of 12 points, baseline at 722 points from the bottom. "Order: " is 37.34
+    # points wide and each digit 6.67, less the margins of the glyphs; digits are 0.72 high and dip 0.02 below.
+    assert place["page_number"] == 1
+    assert place["top_x"] == pytest.approx(72 + 37.34, abs=0.6)
+    assert place["bottom_x"] == pytest.approx(72 + 37.34 + 4 * 6.67, abs=0.6)
+    assert place["top_y"] == pytest.approx(70 - 0.72 * 12, abs=0.6)
+    assert place["bottom_y"] == pytest.approx(70, abs=0.4)
     assert 0 < document["fields"][0]["confidence"]["model"] <= 1
     assert document["fields"][0]["validations"] == {"valid": True, "alerts": []}
 
@@ -112,7 +117,8 @@ async def test_a_pdf_tells_where_its_text_stands(api):
     ("name", "content", "problem"),
     [
         ("a.txt", b"", "empty"),
-        ("a.png", b"\x89PNG", "not supported"),
+        ("a.png", b"\x89PNG", "image cannot be read"),
+        ("a.xyz", b"\x89XYZ", "not supported"),
         ("a.pdf", b"%PDF-1.4 nonsense", "cannot be read"),
         ("a.json", b"{", "not valid JSON"),
         ("a.csv", b"\n\n", "no rows"),

@@ -7,7 +7,7 @@ import pytest_asyncio
 from aiohttp import web
 
 from aihub_async.emulator import Emulator
-from aihub_async.emulator.keyvalues import key_values
+from aihub_async.emulator.key_values import key_values
 
 DRIVE = "acme/ws/fs/Drive"
 NOTE = {"note.txt": b"Order: 7"}

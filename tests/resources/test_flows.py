@@ -37,7 +37,8 @@ async def test_a_compiled_flow_is_run_and_read(client: AsyncAIHub, hub: Emulator
     assert len(run.id) == 36
     assert hub.runs()[0]["tags"] == ["march"]
     names = [node.name async for node in client.files.iter_folder(f"{ROOT}/out")]
-    assert names == ["batch.ibflowresults", "main.ibflowbin"]
+    steps = ["s0_process_files", "s1_apply_refiner"]
+    assert names == ["batch.ibflowresults", "logs", "main.ibflowbin", *steps]
 
 
 async def test_several_flows_see_every_file(client: AsyncAIHub, hub: Emulator) -> None:

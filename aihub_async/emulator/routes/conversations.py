@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from aihub_async import operations as ops
+from aihub_async.emulator.access import chosen_workspace
 from aihub_async.emulator.database import Row
 from aihub_async.emulator.forms import Form, read_form
 from aihub_async.emulator.state import EmulatorState
@@ -21,24 +22,24 @@ async def create_conversation(state: EmulatorState, request: Request) -> Respons
     name = form.texts.get("name")
     if not name:
         raise ApiError(400, "name must be a non-empty string.")
-    state.workspace(form.texts.get("workspace"), request.account, remedy="workspace")
+    chosen_workspace(form.texts.get("workspace"), request.account, remedy="workspace")
     _flag(form, "fast_mode", default=False)
-    conversation_id = state.conversations.create(name, form.texts.get("description"), request.account.user)
+    conversation_id = state.conversations.create(name, form.texts.get("description"), request.account)
     response: dict[str, Any] = {"id": conversation_id, "name": name}
     if form.files:
         response["upload_status"] = state.conversations.add(conversation_id, _files(form), process=True)
     return json_response(response, 201)
 
 
-async def list_conversations(state: EmulatorState, request: Request) -> Response:  # noqa: ARG001  # every handler is given both
+async def list_conversations(state: EmulatorState, request: Request) -> Response:
     """List all conversations."""
-    rows = state.conversations.all()
+    rows = state.conversations.all(request.account.context.id)
     return json_response({"conversations": [_head(row) for row in rows]})
 
 
 async def get_conversation(state: EmulatorState, request: Request) -> Response:
-    """Tell about a conversation and its documents."""
-    row = state.conversations.get(request.values["conversation_id"])
+    """Return a conversation and its documents."""
+    row = state.conversations.get(request.values["conversation_id"], request.account.context.id)
     documents = state.conversations.documents(row["id"])
     states = {document["state"] for document in documents}
     status = "RUNNING" if "PROCESSING" in states else "FAILED" if states == {"FAILED"} else "COMPLETE"
@@ -46,7 +47,7 @@ async def get_conversation(state: EmulatorState, request: Request) -> Response:
 
 
 async def update_conversation(state: EmulatorState, request: Request) -> Response:
-    """Change name and description, given in the query."""
+    """Change the name and description that the query string has."""
     state.conversations.update(request.values["conversation_id"], request.text("name"), request.text("description"))
     return Response(204)
 
@@ -65,7 +66,7 @@ async def converse(state: EmulatorState, request: Request) -> Response:
         raise ApiError(400, "question must be a non-empty string.")
     if payload.get("mode", "default") not in {"default", "advanced"}:
         raise ApiError(400, "mode is default or advanced.")
-    row = state.conversations.get(request.values["conversation_id"])
+    row = state.conversations.get(request.values["conversation_id"], request.account.context.id)
     documents = state.conversations.documents(row["id"], _ids(payload.get("document_ids")))
     answer, _ = state.conversations.ask(question, documents)
     return json_response({"prompt_id": state.settings.new_id(), "answer": answer})
@@ -83,28 +84,28 @@ async def add_documents(state: EmulatorState, request: Request) -> Response:
 
 async def delete_documents(state: EmulatorState, request: Request) -> Response:
     """Delete documents of a conversation."""
-    row = state.conversations.get(request.values["conversation_id"])
+    row = state.conversations.get(request.values["conversation_id"], request.account.context.id)
     ids = [parse_integer("ids", item) for item in (request.text("ids") or "").split(",")]
     state.conversations.remove_documents(state.conversations.documents(row["id"], ids))
     return Response(204)
 
 
 async def get_document(state: EmulatorState, request: Request) -> Response:
-    """Tell about a document."""
-    row = state.conversations.get(request.values["conversation_id"])
+    """Return a document."""
+    row = state.conversations.get(request.values["conversation_id"], request.account.context.id)
     (document,) = state.conversations.documents(row["id"], [request.path_number("document_id")])
     pages = msgspec.json.decode(document["pages"])
     response = {
         "id": document["id"],
         "name": document["name"],
-        "ibdoc_path": f"/{state.settings.workspace_folder(row['owner'])}/converse/{row['id']}/{document['id']}.ibdoc",
+        "ibdoc_path": f"/{request.account.context.folder(row['owner'])}/converse/{row['id']}/{document['id']}.ibdoc",
         "metadata": [{"page_number": number, "characters": len(text)} for number, text in enumerate(pages, 1)],
     }
     return json_response(response)
 
 
 async def run_query(state: EmulatorState, request: Request) -> Response:
-    """Begin to answer a question."""
+    """Start to answer a question."""
     payload = await request.json()
     source = payload.get("source_app")
     if not isinstance(source, dict) or source.get("type") not in {"CHATBOT", "CONVERSE"}:
@@ -126,7 +127,7 @@ async def run_query(state: EmulatorState, request: Request) -> Response:
 
 
 async def get_query_status(state: EmulatorState, request: Request) -> Response:
-    """Tell about a query, and its answer."""
+    """Return a query, and its answer."""
     row = state.conversations.query(request.values["query_id"])
     response: dict[str, Any] = {"query_id": row["id"], "status": row["status"]}
     if row["status"] == "COMPLETE":

@@ -7,11 +7,12 @@ from urllib.parse import urlencode
 from aihub_async import operations as ops
 from aihub_async.emulator.forms import read_json_or_form
 from aihub_async.emulator.legacy_records import inline_files, page_of_records, run_in_memory
-from aihub_async.emulator.routes.runs import (
-    new_run_settings,
+from aihub_async.emulator.routes.starting import (
     optional_path,
     optional_text,
     run_input,
+    run_output,
+    run_settings_of,
     start_run,
 )
 from aihub_async.emulator.routes.v1 import Serve, v1
@@ -35,19 +36,19 @@ async def run_app_by_name(state: EmulatorState, request: Request) -> Response:
 
 async def run_app_sync(state: EmulatorState, request: Request) -> Response:
     """Run an app on the files in the request; nothing is kept."""
-    app = state.apps.named(None, request.values["app_id"])
+    app = state.apps.choose(None, request.values["app_id"], user=request.account.user)
     files = inline_files(await request.json(), None)
     results = await run_in_memory(state, [app], files)
-    return json_response({"response": {**results, "binary_path": _binary_of(state, app.id)}})
+    return json_response({"response": {**results, "binary_path": _binary_of(request, app.id)}})
 
 
 @v1
 async def job_status(state: EmulatorState, request: Request) -> Response:
-    """Tell the state of a job."""
+    """Return the state of a job."""
     job_id = request.text("job_id")
     if job_id is None:
         raise ApiError(400, "job_id is missing.")
-    return json_response(state.legacy_jobs.status(job_id))
+    return json_response(state.legacy_jobs.status(job_id, request.account))
 
 
 @v1
@@ -55,7 +56,7 @@ async def list_jobs(state: EmulatorState, request: Request) -> Response:
     """List jobs, newest first."""
     limit = min(request.number("limit", least=1) or state.settings.list_page_size, state.settings.max_page_size)
     until = request.number("finish_time") or _NO_END
-    jobs, following = state.legacy_jobs.page(limit, request.number("after") or _NO_END, until)
+    jobs, following = state.legacy_jobs.page(request.account, limit, request.number("after") or _NO_END, until)
     response: dict[str, Any] = {"status": "OK", "jobs": jobs}
     if following is not None:
         query = urlencode({"limit": limit, "finish_time": until, "after": following})
@@ -65,13 +66,13 @@ async def list_jobs(state: EmulatorState, request: Request) -> Response:
 
 @v1
 async def get_results(state: EmulatorState, request: Request) -> Response:
-    """Give a page of the records of a finished run."""
+    """Return a page of the records of a finished run."""
     payload = await request.json()
     path, offset = optional_path(payload, "ibresults_path"), payload.get("file_offset", 0)
     if path is None or type(offset) is not int or offset < 0:
         raise ApiError(400, "ibresults_path must be a string, and file_offset an integer of at least 0.")
     options = payload.get("options") or {}
-    run = state.legacy_jobs.run_of(path)
+    run = state.legacy_jobs.run_of(path, request.account)
     records = page_of_records(state, run, offset, layouts=options.get("include_page_layouts") is True)
     return json_response({"status": "OK", "records": records})
 
@@ -80,7 +81,7 @@ def _control(action: str) -> Serve:
     @v1
     async def control(state: EmulatorState, request: Request) -> Response:
         job_id = (await request.json()).get("job_id")
-        state.legacy_jobs.control(str(job_id), action)
+        state.legacy_jobs.control(str(job_id), action, request.account)
         return json_response({"status": "OK"})
 
     return control
@@ -94,34 +95,33 @@ async def _run(
     name: str | None = None,
     app_id: str | None = None,
 ) -> Response:
-    app = state.apps.named(name, app_id)
-    output_dir, workspace = optional_path(payload, "output_dir"), optional_text(payload, "output_workspace")
-    if output_dir is None:
-        workspace = state.workspace(workspace, request.account, remedy="output_workspace or output_dir")
+    account = request.account
+    app = state.apps.choose(name, app_id, user=account.user, owner=optional_text(payload, "owner"))
+    workspace, output_dir = run_output(payload, account)
     batch_id = payload.get("batch_id")
     # A text that holds a number, unlike in v2; a number is taken as well.
     if isinstance(batch_id, str) and batch_id.isdecimal():
         payload = {**payload, "batch_id": int(batch_id)}
-    batch_id, input_dir = run_input(state, payload)
-    settings, tags = new_run_settings(payload)
+    found = run_input(state, payload, account)
+    settings, tags = run_settings_of(payload)
     new = NewRun(
         app_name=app.name,
         app_id=app.id,
-        username=request.account.user,
-        batch_id=batch_id,
-        input_dir=input_dir,
+        app_version=app.version,
+        account=account,
+        workspace=workspace,
         output_dir=output_dir,
-        output_workspace=workspace,
         tags=tags,
         settings=settings,
-        binary_path=_binary_of(state, app.id).strip("/"),
+        binary_path=_binary_of(request, app.id).strip("/"),
+        **found.arguments(),
     )
     return json_response({"job_id": (await start_run(state, new))["id"]})
 
 
-def _binary_of(state: EmulatorState, app_id: str) -> str:
-    """An app of AI Hub has a flow binary too, though nobody compiled it."""
-    return f"/{state.settings.workspace_folder('apps')}/{app_id}/build/bin/app.ibflowbin"
+def _binary_of(request: Request, app_id: str) -> str:
+    """Return the flow binary of an app: apps have one too, though nobody compiled it."""
+    return f"/{request.account.context.folder('apps')}/{app_id}/build/bin/app.ibflowbin"
 
 
 HANDLERS: Mapping[ops.Operation, Handler] = {

@@ -9,18 +9,21 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 
+from aihub_async import limits
 from aihub_async import operations as ops
-from aihub_async.emulator.apps import App, Document, ExtractedDocument, extracted_documents
+from aihub_async.emulator.access import check_path
+from aihub_async.emulator.apps import App, extracted_documents
+from aihub_async.emulator.clock import NANOSECONDS
+from aihub_async.emulator.documents import Document, ExtractedDocument
 from aihub_async.emulator.legacy_records import inline_files, run_in_memory
-from aihub_async.emulator.routes.runs import new_run_settings, optional_path, optional_text, start_run
+from aihub_async.emulator.output_schema import OutputSchema
+from aihub_async.emulator.routes.starting import optional_path, optional_text, run_settings_of, start_run
 from aihub_async.emulator.routes.v1 import v1
 from aihub_async.emulator.runs import NewRun
 from aihub_async.emulator.state import EmulatorState
 from aihub_async.emulator.storage import clean_path
 from aihub_async.emulator.wire import ApiError, Handler, Request, Response, json_response
 
-MAX_JOB_ID = 50
-MAX_SYNC_FILES = 5
 MAX_SYNC_SECONDS = 60
 
 _REQUIRED = {
@@ -38,42 +41,46 @@ async def compile_flow(state: EmulatorState, request: Request) -> Response:
     settings = payload.get("settings") or {}
     if root is None or kind not in _REQUIRED or not isinstance(settings, dict):
         raise ApiError(400, "flow_project_root, binary_type (Single Flow, Metaflow or Flows) and settings are needed.")
+    check_path(root, request.account)
     paths = {name: optional_path(settings, name) for name in _REQUIRED[kind]}
     if missing := [name for name, path in paths.items() if path is None]:
         raise ApiError(400, f"settings.{missing[0]} is needed for a {kind}.")
-    if kind == "Single Flow":
-        flows = [clean_path(f"{root}/{paths['flow_file']}")]
-    else:
-        flows = [
-            node.path for node in state.drive.walk(f"{root}/{paths['flows_dir']}") if node.name.endswith(".ibflow")
-        ]
-    if not flows:
-        raise ApiError(404, "There are no flows to compile.")
+    full = {name: clean_path(f"{root}/{path}") for name, path in paths.items()}
+    flows = [full.pop("flow_file")] if kind == "Single Flow" else _flows_in(state, full.pop("flows_dir"))
     stem = flows[0].rpartition("/")[2].removesuffix(".ibflow") if len(flows) == 1 else kind.lower().replace(" ", "_")
     folder = optional_path(payload, "predefined_binary_path") or f"{root}/build/bin"
-    binary = folder if folder.endswith(".ibflowbin") else f"{folder}/{stem}.ibflowbin"
-    return json_response({"status": "OK", "job_id": state.legacy_jobs.compile(binary, flows, kind)})
+    binary = check_path(folder if folder.endswith(".ibflowbin") else f"{folder}/{stem}.ibflowbin", request.account)
+    job_id = state.legacy_jobs.compile(request.account, binary, flows, list(full.values()), kind)
+    return json_response({"status": "OK", "job_id": job_id})
+
+
+def _flows_in(state: EmulatorState, folder: str) -> list[str]:
+    flows = [node.path for node in state.drive.walk(folder) if node.name.endswith(".ibflow")]
+    if not flows:
+        raise ApiError(404, f"There are no flows to compile in /{folder}.")
+    return flows
 
 
 @v1
 async def run_flow(state: EmulatorState, request: Request) -> Response:
     """Start a run of a binary."""
-    payload = await request.json()
+    payload, account = await request.json(), request.account
     binary, input_dir = optional_path(payload, "binary_path"), optional_path(payload, "input_dir")
     if binary is None or input_dir is None:
         raise ApiError(400, "binary_path and input_dir are needed.")
-    if not state.drive.is_folder(input_dir):
+    check_path(binary, account)
+    if not state.drive.is_folder(check_path(input_dir, account)):
         raise ApiError(404, f"There is no folder /{input_dir}.")
     job_id = optional_text(payload, "job_id") or state.settings.new_id()
-    if len(job_id) > MAX_JOB_ID:
-        raise ApiError(400, f"A job id has {MAX_JOB_ID} characters at most.")
+    if len(job_id) > limits.MAX_JOB_ID_LENGTH:
+        raise ApiError(400, f"A job id has {limits.MAX_JOB_ID_LENGTH} characters at most.")
     state.legacy_jobs.check_unused(job_id)
-    settings, tags = new_run_settings(payload)
-    _check_priority(settings.get("priority", 0))
+    settings, tags = run_settings_of(payload)
+    OutputSchema.of(settings)  # a schema that cannot be applied is refused before the run
     app = _app_of(state, binary)
-    output = optional_path(payload, "output_dir") or f"{input_dir.rpartition('/')[0]}/out"
+    output = check_path(optional_path(payload, "output_dir") or f"{input_dir.rpartition('/')[0]}/out", account)
     if settings.get("output_has_run_id"):
-        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(state.settings.clock.time_ns() / 1e9))
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(state.settings.clock.time_ns() / NANOSECONDS))
         output = f"{output}/{stamp}-{job_id}"
     elif settings.get("delete_out_dir"):
         while state.drive.remove_some(output):
@@ -82,7 +89,9 @@ async def run_flow(state: EmulatorState, request: Request) -> Response:
         id=job_id,
         app_name=app.name,
         app_id=app.id,
-        username=request.account.user,
+        app_version=app.version,
+        account=account,
+        workspace=None,
         input_dir=input_dir,
         output_dir=output,
         tags=tags,
@@ -104,7 +113,7 @@ async def run_flow_sync(state: EmulatorState, request: Request) -> Response:
     form = options.get("result_format", "json") if isinstance(options, dict) else None
     if form not in {"json", "csv"}:
         raise ApiError(400, "options.result_format is json or csv.")
-    files = inline_files(payload, MAX_SYNC_FILES)
+    files = inline_files(payload, limits.MAX_SYNC_FILES)
     with anyio.move_on_after(MAX_SYNC_SECONDS):
         results = await run_in_memory(state, [_app_of(state, binary)], files)
         if form == "csv":
@@ -114,7 +123,7 @@ async def run_flow_sync(state: EmulatorState, request: Request) -> Response:
 
 
 def _app_of(state: EmulatorState, binary: str) -> App:
-    apps = [state.apps.named(name, None) for name in state.legacy_jobs.apps_of(binary)]
+    apps = [state.apps.latest(name) for name in state.legacy_jobs.apps_of(binary)]
     if len(apps) == 1:
         return apps[0]
 
@@ -124,11 +133,6 @@ def _app_of(state: EmulatorState, binary: str) -> App:
     together = App(" + ".join(app.name for app in apps), extract)
     state.apps.add(together)
     return together
-
-
-def _check_priority(priority: Any) -> None:
-    if type(priority) is not int or not 0 <= priority <= 9:
-        raise ApiError(400, "settings.priority is 0 to 9.")
 
 
 def _csv(records: Sequence[Mapping[str, Any]]) -> str:

@@ -18,7 +18,7 @@ async def create_upload(state: EmulatorState, request: Request) -> Response:
     size = _file_size(payload)
     if state.settings.max_file_size is not None and size > state.settings.max_file_size:
         raise ApiError(413, f"A file has {state.settings.max_file_size} bytes at most.")
-    state.batch(batch_id)
+    state.batch(batch_id, request.account)
     session_id = state.settings.new_id().replace("-", "")
     state.db.write("INSERT INTO uploads VALUES (?, ?, ?, ?, 'open')", session_id, batch_id, name, size)
     location = f"{state.api_root}/v2/batches/multipart-upload/sessions/{session_id}"
@@ -60,7 +60,7 @@ async def commit_upload(state: EmulatorState, request: Request) -> Response:
     whole = state.drive.blobs.reserve()
     await state.threads.run(state.drive.blobs.join, whole, [part["blob"] for part in parts])
     _close(state, session["id"], "committed")
-    put_into_batch(state, session["batch_id"], session["filename"], whole, session["file_size"])
+    put_into_batch(state, session["batch_id"], session["filename"], whole, session["file_size"], request.account)
     return Response(201)
 
 

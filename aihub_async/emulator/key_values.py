@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from aihub_async.emulator.apps import Document, ExtractedDocument, Field, Fragment, Page
+from aihub_async.emulator.documents import Document, ExtractedDocument, Field, Fragment, Page
 
 _KEY_VALUE = re.compile(r"^\s*([^\W_][^:\n]{0,59}?)\s*:(?!//)\s*(\S.*?)\s*$")
 _TIME_OF_DAY = re.compile(r"\d{1,2}$")

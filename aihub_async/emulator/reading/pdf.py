@@ -1,0 +1,142 @@
+"""The text layer of PDFs with the place of every character, read by pypdfium2."""
+
+import ctypes
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pypdfium2
+import pypdfium2.raw as pdfium
+
+from aihub_async.emulator.documents import Fragment, Glyph, Page
+from aihub_async.emulator.reading.text import UnreadableFileError
+
+MAX_PAGES = 800
+"""Most pages of a file (docs: limits)."""
+
+_SCALE = 100  # device units per point: pdfium maps pages to whole units
+_LINE_ENDS = frozenset("\r\n")
+_SOFT_HYPHEN = "\x02"  # what pdfium writes for a hyphen at the end of a line
+
+# PDFium is not thread-safe: https://pdfium.googlesource.com/pdfium/+/main/README.md
+pdfium_lock = threading.Lock()
+
+
+def read_pdf(content: bytes, password: str | None) -> tuple[Page, ...]:
+    """Return the pages of a PDF.
+
+    Raises:
+        UnreadableFileError: damaged, too long, or the password is missing or wrong.
+    """
+    with open_pdf(content, password) as document:
+        if len(document) > MAX_PAGES:
+            raise UnreadableFileError(f"The PDF has {len(document)} pages; {MAX_PAGES} is the most.")
+        try:
+            return tuple(_page(document, index) for index in range(len(document)))
+        except pypdfium2.PdfiumError as error:
+            raise UnreadableFileError(f"The PDF cannot be read: {error}") from error
+
+
+@contextmanager
+def open_pdf(content: bytes, password: str | None) -> Iterator[pypdfium2.PdfDocument]:
+    """Open a PDF; no other thread uses PDFium meanwhile.
+
+    Raises:
+        UnreadableFileError: damaged, or the password is missing or wrong.
+    """
+    with pdfium_lock:
+        try:
+            document = pypdfium2.PdfDocument(content, password=password)
+        except pypdfium2.PdfiumError as error:
+            raise UnreadableFileError(_problem(error, password)) from error
+        try:
+            yield document
+        finally:
+            document.close()
+
+
+def _problem(error: pypdfium2.PdfiumError, password: str | None) -> str:
+    if error.err_code != pdfium.FPDF_ERR_PASSWORD:
+        return f"The PDF cannot be read: {error}"
+    problem = "The password is wrong" if password else "The PDF is protected and no password was given"
+    return f"{problem} (settings.runtime_config.instabase.pdf.passwords)."
+
+
+def _page(document: pypdfium2.PdfDocument, index: int) -> Page:
+    page = document[index]
+    try:
+        width, height = page.get_size()
+        text = page.get_textpage()
+        fragments = tuple(_fragments(_characters(page, text, width, height)))
+        text.close()
+    finally:
+        page.close()
+    return Page(index + 1, "\n".join(fragment.text for fragment in fragments), width, height, fragments)
+
+
+def _characters(
+    page: pypdfium2.PdfPage, text: pypdfium2.PdfTextPage, width: float, height: float
+) -> Iterator[tuple[str, Glyph | None]]:
+    """Return each character with its place, as the page is shown (rotated and cropped)."""
+    to_device = _Device(page, width, height)
+    left, right, bottom, top = (ctypes.c_double() for _ in range(4))
+    places = (ctypes.byref(left), ctypes.byref(right), ctypes.byref(bottom), ctypes.byref(top))
+    for index in range(text.count_chars()):
+        character = chr(pdfium.FPDFText_GetUnicode(text, index))
+        generated = pdfium.FPDFText_IsGenerated(text, index) == 1
+        if generated or not pdfium.FPDFText_GetCharBox(text, index, *places):
+            yield character, None
+            continue
+        x0, y0 = to_device(left.value, top.value)
+        x1, y1 = to_device(right.value, bottom.value)
+        yield character, (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
+
+
+class _Device:
+    """Converts page coordinates to points from the top left corner of the page as it is shown."""
+
+    def __init__(self, page: pypdfium2.PdfPage, width: float, height: float) -> None:
+        # The mapping is affine: three points determine it, and PDFium is asked only for those.
+        self._page, self._size = page, (round(width * _SCALE), round(height * _SCALE))
+        box = page.get_mediabox()
+        self._origin = (box[0], box[1])
+        span = 1000.0
+        x, y = self._origin
+        self._o = self._ask(x, y)
+        along_x, along_y = self._ask(x + span, y), self._ask(x, y + span)
+        self._dx = ((along_x[0] - self._o[0]) / span, (along_x[1] - self._o[1]) / span)
+        self._dy = ((along_y[0] - self._o[0]) / span, (along_y[1] - self._o[1]) / span)
+
+    def __call__(self, x: float, y: float) -> tuple[float, float]:
+        x, y = x - self._origin[0], y - self._origin[1]
+        device_x = self._o[0] + x * self._dx[0] + y * self._dy[0]
+        device_y = self._o[1] + x * self._dx[1] + y * self._dy[1]
+        return round(device_x, 2), round(device_y, 2)
+
+    def _ask(self, x: float, y: float) -> tuple[float, float]:
+        device_x, device_y = ctypes.c_int(), ctypes.c_int()
+        pdfium.FPDF_PageToDevice(self._page, 0, 0, *self._size, 0, x, y, ctypes.byref(device_x), ctypes.byref(device_y))
+        return device_x.value / _SCALE, device_y.value / _SCALE
+
+
+def _fragments(characters: Iterator[tuple[str, Glyph | None]]) -> Iterator[Fragment]:
+    text, glyphs = "", list[Glyph | None]()
+    for character, glyph in characters:
+        if character in _LINE_ENDS:
+            yield from _fragment(text, glyphs)
+            text, glyphs = "", []
+            continue
+        text += "-" if character == _SOFT_HYPHEN else character
+        glyphs.append(glyph)
+    yield from _fragment(text, glyphs)
+
+
+def _fragment(text: str, glyphs: list[Glyph | None]) -> Iterator[Fragment]:
+    stripped = text.strip()
+    if not stripped:
+        return
+    start = text.index(stripped)
+    kept = tuple(glyphs[start : start + len(stripped)])
+    lefts, tops, rights, bottoms = zip(*(glyph for glyph in kept if glyph), strict=True) if any(kept) else ((0.0,),) * 4
+    left, top = min(lefts), min(tops)
+    yield Fragment(stripped, left, top, max(rights) - left, max(bottoms) - top, kept)
