@@ -7,6 +7,7 @@ from aihub_async.errors import (
     Attempt,
     AuthenticationError,
     BadRequestError,
+    BindingError,
     CertificateError,
     ClosedClientError,
     ConfigurationError,
@@ -47,9 +48,12 @@ from aihub_async.errors import (
     WaitTimeoutError,
 )
 from aihub_async.models.uploads import UploadRecord, UploadReport
-from aihub_async.processing import Processed
 from aihub_async.resources.v1.handles import LegacyJobHandle, LegacyRunHandle
+from aihub_async.results.binding import Problem, Record
+from aihub_async.results.gates import Checked, Gate, Refusal
+from aihub_async.results.processed import Processed
 from aihub_async.results.rows import FieldRow
+from aihub_async.results.tables import Table
 from aihub_async.transport.events import AttemptEvent, capture_responses
 from aihub_async.transport.messages import Response
 from aihub_async.uploads.contents import ByteStream
@@ -66,8 +70,10 @@ __all__ = [
     "AttemptEvent",
     "AuthenticationError",
     "BadRequestError",
+    "BindingError",
     "ByteStream",
     "CertificateError",
+    "Checked",
     "ClosedClientError",
     "ConfigurationError",
     "ConflictError",
@@ -75,6 +81,7 @@ __all__ = [
     "ConnectionLostError",
     "FieldRow",
     "ForbiddenError",
+    "Gate",
     "GoneError",
     "IngestError",
     "InvalidRequestError",
@@ -92,11 +99,14 @@ __all__ = [
     "PaginationError",
     "PayloadTooLargeError",
     "PreconditionFailedError",
+    "Problem",
     "Processed",
     "ProtocolError",
     "RateLimitedError",
+    "Record",
     "RedirectError",
     "RedisBus",
+    "Refusal",
     "RequestError",
     "RequestTimeoutError",
     "Response",
@@ -110,6 +120,7 @@ __all__ = [
     "SourceChangedError",
     "SourceError",
     "StatusError",
+    "Table",
     "UnprocessableError",
     "UploadError",
     "UploadProgress",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from aihub_async.clock import Clock
 from aihub_async.config import ClientConfig, as_secret, make_settings
 from aihub_async.models import Run, RunSettings
-from aihub_async.processing import Processed, process
+from aihub_async.processing import process
 from aihub_async.resources._base import QueryValue
 from aihub_async.resources._raw import raw_request
 from aihub_async.resources.apps import Apps
@@ -22,6 +22,7 @@ from aihub_async.resources.removed.queries import Queries
 from aihub_async.resources.secrets import Secrets
 from aihub_async.resources.v1.flows import Flows
 from aihub_async.resources.v1.legacy import Legacy
+from aihub_async.results.processed import Processed
 from aihub_async.transport.events import Hook
 from aihub_async.transport.messages import Response
 from aihub_async.transport.transport import Transport
@@ -189,7 +190,7 @@ class AsyncAIHub:
         through_review: bool = False,
         on_progress: "Callable[[UploadProgress], None] | None" = None,
         on_update: Callable[[Run], None] | None = None,
-        include_confidence_scores: bool = False,
+        include_confidence_scores: bool = True,
         include_source_info: bool = False,
         include_review_results: bool = False,
         include_validation_results: bool = False,
@@ -213,7 +214,7 @@ class AsyncAIHub:
             through_review: wait through a human review instead of raising at its beginning.
             on_progress: called with the state of the upload.
             on_update: called with the run at its start and whenever its status changes.
-            include_confidence_scores: as for `apps.runs.results()`.
+            include_confidence_scores: as for `apps.runs.results()`; on by default, because it costs nothing.
             include_source_info: as for `apps.runs.results()`.
             include_review_results: as for `apps.runs.results()`.
             include_validation_results: as for `apps.runs.results()`.

@@ -6,6 +6,7 @@ r"""Every exception of the client.
     ├── ClosedClientError             the client was closed, or belongs to another process
     ├── SourceError                   a file to upload cannot be read
     │   └── SourceChangedError        a file changed while it was being uploaded
+    ├── BindingError                  documents are not what the caller's class describes (also a ValueError)
     ├── UploadError                   some files of a batch upload failed; carries the report
     ├── WaitTimeoutError              a wait ended before the thing waited for (also a TimeoutError)
     ├── JobFailedError                a job ended FAILED or CANCELLED
@@ -47,7 +48,7 @@ All of them can be pickled, and none holds a secret.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
@@ -112,6 +113,18 @@ class SourceError(AIHubError):
 
 class SourceChangedError(SourceError):
     """A file shrank, grew or was replaced while it was being uploaded; the request was aborted."""
+
+
+class BindingError(AIHubError, ValueError):
+    """Documents do not fit the class they were bound to; has all `problems`, and the bound `records`."""
+
+    def __init__(self, problems: Sequence[str], *, records: Sequence[Any] = ()) -> None:
+        shown = "\n".join(f"  {problem}" for problem in problems[:20])
+        more = f"\n  … and {len(problems) - 20} more" if len(problems) > 20 else ""
+        count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
+        super().__init__(f"{count} in the documents:\n{shown}{more}")
+        self.problems = list(problems)
+        self.records = list(records)
 
 
 class UploadError(AIHubError):

@@ -2,15 +2,13 @@
 
 import datetime as dt
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
-
-import attrs
 
 from aihub_async.errors import InvalidRequestError
 from aihub_async.limits import MAX_FILES_PER_RUN
-from aihub_async.models import ResultFile, Run, RunSettings
-from aihub_async.results.rows import FieldRow, file_rows
+from aihub_async.models import Run, RunSettings
+from aihub_async.results.processed import Processed
 
 if TYPE_CHECKING:
     from aihub_async.client import AsyncAIHub
@@ -18,29 +16,6 @@ if TYPE_CHECKING:
     from aihub_async.uploads.engine import UploadProgress
     from aihub_async.uploads.sources import Sources
     from aihub_async.waiting.handles import RunHandle
-
-
-@attrs.frozen
-class Processed:
-    """What `client.process()` gives: the finished run, the files of all result pages, and the upload's report.
-
-    `upload` is None when an existing batch was processed.
-    """
-
-    run: Run
-    batch_id: int | None
-    files: list[ResultFile] = attrs.field(repr=False)
-    upload: "UploadReport | None" = attrs.field(default=None, repr=False)
-
-    def rows(self) -> Iterator[FieldRow]:
-        """All fields, flat.
-
-        Example:
-            >>> def totals(processed):
-            ...     return {row.file: row.value for row in processed.rows() if row.field == "total"}
-        """
-        for file in self.files:
-            yield from file_rows(file)
 
 
 async def process(
@@ -96,8 +71,8 @@ async def process(
             settings=settings,
         )
     run = await handle.wait(timeout, on_update=on_update, through_review=through_review)
-    files = [file async for file in handle.results(**include)]
-    return Processed(run, None if batch_id is None else int(batch_id), files, upload)
+    results = await client.apps.runs.collect_results(run.id, **include)
+    return Processed(run, None if batch_id is None else int(batch_id), results.files, upload, results.case_info)
 
 
 def new_batch_name() -> str:

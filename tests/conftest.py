@@ -1,8 +1,13 @@
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest_asyncio
 
 from aihub_async.emulator import Emulator
+
+# Tests share code as `tests.…`. Last in the path: the installed packages are tested, not those of the checkout.
+sys.path.append(str(Path(__file__).parent.parent))
 
 
 @pytest_asyncio.fixture

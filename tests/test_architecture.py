@@ -31,7 +31,6 @@ ALLOWED_CIRCLES: list[set[str]] = [
     # The errors carry the models that they report on, and the models raise errors.
     {f"aihub_async.{name}" for name in ("errors", "models", "models.flows", "models.settings", "models.uploads")},
     {"aihub_async.resources._batch_api", "aihub_async.resources.batches"},
-    {"aihub_async.results.writers", "aihub_async.results.xlsx"},
     {
         f"aihub_async.{name}"
         for name in (

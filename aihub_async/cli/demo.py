@@ -5,7 +5,7 @@ from pathlib import Path
 from aihub_async.cli.common import err, out, run
 from aihub_async.cli.output import show
 from aihub_async.client import AsyncAIHub
-from aihub_async.processing import Processed
+from aihub_async.results.processed import Processed
 
 SCRIPT = """\
 import asyncio

@@ -128,6 +128,21 @@ class Document(Model):
     validations: DocumentValidations | None = None
     classification_confidence: ClassificationConfidence | None = None
 
+    def __getitem__(self, name: str) -> Field:
+        """Return the field of this name, the first if there are several: ``document["total"].value``."""
+        field = self.get(name)
+        if field is None:
+            names = ", ".join(sorted({field.field_name or "" for field in self.fields}))
+            raise KeyError(f"no field {name!r}; the document has {names or 'no fields'}")
+        return field
+
+    def get(self, name: str) -> Field | None:
+        """Return the field of this name, the first if there are several; None if there is none."""
+        return next((field for field in self.fields if field.field_name == name), None)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.get(name) is not None
+
 
 @attrs.frozen
 class ResultFile(Model):

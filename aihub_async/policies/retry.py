@@ -12,11 +12,12 @@ from aihub_async.operations import Repeat
 
 
 class FailureKind(enum.Enum):
-    """Why an attempt brought no answer."""
+    """Why an attempt got no usable answer."""
 
     NOT_SENT = "connect"
     QUEUED = "queued"
     CERTIFICATE = "certificate"
+    PROXY = "proxy"
     LOST = "lost"
     TRUNCATED = "truncated"
     TIMEOUT = "timeout"
@@ -35,18 +36,26 @@ class Verdict(enum.Enum):
 
 
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+_UNCLEAR = frozenset({FailureKind.LOST, FailureKind.TRUNCATED, FailureKind.TIMEOUT, 408, 500, 502, 503, 504})
 _NEVER_AGAIN = frozenset(
-    {FailureKind.QUEUED, FailureKind.CERTIFICATE, FailureKind.TOO_LARGE, FailureKind.PROTOCOL, FailureKind.SOURCE}
+    {
+        FailureKind.QUEUED,
+        FailureKind.CERTIFICATE,
+        FailureKind.PROXY,
+        FailureKind.TOO_LARGE,
+        FailureKind.PROTOCOL,
+        FailureKind.SOURCE,
+    }
 )
 
 
-def judge(repeat: Repeat, outcome: int | FailureKind, *, has_retry_after: bool, unclear_before: bool) -> Verdict:
+def judge(repeat: Repeat, outcome: int | FailureKind, *, unclear_before: bool) -> Verdict:
     """Judge one outcome, an HTTP status or a `FailureKind`.
 
-    `unclear_before` tells that an earlier attempt of the call may have been carried out.
+    `unclear_before` says that an earlier attempt of the call may have been carried out.
     """
     if isinstance(outcome, int):
-        return _judge_status(repeat, outcome, has_retry_after=has_retry_after, unclear_before=unclear_before)
+        return _judge_status(repeat, outcome, unclear_before=unclear_before)
     if outcome is FailureKind.TOO_LARGE and repeat is Repeat.ONCE:
         return Verdict.AMBIGUOUS
     if outcome in _NEVER_AGAIN:
@@ -56,15 +65,24 @@ def judge(repeat: Repeat, outcome: int | FailureKind, *, has_retry_after: bool, 
     return Verdict.AMBIGUOUS
 
 
-def _judge_status(repeat: Repeat, status: int, *, has_retry_after: bool, unclear_before: bool) -> Verdict:
+def leaves_unclear(outcome: int | FailureKind) -> bool:
+    """Whether the server may have carried out the request although the attempt failed with this outcome.
+
+    A 503 counts, with or without Retry-After: gateways send it after the backend has done its work, too.
+    """
+    return outcome in _UNCLEAR
+
+
+def _judge_status(repeat: Repeat, status: int, *, unclear_before: bool) -> Verdict:
     if 200 <= status < 300:
         return Verdict.ACCEPT
     if status == 404 and repeat is Repeat.IDEMPOTENT_DELETE and unclear_before:
         return Verdict.ACCEPT
     if repeat is not Repeat.ONCE:
         return Verdict.RETRY if status in _PASSING else Verdict.FAIL
-    if status == 429 or (status == 503 and has_retry_after):
-        return Verdict.RETRY
+    if status == 429:
+        # A refusal. It says nothing about an attempt before it, so that one must be looked up first.
+        return Verdict.AMBIGUOUS if unclear_before else Verdict.RETRY
     return Verdict.AMBIGUOUS if status >= 500 or status == 408 else Verdict.FAIL
 
 
@@ -81,7 +99,7 @@ class Backoff:
 
 
 def parse_retry_after(value: str | None, *, now: datetime, maximum: float) -> float | None:
-    """Seconds that the server asks to wait, clamped to [0, maximum]; None when it says nothing usable.
+    """Return the seconds that the server asks to wait, clamped to [0, maximum]; None when it says nothing usable.
 
     Takes both forms of the header: a number of seconds or an HTTP date. Negative, past and unreadable values count as
     not given, so that the ordinary backoff applies.
@@ -101,18 +119,19 @@ def _retry_after_seconds(value: str, now: datetime) -> float | None:
         pass
     try:
         date = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+        if date.tzinfo is None:
+            date = date.replace(tzinfo=UTC)
+        return (date - now).total_seconds()
+    except (ValueError, OverflowError):
+        # An offset of twenty digits overflows, and so does a date near the end of the calendar.
         return None
-    if date.tzinfo is None:
-        date = date.replace(tzinfo=UTC)
-    return (date - now).total_seconds()
 
 
 class RetryQuota:
     """A token bucket shared by all calls of a client, so that an outage is not answered with a storm of retries.
 
-    A retry takes tokens, a success returns some. When the bucket is empty, calls fail at their first error until
-    successes fill it again.
+    A retry takes tokens, a success returns some. An empty bucket counts as an outage (see `policies.outage`): requests
+    wait, a probe is sent, and the end of the outage refills the bucket in part.
     """
 
     def __init__(self, capacity: int = 500, *, cost: int = 5, refund: int = 1) -> None:
@@ -131,3 +150,7 @@ class RetryQuota:
     def give_back(self) -> None:
         """Record a success."""
         self.tokens = min(self._capacity, self.tokens + self._refund)
+
+    def refill(self) -> None:
+        """Record the end of an outage: a fifth of the bucket at least is there again."""
+        self.tokens = max(self.tokens, self._capacity // 5)

@@ -7,14 +7,13 @@ from aihub_async import operations as ops
 from aihub_async.errors import InvalidRequestError
 from aihub_async.models import (
     ListRuns,
-    ResultFile,
     Run,
     RunDeletion,
-    RunResults,
     RunStatus,
 )
 from aihub_async.pagination import Page, Pages, offset_page
-from aihub_async.resources._base import Id, Resource, given
+from aihub_async.resources._base import Id, given
+from aihub_async.resources._run_results import RunResultsAPI
 from aihub_async.resources._run_submission import RunRequest, Settings, Starter
 from aihub_async.resources.batches import as_batch_id
 from aihub_async.transport.messages import Response
@@ -30,7 +29,7 @@ _PAGE = 100
 _MAX_SECONDS = 10_000_000_000
 
 
-class AnyRuns(Resource):
+class AnyRuns(RunResultsAPI):
     """What is the same for runs of apps and of deployments."""
 
     def __init__(self, transport: Transport, scheduler: Scheduler, webhooks: "WebhookReceiver | None" = None) -> None:
@@ -154,72 +153,6 @@ class AnyRuns(Resource):
             return offset_page(answer.runs, offset, page_size)
 
         return Pages(ops.LIST_RUNS, fetch, key=lambda run: run.id)
-
-    async def status(self, run_id: str) -> Run:
-        """State of a run. It is over when COMPLETE, FAILED or CANCELLED; STOPPED_AT_CHECKPOINT waits for a person."""
-        return await self._fetch(Run, ops.GET_RUN_STATUS, run_id=run_id)
-
-    async def results(
-        self,
-        run_id: str,
-        file_offset: int | None = None,
-        include_confidence_scores: bool = False,
-        include_source_info: bool = False,
-        include_review_results: bool = False,
-        include_validation_results: bool = False,
-    ) -> RunResults:
-        """One page of a run's results; `iter_results()` gives the files of all pages.
-
-        Field names are those of the app with everything but letters, digits and underscores replaced by ``_``, and
-        ``_`` doubled. `page_numbers` begin at 1, but those of `source_coordinates` and `page_layouts` at 0.
-
-        Args:
-            run_id: the run.
-            file_offset: index of the first file, from 0. The next page begins at `file_offset + len(files)`.
-            include_confidence_scores: confidences of classification, model and OCR.
-            include_source_info: coordinates, page layouts and paths of post-processed files.
-            include_review_results: the history of human edits.
-            include_validation_results: results of validation rules.
-        """
-        return await self._fetch(
-            RunResults,
-            ops.GET_RUN_RESULTS,
-            query=given(
-                file_offset=file_offset,
-                include_confidence_scores=include_confidence_scores or None,
-                include_source_info=include_source_info or None,
-                include_review_results=include_review_results or None,
-                include_validation_results=include_validation_results or None,
-            ),
-            run_id=run_id,
-        )
-
-    def iter_results(
-        self,
-        run_id: str,
-        file_offset: int = 0,
-        include_confidence_scores: bool = False,
-        include_source_info: bool = False,
-        include_review_results: bool = False,
-        include_validation_results: bool = False,
-    ) -> Pages[ResultFile]:
-        """The files of a run's results, all pages; arguments as for `results()`."""
-
-        async def fetch(cursor: str | int | None) -> Page[ResultFile]:
-            offset = int(cursor or 0)
-            answer = await self.results(
-                run_id,
-                offset,
-                include_confidence_scores,
-                include_source_info,
-                include_review_results,
-                include_validation_results,
-            )
-            # An empty page that promises more must not look like a cursor given twice.
-            step = len(answer.files) or 1
-            return Page(answer.files, offset + step if answer.has_more else None)
-
-        return Pages(ops.GET_RUN_RESULTS, fetch, start=file_offset)
 
     async def delete(
         self,

@@ -113,6 +113,18 @@ FACTS: dict[str, tuple[str, FieldFact]] = {
 """What `include=` may name: the kind of its column, and how to read it from a field."""
 
 
+REQUESTED_BY: dict[str, str] = {
+    "confidence": "include_confidence_scores",
+    "ocr": "include_confidence_scores",
+    "valid": "include_validation_results",
+    "alerts": "include_validation_results",
+    "page": "include_source_info",
+    "boxes": "include_source_info",
+    "edits": "include_review_results",
+}
+"""The argument of `runs.results()` without which the server does not send a fact."""
+
+
 def unique_names(document: Document) -> dict[str, Field]:
     """Return the fields of a document by name, in the app's order; no two names are the same.
 

@@ -140,6 +140,15 @@ class Shape:
         """True when each field is a column."""
         return self.columns == "wide"
 
+    @property
+    def request(self) -> dict[str, bool]:
+        """The arguments of `runs.results()` that request what is included."""
+        wanted = {facts.REQUESTED_BY.get(name) for name in self.include}
+        # Field rows have the confidences in any case.
+        scores = self.rows == "field" or "include_confidence_scores" in wanted
+        others = ("include_source_info", "include_review_results", "include_validation_results")
+        return {"include_confidence_scores": scores} | {name: name in wanted for name in others}
+
     def fixed(self, extra: Iterable[str] = ()) -> dict[str, str]:
         """Return the columns that do not depend on the app, with their kinds; `extra` names those of the origin."""
         if self.rows == "field":

@@ -11,7 +11,7 @@ from aihub_async.results import cells
 from aihub_async.results.columns import ColumnSet
 from aihub_async.results.extras import load
 from aihub_async.results.rows import Row
-from aihub_async.results.writers import Spool
+from aihub_async.results.spool import Spool
 
 # Specifications and limits of Excel (support.microsoft.com, "Excel specifications and limits").
 MAX_ROWS: Final = 1_048_576

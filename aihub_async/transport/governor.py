@@ -1,4 +1,4 @@
-"""Who may send now: one governor per client for requests and bytes in flight."""
+"""Which requests may be sent now: one governor per client for requests in flight, bytes in flight, and outages."""
 
 import asyncio
 import os
@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable
 import attrs
 
 from aihub_async.policies.concurrency import AdaptiveLimit
+from aihub_async.policies.outage import THRESHOLD, CircuitBreaker
+from aihub_async.transport.gate import OutageGate
 from aihub_async.transport.messages import Lane
 
 CONTROL_RESERVE = 4
@@ -25,14 +27,15 @@ class _Waiter:
 
     @property
     def left(self) -> bool:
-        """Whether nobody waits here any more: cancelled just now, or gone with its event loop."""
+        """Whether the request no longer waits here: it was cancelled, or its event loop is gone."""
         return self.gone or self.turn.cancelled()
 
 
 class Governor:
     """Admits requests within an adaptive limit of requests and a budget of body bytes, in order of arrival.
 
-    A Retry-After from the server pauses everybody: `pause_until` is a time of `clock` before which nothing starts.
+    A Retry-After from the server pauses all requests: `pause_until` is a time of `clock` before which nothing starts.
+    During an outage the requests of a lane wait at its gate, and only one probe at a time is admitted.
     """
 
     def __init__(
@@ -49,11 +52,15 @@ class Governor:
         self._sleep = sleep
         self._random = random
         self.pause_until = float("-inf")
+        threshold = min(THRESHOLD, max(2, max_requests))
+        self.gates = {lane: OutageGate(CircuitBreaker(clock, random, threshold), sleep) for lane in Lane}
         self.forget()
         _governors.add(self)
 
     def forget(self) -> None:
-        """Begin without requests: the child of a fork never finishes those of its parent."""
+        """Start without requests: the child of a fork never finishes those of its parent."""
+        for gate in self.gates.values():
+            gate.forget()
         self._bulk = 0
         self._control = 0
         self._bytes = 0
@@ -61,23 +68,44 @@ class Governor:
 
     @property
     def in_flight(self) -> int:
-        """Requests that are being sent now."""
+        """Requests that are in flight now."""
         return self._bulk + self._control
 
     @property
     def crowded(self) -> bool:
-        """Whether anybody waits for a place among the uploads."""
+        """Whether a request of the bulk lane waits for a place."""
         return bool(self._queues[Lane.BULK])
 
     def try_acquire(self, lane: Lane, size: int) -> bool:
-        """Take a place if one is free now, nobody waits for it and there is no pause."""
+        """Take a place if one is free now, no request waits for it, and there is neither a pause nor an outage."""
         if self._queues[lane] or not self._admits(lane, size) or self.pause_until > self._clock():
+            return False
+        if self.gates[lane].breaker.is_open:
             return False
         self._enter(lane, size)
         return True
 
-    async def acquire(self, lane: Lane, size: int) -> None:
-        """Wait for a place for a request with a body of `size` bytes, and for the end of a pause."""
+    async def acquire(self, lane: Lane, size: int) -> bool:
+        """Wait for a place for a request with a body of `size` bytes, and for the end of a pause or an outage.
+
+        Returns:
+            Whether the request is the probe of an outage; `release` needs to know it.
+        """
+        gate = self.gates[lane]
+        while True:
+            probe = await gate.enter()
+            try:
+                await self._take_place(lane, size)
+            except BaseException:
+                if probe:
+                    gate.leave()
+                raise
+            if probe or not gate.breaker.is_open:
+                return probe
+            # The outage began while this request waited for its place.
+            self.release(lane, size)
+
+    async def _take_place(self, lane: Lane, size: int) -> None:
         queue = self._queues[lane]
         if not queue and self._admits(lane, size):
             self._enter(lane, size)
@@ -85,23 +113,25 @@ class Governor:
             await self._queue_up(_Waiter(lane, size, asyncio.get_running_loop().create_future()))
         try:
             while (pause := self.pause_until - self._clock()) > 0:
-                # Spread, so that everybody who waited for the same moment does not start in it.
+                # Spread, so that the requests that waited for the same moment do not all start in it.
                 await self._sleep(pause + min(pause, 1.0) * self._random())
         except BaseException:
             self.release(lane, size)
             raise
 
-    def release(self, lane: Lane, size: int) -> None:
-        """Give the place back."""
+    def release(self, lane: Lane, size: int, *, probe: bool = False) -> None:
+        """Give the place back, and with it the role of the probe."""
         if lane is Lane.CONTROL:
             self._control -= 1
         else:
             self._bulk -= 1
         self._bytes -= size
         self._wake()
+        if probe:
+            self.gates[lane].leave()
 
     def pause(self, seconds: float) -> None:
-        """Let nobody start for so long: the server asked for it."""
+        """Start nothing for so many seconds: the server asked for it."""
         self.pause_until = max(self.pause_until, self._clock() + seconds)
 
     def _admits(self, lane: Lane, size: int) -> bool:

@@ -45,10 +45,11 @@ class Sink(Protocol):
 
 @attrs.frozen
 class Request:
-    """One call: what is sent, as often as it takes.
+    """One call: what is sent, in every attempt.
 
     `path` and `query` are percent-encoded; `path` begins with a slash and stands below `api_root`. `secrets` are texts
-    that must not come back in an error.
+    that must not appear in an error. `unclear` says that an earlier call may have carried out the same once-only
+    request: then a 429 is not simply retried. `fresh` asks for a new connection instead of a kept one.
     """
 
     operation: Operation
@@ -59,6 +60,8 @@ class Request:
     lane: Lane = Lane.BULK
     sink: Sink | None = None
     secrets: tuple[str, ...] = attrs.field(default=(), repr=False)
+    unclear: bool = False
+    fresh: bool = False
 
 
 @attrs.frozen
@@ -114,7 +117,8 @@ class Wire(Protocol):
 class AttemptFailure:
     """An attempt without a usable answer.
 
-    `overloaded` tells that this machine ran out of descriptors; `received` are the bytes of a body that broke off.
+    `overloaded` says that this machine ran out of descriptors, `stale` that a kept connection was closed before any
+    byte of an answer arrived; `received` is the number of bytes of a body that broke off.
     """
 
     failure: FailureKind
@@ -122,3 +126,4 @@ class AttemptFailure:
     error: Exception | None = None
     overloaded: bool = False
     received: int = 0
+    stale: bool = False

@@ -70,6 +70,14 @@ def request_id(headers: Mapping[str, str]) -> str | None:
     return next((value for name, value in headers.items() if name.lower() in _REQUEST_IDS), None)
 
 
+def redirect_host(headers: Mapping[str, str]) -> str | None:
+    """Return the host that a redirect leads to; not its path and query, which may hold a token."""
+    try:
+        return urllib.parse.urlsplit(headers.get("Location", "")).hostname
+    except ValueError:
+        return None
+
+
 def server_message(body: bytes, redact: Redactor) -> str | None:
     """What an error answer says, in the form of the v2 API or of the v1 API."""
     if len(body) > _LONGEST_READ:

@@ -1,38 +1,72 @@
 """Every request goes through `Transport.send`: the only retry loop."""
 
+import itertools
 import logging
 from collections.abc import Sequence
 
 import anyio
 import attrs
 
-from aihub_async import errors
 from aihub_async.clock import Clock
 from aihub_async.config import ClientConfig
-from aihub_async.errors import Attempt, RequestDetails, RequestError
-from aihub_async.policies.retry import Backoff, FailureKind, RetryQuota, Verdict, judge, parse_retry_after
-from aihub_async.transport.events import AttemptEvent, Hook, record_response
+from aihub_async.errors import Attempt, RequestDetails
+from aihub_async.policies.retry import (
+    Backoff,
+    FailureKind,
+    RetryQuota,
+    Verdict,
+    judge,
+    leaves_unclear,
+    parse_retry_after,
+)
+from aihub_async.transport.events import Hook, record_response
 from aihub_async.transport.governor import Governor
 from aihub_async.transport.messages import AttemptFailure, Lane, Request, Response, Wire
-from aihub_async.transport.redaction import Redactor, kept_headers, request_id, server_message
+from aihub_async.transport.reporting import Reporter
 
 logger = logging.getLogger("aihub_async")
 
 _PUSH_BACK = frozenset({429, 503})
+_ANSWERED = frozenset({FailureKind.TOO_LARGE, FailureKind.PROTOCOL})
+"""Failures that show a working server."""
+_MAX_STALE = 3
+"""Free attempts after connections that the server had closed; on a new connection one is enough."""
+_numbers = itertools.count()
 
 
 @attrs.define
 class _Call:
-    """The progress of one `send`: what has been tried, and how long it may still take."""
+    """The progress of one `send`: what has been tried, and how long it may still take.
+
+    `retries` counts what `max_retries` limits: not the attempts of an outage. `unclear` says that an attempt may have
+    been carried out. `last` is the outcome of the last attempt.
+    """
 
     request: Request
     started: float
     expires: float
+    unclear: bool
+    number: int = attrs.field(factory=lambda: next(_numbers))
+    retries: int = 0
+    stale: int = 0
     attempts: list[Attempt] = attrs.field(factory=list)
-    unclear: bool = False
+    last: Response | AttemptFailure | None = None
 
     def remaining(self, now: float) -> float:
         return self.expires - now
+
+
+@attrs.frozen
+class _Tried:
+    """One attempt: its outcome, when it began, whether it was the probe of an outage."""
+
+    outcome: Response | AttemptFailure
+    began: float
+    probe: bool = False
+
+    @property
+    def result(self) -> int | FailureKind:
+        return self.outcome.status if isinstance(self.outcome, Response) else self.outcome.failure
 
 
 class Transport:
@@ -59,12 +93,20 @@ class Transport:
             self.clock.random,
         )
         self.quota = quota or RetryQuota()
-        self.hooks = tuple(hooks)
+        self.reporter = Reporter(settings, hooks)
         self._backoff = Backoff()
-        self._redactor = Redactor(settings)
+
+    @property
+    def hooks(self) -> tuple[Hook, ...]:
+        """Callables that get an event after each attempt."""
+        return self.reporter.hooks
+
+    @hooks.setter
+    def hooks(self, hooks: Sequence[Hook]) -> None:
+        self.reporter.hooks = tuple(hooks)
 
     def derive(self, settings: ClientConfig) -> "Transport":
-        """A transport with other settings on the same pool."""
+        """Return a transport with other settings on the same pool."""
         return Transport(
             settings,
             wire=self.wire.derive(settings),
@@ -81,20 +123,30 @@ class Transport:
             RequestError: see the tree in `aihub_async.errors`.
             SourceError: the body's source cannot be read or changed.
         """
-        settings, monotonic = self.settings, self.clock.monotonic
-        started = monotonic()
+        settings, started = self.settings, self.clock.monotonic()
         transfer = request.body.length / settings.min_throughput if request.body is not None else 0.0
         expires = float("inf") if settings.deadline is None else started + settings.deadline + transfer
-        call = _Call(request, started, expires)
+        call = _Call(request, started, expires, request.unclear)
+        try:
+            return await self._try(call, settings.timeout + transfer)
+        finally:
+            if call.attempts[1:]:
+                self.governor.gates[request.lane].breaker.ended(call.number)
+
+    async def _try(self, call: _Call, timeout: float) -> Response:
         while True:
-            began = monotonic()
-            outcome = await self._attempt_in_turn(call, settings.timeout + transfer)
-            verdict, delay = self._decide(call, outcome, began)
+            tried = await self._attempt_in_turn(call, timeout)
+            outcome = tried.outcome
+            if call.last is not None and tried.result is FailureKind.QUEUED:
+                # What the server said before says more than that there was no time for another attempt.
+                raise self._error(call, call.last)
+            call.last = outcome
+            verdict, delay = self._decide(call, tried)
             if verdict is Verdict.RETRY:
-                await self.clock.sleep(delay)
+                if delay:
+                    await self.clock.sleep(delay)
                 continue
             if verdict is Verdict.ACCEPT and isinstance(outcome, Response):
-                self.quota.give_back()
                 response = (
                     outcome
                     if not call.attempts[1:]
@@ -102,80 +154,102 @@ class Transport:
                 )
                 record_response(response)
                 return response
-            if isinstance(outcome, Response):
-                record_response(outcome)
             raise self._error(call, outcome, ambiguous=verdict is Verdict.AMBIGUOUS)
 
-    async def _attempt_in_turn(self, call: _Call, timeout: float) -> Response | AttemptFailure:
+    async def _attempt_in_turn(self, call: _Call, timeout: float) -> _Tried:
         """Wait for a place, then try once; queueing is charged to the deadline but not to the attempt's timeout."""
         request, governor, monotonic = call.request, self.governor, self.clock.monotonic
+        began = monotonic()
         size = request.body.held if request.body is not None else 0
+        probe = False
         # Most requests need not wait, and then a scope of their own would cost more than their turn.
-        if not governor.try_acquire(request.lane, size) and not await self._queue(call, size):
-            return AttemptFailure(FailureKind.QUEUED, "the deadline passes before it is the request's turn")
+        if not governor.try_acquire(request.lane, size):
+            turn = await self._queue(call, size)
+            if turn is None:
+                return _Tried(AttemptFailure(FailureKind.QUEUED, self._why_queued(call)), began)
+            probe = turn
         try:
             remaining = call.remaining(monotonic())
             if remaining <= 0:
-                return AttemptFailure(FailureKind.QUEUED, "the deadline passed before the request could be sent")
-            return await self.wire.attempt(request, min(timeout, remaining))
+                return _Tried(AttemptFailure(FailureKind.QUEUED, self._why_queued(call)), began)
+            outcome = await self.wire.attempt(request, min(timeout, remaining))
+            return _Tried(outcome, began, probe)
         finally:
-            governor.release(request.lane, size)
+            governor.release(request.lane, size, probe=probe)
 
-    async def _queue(self, call: _Call, size: int) -> bool:
-        """Wait for a place until the call's deadline; False when that has passed, or a pause lasts longer."""
+    async def _queue(self, call: _Call, size: int) -> bool | None:
+        """Wait for a place until the call's deadline.
+
+        Returns:
+            Whether the request is a probe; None when the deadline has passed, or a pause lasts longer.
+        """
         if self.governor.pause_until >= call.expires:
-            return False
+            return None
+        probe = None
         with anyio.move_on_after(call.remaining(self.clock.monotonic())) as scope:
-            await self.governor.acquire(call.request.lane, size)
+            probe = await self.governor.acquire(call.request.lane, size)
             # Without this a deadline that passes at the same moment would leak the place.
             scope.deadline = float("inf")
-        return not scope.cancelled_caught
+        return probe
 
-    def _decide(self, call: _Call, outcome: Response | AttemptFailure, began: float) -> tuple[Verdict, float]:
-        """Judge an outcome, keep a record of it and tell the hooks."""
-        request = call.request
+    def _why_queued(self, call: _Call) -> str:
+        if self.governor.gates[call.request.lane].breaker.is_open:
+            return "the deadline passed while the server failed all requests; this one was not sent"
+        return "the deadline passes before it is the request's turn"
+
+    def _decide(self, call: _Call, tried: _Tried) -> tuple[Verdict, float]:
+        """Judge an attempt, record it everywhere, and return the delay before the next one in seconds."""
+        outcome, result = tried.outcome, tried.result
         call.expires += outcome.received / self.settings.min_throughput
-        if isinstance(outcome, Response):
-            result: int | FailureKind = outcome.status
-            asked = (
-                parse_retry_after(
-                    outcome.headers.get("Retry-After"),
-                    now=self.clock.now(),
-                    maximum=self.settings.max_retry_after,
-                )
-                if outcome.status >= 400
-                else None
-            )
-        else:
-            result, asked = outcome.failure, None
-        verdict = judge(
-            request.operation.repeat, result, has_retry_after=asked is not None, unclear_before=call.unclear
-        )
-        self._inform_governor(request, outcome, asked)
-        delay = 0.0
+        asked = self._retry_after(outcome)
+        verdict = judge(call.request.operation.repeat, result, unclear_before=call.unclear)
+        stale = verdict is Verdict.RETRY and self._is_stale(call, outcome)
+        if not stale:
+            self._inform_governor(call.request, outcome, asked)
+            self._inform_gate(call, tried, verdict, asked)
+        delay: float | None = None
         if verdict is Verdict.RETRY:
-            delay = self._delay(call, asked, free=isinstance(outcome, AttemptFailure) and outcome.overloaded)
-            call.unclear = call.unclear or result in _UNCLEAR or (result == 503 and asked is None)
-            if delay < 0:
-                verdict, delay = Verdict.FAIL, 0.0
-        self._record(call, outcome, began, delay if verdict is Verdict.RETRY else None)
-        return verdict, delay
+            call.unclear = call.unclear or leaves_unclear(result)
+            delay = 0.0 if stale else self._delay(call, outcome, asked)
+            if delay is None:
+                verdict = Verdict.FAIL
+        self._record(call, tried, delay)
+        return verdict, delay or 0.0
 
-    def _delay(self, call: _Call, asked: float | None, *, free: bool) -> float:
-        """Seconds before the next attempt, or -1 when there must be none.
+    def _retry_after(self, outcome: Response | AttemptFailure) -> float | None:
+        if not isinstance(outcome, Response) or outcome.status < 400:
+            return None
+        value = outcome.headers.get("Retry-After")
+        return parse_retry_after(value, now=self.clock.now(), maximum=self.settings.max_retry_after)
 
-        A `free` retry waits for this machine, not for the server: it costs nothing, and only the deadline ends it.
-        """
-        retry = len(call.attempts) + 1
-        if not free and retry > self.settings.max_retries:
-            return -1
-        delay = self._backoff.delay(retry, self.clock.random)
-        if asked is not None:
-            # A little jitter on top, so that everybody who was told the same time does not come back at once.
-            delay = asked + min(delay, 1.0)
-        if delay >= call.remaining(self.clock.monotonic()):
-            return -1
-        return delay if free or self.quota.take() else -1
+    def _is_stale(self, call: _Call, outcome: Response | AttemptFailure) -> bool:
+        """Whether a kept connection was already closed by the server: another one is tried, free of every limit."""
+        if isinstance(outcome, Response) or not outcome.stale or call.stale >= _MAX_STALE:
+            return False
+        call.stale += 1
+        call.request = attrs.evolve(call.request, fresh=True)
+        return True
+
+    def _delay(self, call: _Call, outcome: Response | AttemptFailure, asked: float | None) -> float | None:
+        """Return the seconds before the next attempt, or None when there must be none."""
+        remaining = call.remaining(self.clock.monotonic())
+        backoff = self._backoff.delay(len(call.attempts) + 1, self.clock.random)
+        if isinstance(outcome, AttemptFailure) and outcome.overloaded:
+            # It waits for this machine and not for the server: only the deadline ends it.
+            return backoff if backoff < remaining else None
+        # A little jitter on top, so that the requests that got the same Retry-After do not return together.
+        delay = backoff if asked is None else asked + min(backoff, 1.0)
+        breaker = self.governor.gates[call.request.lane].breaker
+        if breaker.is_open and self.settings.max_retries > 0:
+            return 0.0 if remaining > 0 else None
+        call.retries += 1
+        if call.retries > self.settings.max_retries or delay >= remaining:
+            return None
+        if self.quota.take():
+            return delay
+        logger.warning("the retry quota is empty: requests wait until a probe shows that the server recovered")
+        breaker.open(asked)
+        return 0.0
 
     def _inform_governor(self, request: Request, outcome: Response | AttemptFailure, asked: float | None) -> None:
         limit = self.governor.limit
@@ -192,113 +266,39 @@ class Transport:
         if asked is not None:
             self.governor.pause(asked)
 
-    def _record(self, call: _Call, outcome: Response | AttemptFailure, began: float, wait: float | None) -> None:
-        now = self.clock.monotonic()
+    def _inform_gate(self, call: _Call, tried: _Tried, verdict: Verdict, asked: float | None) -> None:
+        gate, outcome = self.governor.gates[call.request.lane], tried.outcome
+        failed = verdict in {Verdict.RETRY, Verdict.AMBIGUOUS} and tried.result not in _ANSWERED
+        if failed:
+            if isinstance(outcome, AttemptFailure) and outcome.overloaded:
+                return
+            was_open = gate.breaker.is_open
+            gate.failed(call.number, asked)
+            if tried.probe:
+                gate.breaker.probe_failed()
+            elif gate.breaker.is_open and not was_open:
+                logger.warning("the server fails all requests: they wait until a probe shows that it recovered")
+        elif isinstance(outcome, Response) or tried.result in _ANSWERED:
+            if verdict is Verdict.ACCEPT:
+                self.quota.give_back()
+            if gate.succeeded():
+                self.quota.refill()
+                logger.warning("the server answers again")
+
+    def _record(self, call: _Call, tried: _Tried, wait: float | None) -> None:
+        outcome, now = tried.outcome, self.clock.monotonic()
         status = outcome.status if isinstance(outcome, Response) else None
         text = str(status) if isinstance(outcome, Response) else outcome.failure.value
         number = len(call.attempts) + 1
-        call.attempts.append(Attempt(number, began - call.started, now - began, text, status, wait or 0.0))
-        request = call.request
-        if self.hooks:
-            event = AttemptEvent(
-                operation=request.operation.name,
-                method=request.operation.method,
-                path=request.path,
-                number=number,
-                outcome=text,
-                status=status,
-                duration=now - began,
-                wait=wait,
-                sent=request.body.length if request.body is not None else 0,
-                received=outcome.received,
-            )
-            self._tell(event)
-        if wait is not None:
-            logger.info(
-                "%s %s: %s, attempt %d, again in %.2f s",
-                request.operation.method,
-                self._redactor.text(request.path),
-                text,
-                number,
-                wait,
-            )
-        elif logger.isEnabledFor(logging.DEBUG):
-            path = self._redactor.text(request.path)
-            logger.debug("%s %s: %s in %.3f s", request.operation.method, path, text, now - began)
+        attempt = Attempt(number, tried.began - call.started, now - tried.began, text, status, wait or 0.0)
+        call.attempts.append(attempt)
+        self.reporter.attempt(call.request, outcome, attempt, wait)
 
-    def _tell(self, event: AttemptEvent) -> None:
-        for hook in self.hooks:
-            try:
-                hook(event)
-            except Exception:  # an observer's mistake must not lose the answer of a call that may have been billed
-                logger.exception("the hook %r raised; the call goes on", hook)
+    def details(self, request: Request, response: Response) -> RequestDetails:
+        """Describe a request and its answer for an error, with secrets removed."""
+        return self.reporter.details(request, response)
 
-    def details(self, request: Request, response: Response, attempts: Sequence[Attempt] = ()) -> RequestDetails:
-        """What an error about this answer should tell, with secrets removed."""
-        redact = self._redactor.also(request.secrets)
-        headers = kept_headers(response.headers, redact)
-        return RequestDetails(
-            operation=request.operation.name,
-            method=request.operation.method,
-            path=redact.text(request.path),
-            attempts=tuple(attempts),
-            status=response.status,
-            reason=redact.line(response.reason),
-            request_id=request_id(headers),
-            server_message=server_message(response.body, redact),
-            headers=headers,
-            body=redact.beginning(response.body),
-        )
-
-    def _error(self, call: _Call, outcome: Response | AttemptFailure, *, ambiguous: bool) -> Exception:
+    def _error(self, call: _Call, outcome: Response | AttemptFailure, *, ambiguous: bool = False) -> Exception:
         if isinstance(outcome, Response):
-            return self._status_error(call, outcome, ambiguous=ambiguous)
-        if outcome.failure is FailureKind.SOURCE and outcome.error is not None:
-            return outcome.error
-        operation = call.request.operation
-        redact = self._redactor.also(call.request.secrets)
-        details = RequestDetails(operation.name, operation.method, redact.text(call.request.path), tuple(call.attempts))
-        message = redact.text(outcome.message)
-        if ambiguous:
-            return errors.OutcomeUnknownError(
-                f"{message}; it may or may not have been carried out", details, cause=outcome.failure.value
-            )
-        return _FAILURE_ERRORS[outcome.failure](message, details)
-
-    def _status_error(self, call: _Call, response: Response, *, ambiguous: bool) -> RequestError:
-        details = self.details(call.request, response, call.attempts)
-        said = f": {details.server_message}" if details.server_message else ""
-        if ambiguous:
-            return errors.OutcomeUnknownError(
-                f"the server answered {response.status}{said}; it may or may not have been carried out",
-                details,
-                cause=str(response.status),
-            )
-        if response.status < 300:
-            return errors.ProtocolError(f"the server answered {response.status}, which is no final answer", details)
-        if response.status < 400:
-            return errors.RedirectError(
-                f"the server answered {response.status} (a redirect); none is followed, check api_root",
-                details,
-            )
-        hint = _HINTS.get(response.status, "")
-        message = f"{response.status} {details.reason}{said}{hint}"
-        return errors.status_error_class(response.status)(message, details)
-
-
-_UNCLEAR = frozenset({FailureKind.LOST, FailureKind.TRUNCATED, FailureKind.TIMEOUT, 408, 500, 502, 504})
-_FAILURE_ERRORS: dict[FailureKind, type[RequestError]] = {
-    FailureKind.NOT_SENT: errors.ConnectError,
-    FailureKind.QUEUED: errors.RequestTimeoutError,
-    FailureKind.CERTIFICATE: errors.CertificateError,
-    FailureKind.LOST: errors.ConnectionLostError,
-    FailureKind.TRUNCATED: errors.ConnectionLostError,
-    FailureKind.TIMEOUT: errors.RequestTimeoutError,
-    FailureKind.TOO_LARGE: errors.ResponseTooLargeError,
-    FailureKind.PROTOCOL: errors.ProtocolError,
-    FailureKind.SOURCE: errors.ProtocolError,
-}
-_HINTS = {
-    401: " (check api_key and ib_context, and that they may do this)",
-    403: " (the organization may be out of consumption units)",
-}
+            record_response(outcome)
+        return self.reporter.error(call.request, outcome, call.attempts, ambiguous=ambiguous)

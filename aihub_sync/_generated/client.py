@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from aihub_async.ingest.progress import IngestStatus
     from aihub_async.ingest.scan import Sources as IngestSources
     from aihub_async.models import Run, RunSettings
-    from aihub_async.processing import Processed
     from aihub_async.resources._base import QueryValue
+    from aihub_async.results.processed import Processed
     from aihub_async.transport.events import Hook
     from aihub_async.transport.messages import Response
     from aihub_async.uploads.engine import UploadProgress
@@ -184,7 +184,7 @@ class AIHub(Facade):
         through_review: bool = False,
         on_progress: Callable[[UploadProgress], None] | None = None,
         on_update: Callable[[Run], None] | None = None,
-        include_confidence_scores: bool = False,
+        include_confidence_scores: bool = True,
         include_source_info: bool = False,
         include_review_results: bool = False,
         include_validation_results: bool = False,
@@ -208,7 +208,7 @@ class AIHub(Facade):
             through_review: wait through a human review instead of raising at its beginning.
             on_progress: called with the state of the upload.
             on_update: called with the run at its start and whenever its status changes.
-            include_confidence_scores: as for `apps.runs.results()`.
+            include_confidence_scores: as for `apps.runs.results()`; on by default, because it costs nothing.
             include_source_info: as for `apps.runs.results()`.
             include_review_results: as for `apps.runs.results()`.
             include_validation_results: as for `apps.runs.results()`.

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from aihub_async.resources import deployments
     from aihub_async.resources._base import Id
     from aihub_async.resources._run_submission import Settings
+    from aihub_async.results.processed import Processed
+    from aihub_async.results.tables import Table
     from aihub_sync._base import Lease
 
 
@@ -22,6 +24,133 @@ class DeploymentRuns(Facade):
     """Runs of deployments; status, results, list and delete are those of `client.apps.runs`."""
 
     _async: deployments.DeploymentRuns
+
+    def status(self, run_id: str) -> Run:
+        """State of a run. It is over when COMPLETE, FAILED or CANCELLED; STOPPED_AT_CHECKPOINT waits for a person."""
+        return self._lease.run(self._async.status(run_id))
+
+    def results(
+        self,
+        run_id: str,
+        file_offset: int | None = None,
+        include_confidence_scores: bool = False,
+        include_source_info: bool = False,
+        include_review_results: bool = False,
+        include_validation_results: bool = False,
+    ) -> RunResults:
+        """One page of a run's results; `iter_results()` gives the files of all pages.
+
+        Field names are those of the app with everything but letters, digits and underscores replaced by ``_``, and
+        ``_`` doubled. `page_numbers` begin at 1, but those of `source_coordinates` and `page_layouts` at 0.
+
+        Args:
+            run_id: the run.
+            file_offset: index of the first file, from 0. The next page begins at `file_offset + len(files)`.
+            include_confidence_scores: confidences of classification, model and OCR.
+            include_source_info: coordinates, page layouts and paths of post-processed files.
+            include_review_results: the history of human edits.
+            include_validation_results: results of validation rules.
+        """
+        return self._lease.run(
+            self._async.results(
+                run_id,
+                file_offset,
+                include_confidence_scores,
+                include_source_info,
+                include_review_results,
+                include_validation_results,
+            )
+        )
+
+    def collect_results(
+        self,
+        run_id: str,
+        include_confidence_scores: bool = False,
+        include_source_info: bool = False,
+        include_review_results: bool = False,
+        include_validation_results: bool = False,
+    ) -> RunResults:
+        """Return a run's results with the files of all pages and the fields of the packet (`case_info`).
+
+        Arguments as for `results()`. Everything is held in memory; `iter_results()` holds two pages.
+        """
+        return self._lease.run(
+            self._async.collect_results(
+                run_id,
+                include_confidence_scores,
+                include_source_info,
+                include_review_results,
+                include_validation_results,
+            )
+        )
+
+    def processed(
+        self,
+        run_id: str,
+        include_confidence_scores: bool = True,
+        include_source_info: bool = False,
+        include_review_results: bool = False,
+        include_validation_results: bool = False,
+    ) -> Processed:
+        """Return a finished run with all of its results, as `client.process()` does; arguments as for `results()`.
+
+        Confidences are included by default, because they cost nothing.
+
+        Example:
+            >>> def totals(client, run_id):
+            ...     processed = client.apps.runs.processed(run_id)
+            ...     return {row.file: row.confidence for row in processed if row.field == "total"}
+        """
+        return self._lease.run(
+            self._async.processed(
+                run_id,
+                include_confidence_scores,
+                include_source_info,
+                include_review_results,
+                include_validation_results,
+            )
+        )
+
+    def table(
+        self, run_id: str, rows: str = "document", columns: str | None = None, include: str | Sequence[str] = ()
+    ) -> Table:
+        """Return the results of a run as a table: `to_arrow()`, `to_pandas()`, `to_polars()` or `write("x.csv")`.
+
+        Args:
+            run_id: the run.
+            rows: one row per ``"document"`` or one per ``"field"``.
+            columns: for documents, ``"wide"`` (one column per field) or ``"long"`` (all values in ``fields``).
+            include: what else to have for each field, which is requested from the server: ``"error"``,
+                ``"confidence"``, ``"ocr"``, ``"valid"``, ``"alerts"``, ``"page"``, ``"boxes"`` or ``"edits"``.
+
+        Example:
+            >>> def frame(client, run_id):
+            ...     table = client.apps.runs.table(run_id, include=["confidence"])
+            ...     return table.to_pandas()
+        """
+        return self._lease.run(self._async.table(run_id, rows, columns, include))
+
+    def iter_results(
+        self,
+        run_id: str,
+        file_offset: int = 0,
+        include_confidence_scores: bool = False,
+        include_source_info: bool = False,
+        include_review_results: bool = False,
+        include_validation_results: bool = False,
+    ) -> Pages[ResultFile]:
+        """The files of a run's results, all pages; arguments as for `results()`."""
+        return Pages(
+            self._async.iter_results(
+                run_id,
+                file_offset,
+                include_confidence_scores,
+                include_source_info,
+                include_review_results,
+                include_validation_results,
+            ),
+            self._lease,
+        )
 
     def handle(self, run_id: str) -> RunHandle:
         """A handle of a run by its id, or by what `RunHandle.to_json()` gave, also in another process.
@@ -131,65 +260,6 @@ class DeploymentRuns(Facade):
                 sort_by,
                 order,
                 page_size=page_size,
-            ),
-            self._lease,
-        )
-
-    def status(self, run_id: str) -> Run:
-        """State of a run. It is over when COMPLETE, FAILED or CANCELLED; STOPPED_AT_CHECKPOINT waits for a person."""
-        return self._lease.run(self._async.status(run_id))
-
-    def results(
-        self,
-        run_id: str,
-        file_offset: int | None = None,
-        include_confidence_scores: bool = False,
-        include_source_info: bool = False,
-        include_review_results: bool = False,
-        include_validation_results: bool = False,
-    ) -> RunResults:
-        """One page of a run's results; `iter_results()` gives the files of all pages.
-
-        Field names are those of the app with everything but letters, digits and underscores replaced by ``_``, and
-        ``_`` doubled. `page_numbers` begin at 1, but those of `source_coordinates` and `page_layouts` at 0.
-
-        Args:
-            run_id: the run.
-            file_offset: index of the first file, from 0. The next page begins at `file_offset + len(files)`.
-            include_confidence_scores: confidences of classification, model and OCR.
-            include_source_info: coordinates, page layouts and paths of post-processed files.
-            include_review_results: the history of human edits.
-            include_validation_results: results of validation rules.
-        """
-        return self._lease.run(
-            self._async.results(
-                run_id,
-                file_offset,
-                include_confidence_scores,
-                include_source_info,
-                include_review_results,
-                include_validation_results,
-            )
-        )
-
-    def iter_results(
-        self,
-        run_id: str,
-        file_offset: int = 0,
-        include_confidence_scores: bool = False,
-        include_source_info: bool = False,
-        include_review_results: bool = False,
-        include_validation_results: bool = False,
-    ) -> Pages[ResultFile]:
-        """The files of a run's results, all pages; arguments as for `results()`."""
-        return Pages(
-            self._async.iter_results(
-                run_id,
-                file_offset,
-                include_confidence_scores,
-                include_source_info,
-                include_review_results,
-                include_validation_results,
             ),
             self._lease,
         )

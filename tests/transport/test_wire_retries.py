@@ -6,10 +6,13 @@ import errno
 import socket
 import time
 
+import attrs
 import pytest
 
 from aihub_async import errors
+from aihub_async import operations as ops
 from aihub_async.policies.retry import RetryQuota
+from aihub_async.resources._base import build_request
 from aihub_async.uploads.sources import content_body
 
 OK = b"HTTP/1.1 200 Whatever\r\nContent-Length: 20\r\n\r\n" + b'{"id":1, "name":"a"}'
@@ -53,10 +56,29 @@ async def test_once_only_requests_with_unclear_outcome_are_never_sent_again(serv
 
 
 async def test_once_only_requests_are_sent_again_after_a_refusal(server, client, wire, busy, fake_clock):
-    server.says(busy(429), busy(503, Retry_After="2"), wire.answer(200, {"id": "r"}))
+    server.says(busy(429), busy(429, Retry_After="2"), wire.answer(200, {"id": "r"}))
     assert (await wire.once(client)).json() == {"id": "r"}
     assert len(server.seen) == 3
     assert fake_clock.slept[1] >= 2
+
+
+async def test_503_with_retry_after_leaves_a_once_only_request_unclear(server, client, wire, busy):
+    """A gateway says so after the backend has started the run, too."""
+    server.says(busy(503, Retry_After="2"))
+    with pytest.raises(errors.OutcomeUnknownError) as caught:
+        await wire.once(client)
+    assert caught.value.cause == "503"
+    assert len(server.seen) == 1
+
+
+async def test_429_after_an_unclear_attempt_is_not_sent_again(server, client, busy):
+    """What creates the run may be the attempt before it, so it must be looked up first."""
+    request = attrs.evolve(build_request(ops.CREATE_BATCH, json={"a": 1}), unclear=True)
+    server.says(busy(429))
+    with pytest.raises(errors.OutcomeUnknownError) as caught:
+        await client._transport.send(request)
+    assert caught.value.cause == "429"
+    assert len(server.seen) == 1
 
 
 async def test_once_only_request_is_sent_again_when_nothing_was_sent(server, make_client, wire, fake_clock):
@@ -240,18 +262,31 @@ async def test_a_long_answer_gets_the_time_of_its_bytes(server, make_client, wir
     assert len(response.body) == response.received == pieces * 8192
 
 
-# 36
-async def test_a_storm_of_429_empties_the_quota_without_a_herd(server, make_client, busy, fake_clock):
+async def test_a_storm_of_429_is_answered_with_probes(server, make_client, busy, fake_clock):
+    """200 calls in a storm without end: the first ones fail, then one probe at a time, until their deadline."""
     fake_clock.jitter = tuple(number / 97 for number in range(97))
     client = make_client(max_retries=4)
     server.says(busy(429))
     outcomes = await asyncio.gather(*(client.batches.get(1) for _ in range(200)), return_exceptions=True)
-    assert all(isinstance(outcome, errors.RateLimitedError) for outcome in outcomes)
-    # 200 first attempts, and 100 retries from a quota of 500 tokens at 5 each, instead of 800.
-    assert len(server.seen) == 300
-    assert client._transport.quota.tokens < 5
+    assert {type(outcome) for outcome in outcomes} <= {errors.RateLimitedError, errors.RequestTimeoutError}
+    assert len(server.seen) < 200
+    assert fake_clock.time - 1000 >= 300
     assert len(set(fake_clock.slept)) > 50
     assert client._transport.governor.limit.current < 64
+    assert client._transport.governor.in_flight == 0
+    server.says(OK)
+    assert (await client.batches.get(1)).id == 1
+
+
+async def test_an_empty_quota_pauses_and_fails_nothing(server, client, busy, fake_clock):
+    quota = client._transport.quota
+    while quota.take():
+        pass
+    server.says(busy(503), busy(503), OK)
+    assert (await client.batches.get(1)).id == 1
+    assert len(server.seen) == 3
+    assert 0.5 <= fake_clock.time - 1000 <= 5
+    assert quota.tokens >= 100
 
 
 async def test_quota_comes_back_with_successes(server, client):
@@ -323,8 +358,6 @@ async def test_a_file_that_shrank_aborts_without_retry(server, client, tmp_path)
     body = content_body(file, "a.bin")
     file.write_bytes(b"x" * 1000)
     server.says(OK)
-    from aihub_async import operations as ops
-
     with pytest.raises(errors.SourceChangedError):
         await client.batches._send(ops.ADD_FILE, body=body, batch_id=1, filename="a.bin")
     assert server.seen == []

@@ -35,6 +35,7 @@ A, R, F, Q = Verdict.ACCEPT, Verdict.RETRY, Verdict.FAIL, Verdict.AMBIGUOUS
         (FailureKind.NOT_SENT, R, R, R),
         (FailureKind.QUEUED, F, F, F),
         (FailureKind.CERTIFICATE, F, F, F),
+        (FailureKind.PROXY, F, F, F),
         (FailureKind.LOST, R, R, Q),
         (FailureKind.TRUNCATED, R, R, Q),
         (FailureKind.TIMEOUT, R, R, Q),
@@ -45,24 +46,23 @@ A, R, F, Q = Verdict.ACCEPT, Verdict.RETRY, Verdict.FAIL, Verdict.AMBIGUOUS
 )
 def test_verdicts(outcome, safe, settled, once):
     for repeat, verdict in ((Repeat.SAFE, safe), (Repeat.IDEMPOTENT_DELETE, settled), (Repeat.ONCE, once)):
-        assert judge(repeat, outcome, has_retry_after=False, unclear_before=False) is verdict
+        assert judge(repeat, outcome, unclear_before=False) is verdict
 
 
-def test_503_with_retry_after_was_not_carried_out():
-    assert judge(Repeat.ONCE, 503, has_retry_after=True, unclear_before=False) is R
-    assert judge(Repeat.ONCE, 500, has_retry_after=True, unclear_before=False) is Q
+def test_429_is_a_refusal_of_this_attempt_only():
+    assert judge(Repeat.ONCE, 429, unclear_before=False) is R
+    assert judge(Repeat.ONCE, 429, unclear_before=True) is Q
 
 
 @pytest.mark.parametrize(("repeat", "verdict"), [(Repeat.IDEMPOTENT_DELETE, A), (Repeat.SAFE, F), (Repeat.ONCE, F)])
 def test_404_after_an_unclear_attempt(repeat, verdict):
-    assert judge(repeat, 404, has_retry_after=False, unclear_before=True) is verdict
+    assert judge(repeat, 404, unclear_before=True) is verdict
 
 
-@given(st.integers(min_value=100, max_value=599) | st.sampled_from(FailureKind), st.booleans(), st.booleans())
-def test_once_only_requests_are_repeated_only_when_nothing_can_have_happened(outcome, retry_after, unclear):
-    verdict = judge(Repeat.ONCE, outcome, has_retry_after=retry_after, unclear_before=unclear)
-    if verdict is R:
-        assert outcome in {FailureKind.NOT_SENT, 429} or (outcome == 503 and retry_after)
+@given(st.integers(min_value=100, max_value=599) | st.sampled_from(FailureKind), st.booleans())
+def test_once_only_requests_are_repeated_only_when_nothing_can_have_happened(outcome, unclear):
+    if judge(Repeat.ONCE, outcome, unclear_before=unclear) is R:
+        assert outcome is FailureKind.NOT_SENT or (outcome == 429 and not unclear)
 
 
 @given(st.integers(min_value=1, max_value=10_000), st.floats(min_value=0, max_value=1, exclude_max=True))
@@ -96,6 +96,8 @@ def test_backoff_is_jittered_bounded_and_grows(retry, number):
         ("Sat, 01 Aug 2026 11:59:30 GMT", None),
         ("Sat, 01 Aug 2099 12:00:00 GMT", 60),
         ("Sat, 01 Aug 2026 12:00:30 +9999", None),
+        ("Wed, 21 Oct 2026 07:28:00 +99999999999999999999", None),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", 60),
     ],
 )
 def test_retry_after(value, seconds):

@@ -1,0 +1,149 @@
+"""What users learn of an attempt: hooks and log lines for each, and the exception at the end. No secret is in any."""
+
+import logging
+from collections.abc import Sequence
+
+from aihub_async import errors
+from aihub_async.config import ClientConfig
+from aihub_async.errors import Attempt, RequestDetails, RequestError
+from aihub_async.policies.retry import FailureKind
+from aihub_async.transport.events import AttemptEvent, Hook
+from aihub_async.transport.messages import AttemptFailure, Request, Response
+from aihub_async.transport.redaction import Redactor, kept_headers, redirect_host, request_id, server_message
+
+logger = logging.getLogger("aihub_async")
+
+_FAILURE_ERRORS: dict[FailureKind, type[RequestError]] = {
+    FailureKind.NOT_SENT: errors.ConnectError,
+    FailureKind.QUEUED: errors.RequestTimeoutError,
+    FailureKind.CERTIFICATE: errors.CertificateError,
+    FailureKind.PROXY: errors.ConnectError,
+    FailureKind.LOST: errors.ConnectionLostError,
+    FailureKind.TRUNCATED: errors.ConnectionLostError,
+    FailureKind.TIMEOUT: errors.RequestTimeoutError,
+    FailureKind.TOO_LARGE: errors.ResponseTooLargeError,
+    FailureKind.PROTOCOL: errors.ProtocolError,
+    FailureKind.SOURCE: errors.ProtocolError,
+}
+_HINTS = {
+    401: " (check api_key and ib_context, and that they may do this)",
+    403: " (the organization may be out of consumption units)",
+    407: " (the proxy requires credentials: proxy='http://user:password@host:port')",
+}
+HTML_HINT = "the answer is an HTML page: is api_root right, and is no login or proxy page in between?"
+
+
+class Reporter:
+    """Reports the attempts and errors of one client."""
+
+    def __init__(self, settings: ClientConfig, hooks: Sequence[Hook]) -> None:
+        self.hooks = tuple(hooks)
+        self._redactor = Redactor(settings)
+
+    def attempt(
+        self, request: Request, outcome: Response | AttemptFailure, attempt: Attempt, wait: float | None
+    ) -> None:
+        """Call the hooks and log; `wait` is the delay before the next attempt in seconds, None if there is none."""
+        operation = request.operation
+        if self.hooks:
+            event = AttemptEvent(
+                operation=operation.name,
+                method=operation.method,
+                path=request.path,
+                number=attempt.number,
+                outcome=attempt.outcome,
+                status=attempt.status,
+                duration=attempt.duration,
+                wait=wait,
+                sent=request.body.length if request.body is not None else 0,
+                received=outcome.received,
+            )
+            self._call_hooks(event)
+        if wait is None and not logger.isEnabledFor(logging.DEBUG):
+            return
+        path = self._redactor.text(request.path)
+        if wait is None:
+            logger.debug("%s %s: %s in %.3f s", operation.method, path, attempt.outcome, attempt.duration)
+        else:
+            logger.info(
+                "%s %s: %s, attempt %d; next attempt in %.2f s",
+                operation.method,
+                path,
+                attempt.outcome,
+                attempt.number,
+                wait,
+            )
+
+    def _call_hooks(self, event: AttemptEvent) -> None:
+        for hook in self.hooks:
+            try:
+                hook(event)
+            except Exception:  # an observer's mistake must not lose the answer of a call that may have been billed
+                logger.exception("the hook %r raised; the call goes on", hook)
+
+    def details(self, request: Request, response: Response, attempts: Sequence[Attempt] = ()) -> RequestDetails:
+        """Describe a request and its answer for an error."""
+        redact = self._redactor.also(request.secrets)
+        headers = kept_headers(response.headers, redact)
+        return RequestDetails(
+            operation=request.operation.name,
+            method=request.operation.method,
+            path=redact.text(request.path),
+            attempts=tuple(attempts),
+            status=response.status,
+            reason=redact.line(response.reason),
+            request_id=request_id(headers),
+            server_message=server_message(response.body, redact),
+            headers=headers,
+            body=redact.beginning(response.body),
+        )
+
+    def error(
+        self,
+        request: Request,
+        outcome: Response | AttemptFailure,
+        attempts: Sequence[Attempt],
+        *,
+        ambiguous: bool,
+    ) -> Exception:
+        """Build the exception for the last outcome of a call."""
+        if isinstance(outcome, Response):
+            return self._status_error(request, outcome, attempts, ambiguous=ambiguous)
+        if outcome.failure is FailureKind.SOURCE and outcome.error is not None:
+            return outcome.error
+        operation = request.operation
+        redact = self._redactor.also(request.secrets)
+        details = RequestDetails(operation.name, operation.method, redact.text(request.path), tuple(attempts))
+        message = redact.text(outcome.message)
+        if ambiguous:
+            return errors.OutcomeUnknownError(
+                f"{message}; it may or may not have been carried out", details, cause=outcome.failure.value
+            )
+        return _FAILURE_ERRORS[outcome.failure](message, details)
+
+    def _status_error(
+        self, request: Request, response: Response, attempts: Sequence[Attempt], *, ambiguous: bool
+    ) -> RequestError:
+        details = self.details(request, response, attempts)
+        said = f": {details.server_message}" if details.server_message else ""
+        if ambiguous:
+            return errors.OutcomeUnknownError(
+                f"the server answered {response.status}{said}; it may or may not have been carried out",
+                details,
+                cause=str(response.status),
+            )
+        if response.status < 300:
+            return errors.ProtocolError(f"the server answered {response.status}, which is no final answer", details)
+        if response.status < 400:
+            host = redirect_host(details.headers)
+            target = f" to {host}" if host else ""
+            return errors.RedirectError(
+                f"the server answered {response.status} (a redirect{target}); redirects are not followed, "
+                "check api_root",
+                details,
+            )
+        hint = _HINTS.get(response.status, "")
+        if "html" in details.headers.get("Content-Type", "") and not hint:
+            hint = f" ({HTML_HINT})"
+        message = f"{response.status} {details.reason}{said}{hint}"
+        return errors.status_error_class(response.status)(message, details)
