@@ -1,6 +1,8 @@
 """`Processed`: a finished run with its results, and what can be made of them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
@@ -11,6 +13,7 @@ from aihub_async.results import codegen
 from aihub_async.results.binding import Record, bind
 from aihub_async.results.columns import ColumnSet
 from aihub_async.results.convert import Converter, Rules
+from aihub_async.results.gates import Gate
 from aihub_async.results.rows import (
     FieldRow,
     Origin,
@@ -23,6 +26,8 @@ from aihub_async.results.rows import (
     file_rows,
 )
 from aihub_async.results.tables import Table
+from aihub_async.results.view.page import View, ViewSize
+from aihub_async.results.view.sources import SourceFiles
 
 T = TypeVar("T")
 
@@ -154,6 +159,47 @@ class Processed:
             style: ``"attrs"``, ``"dataclass"``, ``"pydantic"`` or ``"msgspec"``.
         """
         return codegen.schema(self.files, style)
+
+    def view(
+        self,
+        path: "str | os.PathLike[str]" = "aihub-view.html",
+        *,
+        source: SourceFiles | None = None,
+        gate: Gate | None = None,
+        max_pages: int = 500,
+        on_size: Callable[[ViewSize], None] | None = None,
+    ) -> Path:
+        """Write one self-contained HTML page with the documents as pictures and a box around each value.
+
+        Boxes need results with ``include_source_info=True``. Pictures of PDFs and images need the extra `view`; text
+        files are shown as text. The page makes no requests, and nothing in a document can run in it.
+
+        Args:
+            path: the file to write.
+            source: where the original files are: a folder, or paths or contents by name. Files that were uploaded from
+                disk are found without it.
+            gate: mark what this gate refuses, instead of errors, failed validations and low confidences.
+            max_pages: pages to show; a picture takes 15 to 100 KB.
+            on_size: called with the estimated size before anything is written.
+
+        Raises:
+            ConfigurationError: the extra `view` is not installed, or `source` does not exist.
+
+        Example:
+            >>> async def look(client):
+            ...     processed = await client.process("scans/", app_name="Invoices", include_source_info=True)
+            ...     processed.view("invoices.html", on_size=print)
+        """
+        page = View(
+            self.run,
+            self.files,
+            self.case_info,
+            source=source,
+            uploaded=self.sources,
+            gate=gate,
+            max_pages=max_pages,
+        )
+        return page.write(Path(path), on_size)
 
     def _table_rows(self, shape: Shape) -> Iterator[Row]:
         sources = self.sources
