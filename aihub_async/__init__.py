@@ -44,6 +44,7 @@ from aihub_async.errors import (
     SourceError,
     StatusError,
     UnprocessableError,
+    UnreadableAnswerError,
     UploadError,
     WaitTimeoutError,
 )
@@ -122,6 +123,7 @@ __all__ = [
     "StatusError",
     "Table",
     "UnprocessableError",
+    "UnreadableAnswerError",
     "UploadError",
     "UploadProgress",
     "UploadRecord",

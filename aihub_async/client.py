@@ -51,6 +51,9 @@ class AsyncAIHub:
         deadline: seconds for one call with all its attempts and waits, plus the time of its bytes (300);
             ``float("inf")`` for none.
         max_retries: further attempts after the first (4).
+        reconcile_for: seconds for which a run, batch or secret whose creation was unclear is looked up before it counts
+            as not created and is sent again; `timeout` by default. A server that carries a request out even later can
+            still create a duplicate.
         max_connections: requests in flight at once, at most (64); fewer where more would gain nothing, or while the
             server asks for less.
         max_bytes_in_flight: bytes of request bodies held in memory at once (64 MiB); files are read in chunks.
@@ -84,6 +87,7 @@ class AsyncAIHub:
         timeout: float | None = None,
         deadline: float | None = None,
         max_retries: int | None = None,
+        reconcile_for: float | None = None,
         max_connections: int | None = None,
         max_bytes_in_flight: int | None = None,
         headers: Mapping[str, str] | None = None,
@@ -106,6 +110,7 @@ class AsyncAIHub:
             timeout=timeout,
             deadline=deadline,
             max_retries=max_retries,
+            reconcile_for=reconcile_for,
             max_connections=max_connections,
             max_bytes_in_flight=max_bytes_in_flight,
             headers=headers,
@@ -151,6 +156,7 @@ class AsyncAIHub:
         timeout: float | None = None,
         deadline: float | None = None,
         max_retries: int | None = None,
+        reconcile_for: float | None = None,
         headers: Mapping[str, str] | None = None,
         ib_context: str | None = None,
     ) -> Self:
@@ -164,6 +170,7 @@ class AsyncAIHub:
             timeout=timeout,
             deadline=deadline,
             max_retries=max_retries,
+            reconcile_for=reconcile_for,
             headers=headers,
             ib_context=ib_context,
         )

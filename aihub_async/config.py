@@ -65,6 +65,8 @@ class ClientConfig:
     max_retries: int = 4
     max_retry_after: float = 60.0
     """A longer Retry-After is shortened to this."""
+    reconcile_for: float | None = None
+    """Seconds for which lookups go on after an unclear once-only request; None means `timeout`."""
     max_connections: int = 64
     """Requests in flight at once; a few more are kept for polls and cancels."""
     max_bytes_in_flight: int = 64 * KIB * KIB
@@ -75,6 +77,11 @@ class ClientConfig:
     ssl_context: ssl.SSLContext | None = attrs.field(default=None, repr=False)
     proxy: str | None = attrs.field(default=None, repr=False)
     trust_env: bool = False
+
+    @property
+    def lookup_seconds(self) -> float:
+        """Seconds for which lookups must find nothing before a once-only request counts as not carried out."""
+        return self.timeout if self.reconcile_for is None else self.reconcile_for
 
     def evolve(self, **changes: Any) -> "ClientConfig":
         """The same settings with some changed; None means unchanged, values are checked as at construction."""
@@ -188,6 +195,9 @@ def _checked_numbers(settings: ClientConfig) -> ClientConfig:
         value = getattr(settings, name)
         if value is not None and not (_is_number(value) and value > 0):
             raise ConfigurationError(f"{name} must be a number greater than 0, not {value!r}")
+    lookup = settings.reconcile_for
+    if lookup is not None and not (_is_number(lookup) and 0 <= lookup < float("inf")):
+        raise ConfigurationError(f"reconcile_for must be a finite number of seconds, 0 or more, not {lookup!r}")
     for name, least in _COUNTS.items():
         value = getattr(settings, name)
         if not isinstance(value, int) or isinstance(value, bool) or value < least:

@@ -25,6 +25,7 @@ r"""Every exception of the client.
         ├── ConnectionLostError       the connection broke after the request began
         ├── RequestTimeoutError       an attempt or the whole deadline ran out (also a TimeoutError)
         ├── OutcomeUnknownError       a once-only request may or may not have been carried out
+        │   └── UnreadableAnswerError the server reported success with an unreadable answer (also a ProtocolError)
         ├── ProtocolError             the answer is not what the API speaks
         │   ├── ResponseTooLargeError
         │   ├── RedirectError         3xx: redirects are never followed
@@ -323,6 +324,13 @@ class OutcomeUnknownError(RequestError):
 
 class ProtocolError(RequestError):
     """The server's answer is not what the API speaks, such as a login page with status 200."""
+
+
+class UnreadableAnswerError(OutcomeUnknownError, ProtocolError):
+    """A once-only request was answered with success and something unreadable, such as a gateway's HTML page.
+
+    The request may have been carried out, so it is never sent again.
+    """
 
 
 class ResponseTooLargeError(ProtocolError):

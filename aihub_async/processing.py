@@ -46,7 +46,8 @@ async def process(
         raise InvalidRequestError("give sources to upload, or the batch_id of a batch that has its files")
     upload = None
     if sources is not None:
-        batch_id = (await client.batches.create(batch_name or new_batch_name(), workspace)).id
+        name = batch_name or new_batch_name()
+        batch_id = (await client.batches.create(name, workspace, unique_name=batch_name is None)).id
         upload = await client.batches.upload(batch_id, sources, on_progress=on_progress)
         _check_count(upload, batch_id)
     handle: RunHandle

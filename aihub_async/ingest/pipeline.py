@@ -140,7 +140,7 @@ class Pipeline:
             )
         prefix = f"aihub-ingest-{self._journal.job}-"
         batch_ids = await self._remote.find_batches(prefix)
-        run_ids = await self._remote.find_runs(prefix, self._journal.meta["created_at"])
+        run_ids = await self._remote.find_runs(prefix)
         unsettled = await self._journal.call(lambda db: queries.unsettled(db, 0, 1 << 31))
         adopted = [
             changed

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Protocol
 from aihub_async import operations as ops
 from aihub_async.errors import NotFoundError
 from aihub_async.ingest.options import JobOptions
-from aihub_async.models import Run, RunResults
+from aihub_async.models import BatchInfo, Run, RunResults
 from aihub_async.pagination import Page, Pages
 
 if TYPE_CHECKING:
     from aihub_async.client import AsyncAIHub
     from aihub_async.models.uploads import UploadRecord
 
-_CLOCK_SKEW = 3600
+_MARGIN = 60
+"""Seconds by which the clocks of the server's machines may disagree."""
 
 
 class Outcomes(Protocol):
@@ -36,7 +37,7 @@ class Remote:
 
     async def create_batch(self, name: str) -> int:
         """Create a batch."""
-        return (await self._client.batches.create(name, workspace=self._options.workspace)).id
+        return (await self._client.batches.create(name, self._options.workspace, unique_name=True)).id
 
     async def batch_exists(self, batch_id: int) -> bool:
         """Whether the batch is there; raises what any request raises when the server cannot be reached."""
@@ -81,14 +82,22 @@ class Remote:
         return Pages(ops.GET_RUN_RESULTS, fetch, start=0)
 
     async def find_batches(self, prefix: str) -> dict[str, int]:
-        """The batches whose names begin with `prefix`."""
-        pages = self._client.batches.iter(workspace=self._options.workspace)
-        return {batch.name: batch.id async for batch in pages if batch.name.startswith(prefix)}
+        """Return the ids of the batches whose names begin with `prefix`, by name."""
+        return {batch.name: batch.id for batch in await self._batches(prefix)}
 
-    async def find_runs(self, prefix: str, since: float) -> dict[str, str]:
-        """The runs started after `since` (Unix seconds) that have a tag beginning with `prefix`, by that tag."""
+    async def find_runs(self, prefix: str) -> dict[str, str]:
+        """Return the ids of the runs that have a tag beginning with `prefix`, by that tag.
+
+        A tag is the name of the run's batch, so no run is older than the oldest of these batches. That is the server's
+        own time: the calendar of this machine may be wrong, and bounds nothing.
+        """
+        created = [batch.created_at_ms or 0 for batch in await self._batches(prefix)]
+        since = max(0, min(created, default=0) // 1000 - _MARGIN)
         found: dict[str, str] = {}
-        pages = self._client.apps.runs.iter(from_timestamp=int(since) - _CLOCK_SKEW)
-        async for run in pages:
+        async for run in self._client.apps.runs.iter(from_timestamp=since):
             found.update((tag, run.id) for tag in run.tags or () if tag.startswith(prefix))
         return found
+
+    async def _batches(self, prefix: str) -> list[BatchInfo]:
+        pages = self._client.batches.iter(workspace=self._options.workspace)
+        return [batch async for batch in pages if batch.name.startswith(prefix)]

@@ -1,82 +1,143 @@
-"""Finding batches and secrets again after an unclear failure of the request that creates them."""
+"""Find batches by name and secrets by alias after an unclear failure of the request that creates them."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+import attrs
+
 from aihub_async.clock import Clock
 from aihub_async.models import Batch, BatchInfo, ListBatches, ListSecrets
 from aihub_async.models.decode import DecodeError, decode
-from aihub_async.reconcile.once import Inconclusive, NotCreated, server_time_of
+from aihub_async.reconcile.once import NotCreated, Undecidable, UnreadableList, server_time_at
 from aihub_async.transport.messages import Response
 
 T = TypeVar("T")
+PageCall = Callable[[int], Awaitable[Response]]
 
-_MOST_PAGES = 100
+_MAX_PAGES = 1000
 _DATE_SECONDS = 2.0
 """The Date header counts whole seconds."""
 _MARGIN = 60.0
-"""Seconds that the server's clocks may disagree among each other."""
+"""Seconds by which the clocks of the server's machines may disagree."""
 
 
-async def find_batch(
-    page: Callable[[int], Awaitable[Response]],
-    name: str,
-    began: float,
-    clock: Clock,
-    *,
-    thorough: bool,  # noqa: ARG001 - a new batch may stand on any page
-) -> Batch:
-    """The batch that was created under this name since a moment of the monotonic clock.
+@attrs.define
+class BatchFinder:
+    """Looks up the batch that one request may have created; the API has nothing but its name to find it by.
 
-    Names need not be unique: another batch of this name from the same minute makes it undecided.
+    Attributes:
+        page: Requests the page of batches at an offset.
+        name: The name of the batch.
+        began: When the request was first sent, by the monotonic clock.
+        clock: Time.
+        unique_name: Nobody else creates batches of this name. Otherwise a batch that appears only after a lookup has
+            shown none is not adopted: another program may have created it.
+    """
+
+    page: PageCall
+    name: str
+    began: float
+    clock: Clock
+    unique_name: bool = False
+    _was_absent: bool = attrs.field(default=False, init=False)
+
+    def resent(self) -> None:
+        """Forget that lookups have shown no batch: one that appears from now on may be the effect of a new request."""
+        self._was_absent = False
+
+    async def __call__(self, *, thorough: bool) -> Batch:  # noqa: ARG002 - a new batch may be on any page
+        """Return the batch.
+
+        Raises:
+            NotCreated: There is none of this name.
+            Undecidable: There are several, or one that may be older or somebody else's.
+            RequestError: A list was refused.
+        """
+        found, moment = await self._named()
+        try:
+            batch_id = _only_new([(batch.id, batch.created_at_ms) for batch in found], moment)
+        except NotCreated:
+            self._was_absent = True
+            raise
+        if self._was_absent and not self.unique_name:
+            raise Undecidable
+        return Batch(id=batch_id)
+
+    async def _named(self) -> tuple[list[BatchInfo], float | None]:
+        """Return the batches of this name, and when the request was first sent by the server's clock."""
+        found: dict[int, BatchInfo] = {}
+        answer = await self.page(0)
+        moment = server_time_at(self.began, answer, self.clock)
+        offset = 0
+        for _ in range(_MAX_PAGES):
+            batches = _decoded(ListBatches, answer).batches
+            if not batches:
+                return list(found.values()), moment
+            found |= {batch.id: batch for batch in batches if batch.name == self.name}
+            offset += len(batches)
+            answer = await self.page(offset)
+        raise Undecidable
+
+
+async def find_batches(page: PageCall, prefix: str) -> list[BatchInfo]:
+    """Find all batches whose names have this prefix, such as those of a bulk job whose process was killed.
 
     Raises:
-        AbsentError: there is none of this name.
-        UndecidedError: there are several, or one that may be older.
+        UnreadableList: A list was not JSON.
+        Undecidable: The list has no end.
+        RequestError: A list was refused.
     """
-    offset = 0
     found: dict[int, BatchInfo] = {}
-    moment: float | None = None
-    for number in range(_MOST_PAGES):
-        answer = await page(offset)
-        if number == 0:
-            moment = server_time_of(began, answer, clock)
-        batches = _read(ListBatches, answer).batches
+    offset = 0
+    for _ in range(_MAX_PAGES):
+        batches = _decoded(ListBatches, await page(offset)).batches
         if not batches:
-            return Batch(id=_only_new([(batch.id, batch.created_at_ms) for batch in found.values()], moment))
-        found |= {batch.id: batch for batch in batches if batch.name == name}
+            return list(found.values())
+        found |= {batch.id: batch for batch in batches if (batch.name or "").startswith(prefix)}
         offset += len(batches)
-    raise Inconclusive
+    raise Undecidable
 
 
-def find_secret(answer: Response, alias: str, began: float, clock: Clock) -> None:
-    """Make sure that a secret was created since a moment of the monotonic clock.
+@attrs.frozen
+class SecretFinder:
+    """Looks up the secret that one request may have created; `began` is when it was first sent (monotonic clock)."""
 
-    Raises:
-        AbsentError: there is none with this alias.
-        UndecidedError: there is one that may be older.
-    """
-    moment = server_time_of(began, answer, clock)
-    secrets = [secret for secret in _read(ListSecrets, answer).secrets if secret.alias == alias]
-    _only_new([(index, secret.created_at) for index, secret in enumerate(secrets)], moment)
+    list_by_alias: Callable[[], Awaitable[Response]]
+    alias: str
+    began: float
+    clock: Clock
+
+    async def __call__(self, *, thorough: bool) -> None:  # noqa: ARG002 - one answer has all secrets
+        """Return if there is a secret of this alias that the request has created.
+
+        Raises:
+            NotCreated: There is none with this alias.
+            Undecidable: There is one that may be older.
+            RequestError: The list was refused.
+        """
+        answer = await self.list_by_alias()
+        moment = server_time_at(self.began, answer, self.clock)
+        secrets = [secret for secret in _decoded(ListSecrets, answer).secrets if secret.alias == self.alias]
+        _only_new([(index, secret.created_at) for index, secret in enumerate(secrets)], moment)
 
 
 def _only_new(found: list[tuple[int, float | None]], moment: float | None) -> int:
+    """Return the key of the only item that was created since a moment of the server's clock (Unix seconds)."""
     if not found:
         raise NotCreated
     if moment is None or any(created is None for _, created in found):
-        raise Inconclusive
+        raise Undecidable
     ages = {key: (created or 0) / 1000 - moment for key, created in found}
     recent = [key for key, age in ages.items() if age >= -_MARGIN]
     if not recent:
         raise NotCreated
     if len(recent) > 1 or ages[recent[0]] < -_DATE_SECONDS:
-        raise Inconclusive
+        raise Undecidable
     return recent[0]
 
 
-def _read(cls: type[T], answer: Response) -> T:
+def _decoded(cls: type[T], answer: Response) -> T:
     try:
         return decode(cls, answer.body)
     except DecodeError:
-        raise Inconclusive from None
+        raise UnreadableList from None

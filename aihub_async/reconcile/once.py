@@ -1,128 +1,183 @@
-"""Requests that must be carried out once: after an unclear failure the server is asked before it is sent again."""
+"""Send once-only requests: after an unclear outcome, look up what the request created before it is sent again."""
 
 import functools
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from typing import Protocol, Self, TypeVar
+
+import attrs
 
 from aihub_async.clock import Clock
-from aihub_async.errors import ConflictError, OutcomeUnknownError, ProtocolError, RedirectError, RequestError
+from aihub_async.config import ClientConfig
+from aihub_async.errors import (
+    ConflictError,
+    OutcomeUnknownError,
+    ProtocolError,
+    RedirectError,
+    RequestError,
+    UnreadableAnswerError,
+)
 from aihub_async.transport.messages import Response
 from aihub_async.waiting.pollables import server_time
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-_AFTER_A_BREAK = (0.0, 0.5, 1.5, 3.0)
-_AFTER_SILENCE = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0)
-"""Seconds before each look: lists may lag, and a server that did not answer in time may still be at work."""
-_BREAKS = frozenset({"lost", "truncated", "too large", "500", "501", "502", "503"})
+_FIRST_DELAY = 0.5
+_MAX_DELAY = 15.0
+_JITTER = 0.2
+_UNREADABLE_LOOKUPS = 4
+"""After so many unreadable lists the address is likely wrong (a login page), and waiting longer proves nothing."""
 
 
 class Find(Protocol[T_co]):
-    """Looks for what a request has created."""
+    """Looks up what a request has created."""
 
     async def __call__(self, *, thorough: bool) -> T_co:
-        """Give it, or raise `NotCreated` or `Inconclusive`; only a thorough look must be able to tell absence."""
+        """Return it, or raise `NotCreated` or `Inconclusive`; only a thorough lookup must be able to prove absence."""
         ...
 
 
 class NotCreated(Exception):  # noqa: N818 - an answer, not a failure
-    """The server shows that the request was not carried out."""
+    """The server shows nothing that the request has created."""
 
 
 class Inconclusive(Exception):  # noqa: N818 - an answer, not a failure
-    """What the server shows can mean both."""
+    """What the server shows may or may not be the effect of the request; a later lookup may tell."""
 
 
-async def send_once(
-    send: Callable[[], Awaitable[T]],
-    find: Find[T],
-    *,
-    clock: Clock,
-    max_retries: int,
-    deadline: float | None,
-) -> T:
-    """Send; when it is unclear whether that was carried out, look; send again only what was not.
+class Undecidable(Inconclusive):
+    """No later lookup can tell whether what the server shows is the effect of the request."""
+
+
+class UnreadableList(Inconclusive):
+    """The list was not JSON, such as a login page."""
+
+
+@attrs.frozen
+class OncePolicy:
+    """How a client treats once-only requests.
+
+    Attributes:
+        clock: Time, sleep and randomness.
+        max_retries: How often a request may be sent again.
+        deadline: Seconds for the whole call, or None.
+        reconcile_for: Seconds after an unclear outcome for which lookups go on before absence counts as proven: a
+            backend may carry a request out after its gateway has given up, and lists lag.
+    """
+
+    clock: Clock
+    max_retries: int
+    deadline: float | None
+    reconcile_for: float
+
+    @classmethod
+    def of(cls, settings: ClientConfig, clock: Clock) -> Self:
+        """Return the policy of a client with these settings."""
+        return cls(clock, settings.max_retries, settings.deadline, settings.lookup_seconds)
+
+
+async def send_once(send: Callable[[], Awaitable[T]], find: Find[T], policy: OncePolicy) -> T:
+    """Send a request; if it is unclear whether it was carried out, look up its effect and resend only if there is none.
+
+    A request that was answered with something unreadable is never sent again: the server said that it succeeded.
 
     Args:
-        send: makes the request.
-        find: looks for what the request has created.
-        clock: time.
-        max_retries: how often it may be sent again.
-        deadline: seconds after which nothing is begun any more.
+        send: Sends the request.
+        find: Looks up what the request has created.
+        policy: How long to look, and how often to resend.
 
     Raises:
-        OutcomeUnknownError: it could not be found out; the error's `reconcile()` asks again.
-        ProtocolError: the answer was unreadable, and nothing has come of the request.
-        RequestError: it was refused.
+        OutcomeUnknownError: The outcome could not be determined; the error's `reconcile()` looks again.
+        RequestError: The request was refused.
     """
-    expires = float("inf") if deadline is None else clock.monotonic() + deadline
-    unclear: OutcomeUnknownError | ProtocolError | None = None
+    clock = policy.clock
+    expires = float("inf") if policy.deadline is None else clock.monotonic() + policy.deadline
+    unclear: OutcomeUnknownError | None = None
     resends = 0
     while True:
         try:
             return await send()
         except RedirectError:
             raise
-        except (OutcomeUnknownError, ProtocolError) as error:
+        except OutcomeUnknownError as error:
             unclear = error
+        except ProtocolError as error:
+            unclear = UnreadableAnswerError(str(error.args[0]), error.details, cause="unreadable")
         except ConflictError:
-            # What was sent before may be what it conflicts with.
+            # The conflict may be with the effect of the attempt before.
             if unclear is None:
                 raise
-            raise _reconcilable(unclear, find, clock) from None
+            raise _reconcilable(unclear, find, policy) from None
         try:
-            return await _look(find, _delays(unclear), clock, expires)
+            return await look_up(find, policy, expires=expires, unreadable=isinstance(unclear, UnreadableAnswerError))
         except Inconclusive:
-            raise _reconcilable(unclear, find, clock) from None
+            raise _reconcilable(unclear, find, policy) from None
         except NotCreated:
-            if isinstance(unclear, ProtocolError) or resends >= max_retries or clock.monotonic() >= expires:
-                raise _reconcilable(unclear, find, clock) from None
+            is_final = isinstance(unclear, UnreadableAnswerError) or resends >= policy.max_retries
+            if is_final or clock.monotonic() >= expires:
+                raise _reconcilable(unclear, find, policy) from None
         resends += 1
 
 
-def _reconcilable(
-    unclear: OutcomeUnknownError | ProtocolError, find: Find[T], clock: Clock
-) -> OutcomeUnknownError | ProtocolError:
-    if isinstance(unclear, OutcomeUnknownError):
-        unclear.reconcile = functools.partial(_reconcile, find, unclear, clock)
+async def look_up(find: Find[T], policy: OncePolicy, *, expires: float = float("inf"), unreadable: bool = False) -> T:
+    """Look up repeatedly, for `policy.reconcile_for` seconds if nothing is found; the last lookup is thorough.
+
+    Args:
+        find: Looks up what the request has created.
+        policy: How long to look.
+        expires: Monotonic time after which no lookup starts.
+        unreadable: The answer to the request itself was unreadable; unreadable lists end the lookup early then.
+
+    Raises:
+        NotCreated: All of that time has passed, and the last lookup shows nothing.
+        Inconclusive: The server does not show enough, or the time has expired.
+    """
+    clock = policy.clock
+    ends = clock.monotonic() + policy.reconcile_for
+    delay, lookups, unreadable_lists = 0.0, 0, 0
+    while True:
+        remaining = max(0.0, ends - clock.monotonic())
+        pause = min(remaining, delay * (1 - _JITTER + 2 * _JITTER * clock.random()))
+        if clock.monotonic() + pause >= expires:
+            raise Inconclusive
+        if pause:
+            await clock.sleep(pause)
+        thorough = pause >= remaining
+        lookups += 1
+        try:
+            return await find(thorough=thorough)
+        except Undecidable:
+            raise
+        except (NotCreated, Inconclusive) as answer:
+            if thorough:
+                raise
+            unreadable_lists += isinstance(answer, UnreadableList)
+        except RequestError as error:
+            if thorough:
+                raise Inconclusive from None
+            unreadable_lists += isinstance(error, ProtocolError)
+        if unreadable and lookups == unreadable_lists == _UNREADABLE_LOOKUPS:
+            raise UnreadableList
+        delay = min(_MAX_DELAY, max(_FIRST_DELAY, 2 * delay))
+
+
+def _reconcilable(unclear: OutcomeUnknownError, find: Find[T], policy: OncePolicy) -> OutcomeUnknownError:
+    unclear.reconcile = functools.partial(_reconcile, find, unclear, policy)
     return unclear
 
 
-def _delays(unclear: OutcomeUnknownError | ProtocolError) -> tuple[float, ...]:
-    if isinstance(unclear, ProtocolError):
-        return _AFTER_A_BREAK[:1]
-    return _AFTER_A_BREAK if unclear.cause in _BREAKS else _AFTER_SILENCE
-
-
-async def _look(find: Find[T], delays: tuple[float, ...], clock: Clock, expires: float) -> T:
-    last: NotCreated | Inconclusive = Inconclusive()
-    for number, delay in enumerate(delays, 1):
-        if clock.monotonic() + delay >= expires:
-            raise Inconclusive
-        if delay:
-            await clock.sleep(delay * (0.8 + 0.4 * clock.random()))
-        try:
-            return await find(thorough=number == len(delays))
-        except (NotCreated, Inconclusive) as answer:
-            last = answer
-        except RequestError:
-            last = Inconclusive()
-    raise last
-
-
-async def _reconcile(find: Find[T], unclear: OutcomeUnknownError, clock: Clock) -> T:
+async def _reconcile(find: Find[T], unclear: OutcomeUnknownError, policy: OncePolicy) -> T:
     try:
-        return await _look(find, _AFTER_A_BREAK, clock, float("inf"))
+        return await look_up(find, policy)
     except NotCreated:
-        raise LookupError("the request was not carried out: it may be sent again") from None
+        raise LookupError("nothing of the request is on the server: it may be sent again") from None
     except Inconclusive:
-        again = OutcomeUnknownError(str(unclear.args[0]), unclear.details, cause=unclear.cause)
-        raise _reconcilable(again, find, clock) from None
+        again = type(unclear)(str(unclear.args[0]), unclear.details, cause=unclear.cause)
+        raise _reconcilable(again, find, policy) from None
 
 
-def server_time_of(moment: float, answer: Response, clock: Clock) -> float | None:
-    """A moment of the monotonic clock as Unix seconds of the server's, from an answer that has just arrived.
+def server_time_at(moment: float, answer: Response, clock: Clock) -> float | None:
+    """Convert a moment of the monotonic clock to Unix seconds of the server, by an answer that has just arrived.
 
     This machine's calendar may be wrong by a day.
     """

@@ -1,4 +1,4 @@
-"""Finding runs again by the tag that they were started with."""
+"""Find runs by the tags that they were started with."""
 
 import itertools
 import logging
@@ -12,7 +12,7 @@ from aihub_async.errors import BadRequestError, UnprocessableError
 from aihub_async.limits import MAX_TAGS_LENGTH
 from aihub_async.models import Run
 from aihub_async.models.decode import DecodeError
-from aihub_async.reconcile.once import Inconclusive, NotCreated, server_time_of
+from aihub_async.reconcile.once import Inconclusive, NotCreated, UnreadableList, server_time_at
 from aihub_async.transport.messages import Response
 from aihub_async.waiting.pollables import RunSource, RunSummary, run_summaries, start_seconds
 
@@ -20,19 +20,52 @@ logger = logging.getLogger("aihub_async")
 
 TAG_PREFIX = "aihub-sdk:"
 _SHORT_PAGE = 100
-"""The first page: what was just started stands at its top."""
+"""The first page: what was just started is at its top."""
 _LONG_PAGE = 1000
-_MOST_PAGES = 50
+_MAX_PAGES = 50
+_MAX_SCAN_PAGES = 10_000
 _MARGIN = 60
-"""Seconds that the server's clocks may disagree among each other."""
+"""Seconds by which the clocks of the server's machines may disagree."""
+_MIN_INTERVAL = 0.5
+"""Minimum seconds between two readings of the lists: lookups in between share the later one."""
 
 
 def with_tag(tags: list[str]) -> tuple[list[str], str | None]:
-    """The tags with one that nobody else has, and that one; None if 500 characters have no room for it."""
+    """Return the tags with a unique one added, and that one; None if the limit on all tags leaves no room for it."""
     tag = f"{TAG_PREFIX}{uuid4().hex}"
     if sum(map(len, tags)) + len(tag) > MAX_TAGS_LENGTH:
         return tags, None
     return [*tags, tag], tag
+
+
+async def find_tagged(source: RunSource, prefix: str, *, since: float) -> dict[str, list[str]]:
+    """Find all runs that have a tag with this prefix, such as those of a bulk job whose process was killed.
+
+    Args:
+        source: Lists the runs.
+        prefix: The beginning of the tags.
+        since: Unix seconds by the **server's** clock before which none of them can have started, such as the creation
+            time of their batch; 0 if unknown. A minute is subtracted for clocks of the server that disagree.
+
+    Returns:
+        The ids of the runs by tag, the earliest first.
+
+    Raises:
+        Inconclusive: The lists could not be read, or have no end.
+        RequestError: A list was refused.
+    """
+    found: dict[str, dict[str, int]] = {}
+    offset = 0
+    for _ in range(_MAX_SCAN_PAGES):
+        page = _decoded(await _page(source, max(0, int(since) - _MARGIN), offset, newest_first=False))
+        for summary in page:
+            for tag in summary.tags or ():
+                if tag.startswith(prefix):
+                    found.setdefault(tag, {})[summary.id] = summary.start_timestamp or 0
+        if not page:
+            return {tag: sorted(starts, key=starts.__getitem__) for tag, starts in found.items()}
+        offset += len(page)
+    raise Inconclusive
 
 
 @attrs.frozen
@@ -45,7 +78,7 @@ class RunLookup:
     input_dir: str | None = None
 
     def may_be(self, run: Run) -> bool:
-        """Whether a run that the server lists without any tags may be this one."""
+        """Return whether a run that the server lists without any tags may be this one."""
         if self.batch_id is not None:
             return run.batch_id == self.batch_id
         if self.input_dir is not None and run.input_dir is not None:
@@ -55,12 +88,14 @@ class RunLookup:
 
 @attrs.define
 class _Snapshot:
+    """What one reading of the lists has found; `complete` if it reaches back to before all that is sought."""
+
     number: int
     tagged: dict[str, list[RunSummary]] = attrs.field(factory=dict)
     untagged: list[RunSummary] = attrs.field(factory=list)
     complete: bool = False
 
-    def take(self, page: list[RunSummary]) -> None:
+    def add(self, page: list[RunSummary]) -> None:
         for summary in page:
             if summary.tags is None:
                 self.untagged.append(summary)
@@ -70,23 +105,24 @@ class _Snapshot:
 
 
 class RunFinder:
-    """Looks runs up by tag. Those who look at the same time share one reading of the lists."""
+    """Looks up runs by tag. Concurrent lookups share one reading of the lists, at most two readings a second."""
 
     def __init__(self, source: RunSource, clock: Clock) -> None:
         self._source = source
         self._clock = clock
         self._lock = anyio.Lock()
         self._begun = 0
+        self._next_reading = float("-inf")
         self._sought: list[tuple[RunLookup, bool]] = []
         self._latest = _Snapshot(0)
 
     async def find(self, lookup: RunLookup, *, thorough: bool) -> Run:
-        """The run with the tag; a look that need not be thorough reads only the newest runs.
+        """Return the run with the tag; a lookup that is not thorough reads only the newest runs.
 
         Raises:
-            AbsentError: no list since before it was sent has it.
-            UndecidedError: the lists cannot tell.
-            RequestError: the lists could not be had.
+            NotCreated: No list since before the request was sent has it.
+            Inconclusive: The lists are incomplete, or show runs without tags that may be it.
+            RequestError: A list was refused.
         """
         snapshot = await self._snapshot(lookup, thorough=thorough)
         found = {summary.id: summary for summary in snapshot.tagged.get(lookup.tag, ())}
@@ -100,12 +136,13 @@ class RunFinder:
         raise NotCreated
 
     async def _snapshot(self, lookup: RunLookup, *, thorough: bool) -> _Snapshot:
-        asked = self._begun
+        begun_before = self._begun
         self._sought.append((lookup, thorough))
         try:
             async with self._lock:
-                # One that was begun before the question was asked may lack what is asked for.
-                if self._latest.number <= asked:
+                # A reading that had begun before this lookup may lack the run.
+                if self._latest.number <= begun_before:
+                    await self._pause()
                     self._latest = await self._read(list(self._sought))
                 return self._latest
         finally:
@@ -113,38 +150,49 @@ class RunFinder:
             if not self._sought:
                 self._latest = _Snapshot(self._latest.number)
 
+    async def _pause(self) -> None:
+        pause = self._next_reading - self._clock.monotonic()
+        if pause > 0:
+            await self._clock.sleep(pause)
+        self._next_reading = self._clock.monotonic() + _MIN_INTERVAL
+
     async def _read(self, sought: list[tuple[RunLookup, bool]]) -> _Snapshot:
         self._begun += 1
         snapshot = _Snapshot(self._begun)
         cutoff: float | None = None
         offset = 0
-        for number in range(_MOST_PAGES):
-            answer = await self._page(offset)
+        for number in range(_MAX_PAGES):
+            answer = await _page(self._source, None, offset, newest_first=True)
             if number == 0:
-                moment = server_time_of(min(lookup.began for lookup, _ in sought), answer, self._clock)
+                moment = server_time_at(min(lookup.began for lookup, _ in sought), answer, self._clock)
                 cutoff = None if moment is None else moment - _MARGIN
-            try:
-                page = run_summaries(answer.body)
-            except DecodeError:
-                return snapshot
-            snapshot.take(page)
+            page = _decoded(answer)
+            snapshot.add(page)
             offset += len(page)
-            over = not page or (cutoff is not None and _reaches(page, cutoff))
-            if over or all(lookup.tag in snapshot.tagged or not thorough for lookup, thorough in sought):
-                snapshot.complete = over
+            at_end = not page or (cutoff is not None and _reaches(page, cutoff))
+            if at_end or all(lookup.tag in snapshot.tagged or not thorough for lookup, thorough in sought):
+                snapshot.complete = at_end
                 return snapshot
         return snapshot
 
-    async def _page(self, offset: int) -> Response:
-        limit = _LONG_PAGE if offset else _SHORT_PAGE
-        try:
-            return await self._source.page(None, limit, offset, newest_first=True)
-        except (BadRequestError, UnprocessableError):
-            return await self._source.page(None, _SHORT_PAGE, offset, newest_first=True)
+
+async def _page(source: RunSource, since: int | None, offset: int, *, newest_first: bool) -> Response:
+    limit = _SHORT_PAGE if newest_first and not offset else _LONG_PAGE
+    try:
+        return await source.page(since, limit, offset, newest_first=newest_first)
+    except (BadRequestError, UnprocessableError):
+        return await source.page(since, _SHORT_PAGE, offset, newest_first=newest_first)
+
+
+def _decoded(answer: Response) -> list[RunSummary]:
+    try:
+        return run_summaries(answer.body)
+    except DecodeError:
+        raise UnreadableList from None
 
 
 def _reaches(page: list[RunSummary], cutoff: float) -> bool:
-    """Whether a page of runs, the newest first as asked for, goes back to before the cutoff."""
+    """Return whether a page of runs, sorted with the newest first, reaches back to before the cutoff."""
     starts = [start_seconds(summary.start_timestamp) for summary in page]
     known = [start for start in starts if start is not None]
     in_order = len(known) == len(starts) and all(earlier >= later for earlier, later in itertools.pairwise(known))

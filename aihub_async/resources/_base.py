@@ -5,9 +5,9 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from aihub_async import operations as ops
-from aihub_async.errors import InvalidRequestError, ProtocolError
+from aihub_async.errors import InvalidRequestError, ProtocolError, UnreadableAnswerError
 from aihub_async.models.decode import DecodeError, decode, encode
-from aihub_async.operations import Operation
+from aihub_async.operations import Operation, Repeat
 from aihub_async.transport.body import JSON_TYPE, Body, BytesBody
 from aihub_async.transport.messages import Lane, Request, Response, Sink
 from aihub_async.transport.transport import Transport
@@ -124,10 +124,11 @@ def json_body(json: Any) -> BytesBody:
 
 
 def read_answer(transport: Transport, cls: type[T], request: Request, response: Response) -> T:
-    """Read the answer into a model.
+    """Decode an answer into a model.
 
     Raises:
-        ProtocolError: it is not JSON of this model.
+        ProtocolError: It is not JSON of this model.
+        UnreadableAnswerError: The same, for an operation that must not be carried out twice.
     """
     try:
         return decode(cls, response.body)
@@ -137,7 +138,10 @@ def read_answer(transport: Transport, cls: type[T], request: Request, response: 
     details = transport.details(request, response)
     content_type = details.headers.get("Content-Type", "no content type")
     hint = "; is api_root right, and is no login page in between?" if "html" in content_type else ""
-    raise ProtocolError(f"{response.status} with {content_type}: {reason}{hint}", details)
+    message = f"{response.status} with {content_type}: {reason}{hint}"
+    if request.operation.repeat is Repeat.ONCE:
+        raise UnreadableAnswerError(f"{message}; it may or may not have been carried out", details, cause="unreadable")
+    raise ProtocolError(message, details)
 
 
 def encode_query(query: Mapping[str, QueryValue]) -> str:

@@ -8,7 +8,7 @@ import attrs
 
 from aihub_async import operations as ops
 from aihub_async.models import Run, RunSettings, settings_dict
-from aihub_async.reconcile.once import send_once
+from aihub_async.reconcile.once import OncePolicy, send_once
 from aihub_async.reconcile.runs import RunFinder, RunLookup, with_tag
 from aihub_async.resources._base import Id, build_request, read_answer
 from aihub_async.transport.messages import Request
@@ -74,7 +74,7 @@ class Starter:
         Raises:
             OutcomeUnknownError: it may or may not have been started.
         """
-        settings, clock = self._transport.settings, self._transport.clock
+        clock = self._transport.clock
         began = clock.monotonic()
         send = functools.partial(self._send, prepared.request)
         if prepared.tag is None:
@@ -82,7 +82,7 @@ class Starter:
         else:
             lookup = RunLookup(prepared.tag, began, prepared.batch_id, prepared.input_dir)
             find = functools.partial(self._finder.find, lookup)
-            run = await send_once(send, find, clock=clock, max_retries=settings.max_retries, deadline=settings.deadline)
+            run = await send_once(send, find, OncePolicy.of(self._transport.settings, clock))
         return SubmittedRun(run, clock.monotonic(), prepared.expects_webhook)
 
     async def _send(self, request: Request) -> Run:

@@ -25,8 +25,8 @@ from aihub_async.models import (
 )
 from aihub_async.models.uploads import UploadReport, upload_error, verified
 from aihub_async.pagination import Page, Pages, offset_page
-from aihub_async.reconcile.named import find_batch
-from aihub_async.reconcile.once import send_once
+from aihub_async.reconcile.named import BatchFinder
+from aihub_async.reconcile.once import OncePolicy, send_once
 from aihub_async.resources._base import Id, Resource, given
 from aihub_async.resources._batch_api import BatchAPI
 from aihub_async.transport.messages import Response
@@ -43,20 +43,22 @@ _MOST = 1000
 class Batches(Resource):
     """Batches hold files; a run processes all files of its batch."""
 
-    async def create(self, name: str, workspace: str | None = None) -> Batch:
+    async def create(self, name: str, workspace: str | None = None, *, unique_name: bool = False) -> Batch:
         """Create an empty batch.
 
         Args:
             name: 1 to 255 characters.
             workspace: where to create it; the personal workspace by default. Service accounts must name one.
+            unique_name: nobody else creates a batch of this name, such as one with a UUID. If the answer is lost, a
+                batch of this name that appears later is then taken for the one that was requested.
 
         Returns:
             The batch's id; nothing else is echoed.
 
         Raises:
             InvalidRequestError: the name is empty or too long.
-            OutcomeUnknownError: the connection broke, and it could not be found out whether the batch exists. It is
-                looked for by its name: give names that nobody else gives at the same time.
+            OutcomeUnknownError: the connection broke, and it could not be determined whether the batch exists. It is
+                looked up by its name, so another batch of the same name may make that impossible.
 
         Example:
             >>> async def new_batch(client):
@@ -67,13 +69,13 @@ class Batches(Resource):
             raise InvalidRequestError(f"a batch name has 1 to {MAX_NAME_LENGTH} characters, not {len(name)}")
         settings, clock = self._transport.settings, self._transport.clock
         page = functools.partial(self._page, workspace)
-        return await send_once(
-            functools.partial(self._fetch, Batch, ops.CREATE_BATCH, json=given(name=name, workspace=workspace)),
-            functools.partial(find_batch, page, name, clock.monotonic(), clock),
-            clock=clock,
-            max_retries=settings.max_retries,
-            deadline=settings.deadline,
-        )
+        finder = BatchFinder(page, name, clock.monotonic(), clock, unique_name)
+
+        async def send() -> Batch:
+            finder.resent()
+            return await self._fetch(Batch, ops.CREATE_BATCH, json=given(name=name, workspace=workspace))
+
+        return await send_once(send, finder, OncePolicy.of(settings, clock))
 
     async def _page(self, workspace: str | None, offset: int) -> Response:
         try:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from aihub_async import operations as ops
 from aihub_async.errors import InvalidRequestError
 from aihub_async.models import AllowedWorkspacesType, ListSecrets
-from aihub_async.reconcile.named import find_secret
-from aihub_async.reconcile.once import send_once
+from aihub_async.reconcile.named import SecretFinder
+from aihub_async.reconcile.once import OncePolicy, send_once
 from aihub_async.resources._base import Resource, build_request, given
 from aihub_async.transport.messages import Request
 
@@ -52,21 +52,16 @@ class Secrets(Resource):
         )
         # This frame is part of a traceback, which shows no secret.
         del value
-        settings, clock = self._transport.settings, self._transport.clock
+        clock = self._transport.clock
+        list_by_alias = functools.partial(self._send, ops.LIST_SECRETS, query={"alias": alias})
         await send_once(
             functools.partial(self._create, request),
-            functools.partial(self._find, alias, clock.monotonic()),
-            clock=clock,
-            max_retries=settings.max_retries,
-            deadline=settings.deadline,
+            SecretFinder(list_by_alias, alias, clock.monotonic(), clock),
+            OncePolicy.of(self._transport.settings, clock),
         )
 
     async def _create(self, request: Request) -> None:
         await self._transport.send(request)
-
-    async def _find(self, alias: str, began: float, *, thorough: bool) -> None:  # noqa: ARG002 - one answer tells
-        answer = await self._send(ops.LIST_SECRETS, query={"alias": alias})
-        find_secret(answer, alias, began, self._transport.clock)
 
     async def list(self, alias: str | None = None, workspace: str | None = None) -> ListSecrets:
         """List secrets, without their values; not paged. Non-admins must name a workspace."""

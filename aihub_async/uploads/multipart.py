@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import Callable
 from typing import Protocol
@@ -12,11 +13,10 @@ import attrs
 from aihub_async.errors import (
     AIHubError,
     NotFoundError,
-    OutcomeUnknownError,
     SourceChangedError,
-    StatusError,
 )
 from aihub_async.models import MultipartUploadSession
+from aihub_async.reconcile.commits import commit_once
 from aihub_async.transport.body import Body, BytesBody, FileBody, StreamBody
 from aihub_async.uploads.contents import ReadBody
 from aihub_async.uploads.single import BatchUploadAPI
@@ -26,8 +26,6 @@ logger = logging.getLogger("aihub_async")
 PARTS_AT_ONCE = 12
 """Parts of one file in flight. They are read as they are sent: each holds one chunk in memory, not its part."""
 _ABORT_SECONDS = 10.0
-_NOT_OPEN = frozenset({400, 404, 409, 410, 422})
-"""What a server may say of a session that a first, unclear commit has already closed."""
 
 
 class UploadResume:
@@ -215,17 +213,8 @@ async def _commit(steps: BatchUploadAPI, name: str, size: int, state: UploadResu
     if session is None:
         raise RuntimeError("no session")
     parts = dict(sorted(state.parts.items()))
-    try:
-        await steps.commit(session.session_id, parts)
-    except OutcomeUnknownError as unclear:
-        there = await steps.size_of(name) == size
-        try:
-            # A file of this name and size may also be an older one: only the session knows, and its second commit
-            # is refused when the first went through.
-            await steps.commit(session.session_id, parts)
-        except StatusError as error:
-            if not there or error.status not in _NOT_OPEN:
-                raise unclear from error
+    commit = functools.partial(steps.commit, session.session_id, parts)
+    await commit_once(commit, functools.partial(steps.size_of, name), size)
 
 
 async def abort(steps: BatchUploadAPI, state: UploadResume) -> None:

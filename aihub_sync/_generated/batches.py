@@ -38,27 +38,29 @@ class Batches(Facade):
     _async: batches.Batches
 
     @renamed(workspace_name="workspace")
-    def create(self, name: str, workspace: str | None = None) -> Batch:
+    def create(self, name: str, workspace: str | None = None, *, unique_name: bool = False) -> Batch:
         """Create an empty batch.
 
         Args:
             name: 1 to 255 characters.
             workspace: where to create it; the personal workspace by default. Service accounts must name one.
+            unique_name: nobody else creates a batch of this name, such as one with a UUID. If the answer is lost, a
+                batch of this name that appears later is then taken for the one that was requested.
 
         Returns:
             The batch's id; nothing else is echoed.
 
         Raises:
             InvalidRequestError: the name is empty or too long.
-            OutcomeUnknownError: the connection broke, and it could not be found out whether the batch exists. It is
-                looked for by its name: give names that nobody else gives at the same time.
+            OutcomeUnknownError: the connection broke, and it could not be determined whether the batch exists. It is
+                looked up by its name, so another batch of the same name may make that impossible.
 
         Example:
             >>> def new_batch(client):
             ...     batch = client.batches.create("march invoices")
             ...     return batch.id
         """
-        return self._lease.run(self._async.create(name, workspace))
+        return self._lease.run(self._async.create(name, workspace, unique_name=unique_name))
 
     @renamed(file_offset="offset")
     def list(

@@ -206,7 +206,7 @@ async def test_an_unclear_start_that_did_not_happen_stays_unclear(client: AsyncA
     binary = await compiled(client)
     hub.faults.add(Fault(kind="reset-before", operation="runFlowBinary", times=1))
     with pytest.raises(OutcomeUnknownError) as caught:
-        await client.flows.run(binary, f"{ROOT}/in", job_id="mine")
+        await client.with_options(reconcile_for=0.1).flows.run(binary, f"{ROOT}/in", job_id="mine")
     assert hub.runs() == []
     await client.flows.run(binary, f"{ROOT}/in", job_id="mine")
     assert caught.value.reconcile is not None

@@ -29,6 +29,7 @@ class VirtualClock:
         self.time = 1000.0
         self.calendar_error = timedelta()
         self.slept: list[float] = []
+        self.followers: list[Callable[[float], None]] = []
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._numbers = itertools.count()
         self.clock = Clock(lambda: self.time, self._now, self._sleep, random.Random(seed).random)
@@ -54,9 +55,16 @@ class VirtualClock:
         if not self._sleepers or self._sleepers[0][0] > until:
             return False
         when, _, turn = heapq.heappop(self._sleepers)
-        self.time = max(self.time, when)
+        passed = max(0.0, when - self.time)
+        self.time += passed
+        for follow in self.followers:
+            follow(passed)
         turn.set_result(None)
         return True
+
+    def moves(self, hub: Emulator) -> None:
+        """Let the emulator's clock pass with this one."""
+        self.followers.append(lambda seconds: hub.time.advance(seconds=seconds))
 
     async def advance(self, seconds: float) -> None:
         """Let time pass, with everything that happens in it."""

@@ -168,7 +168,7 @@ class BatchStages:
         tag = batch_name(self.journal.job, batch)
 
         async def find() -> str | None:
-            return (await self.remote.find_runs(tag, batch.submitted_at)).get(tag)
+            return (await self.remote.find_runs(tag)).get(tag)
 
         return await self._once(find, functools.partial(self.remote.submit, batch.batch_id, tag))
 

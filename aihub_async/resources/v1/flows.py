@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from aihub_async import operations as ops
-from aihub_async.errors import InvalidRequestError, LegacyAPIError, NotFoundError, OutcomeUnknownError
+from aihub_async.errors import InvalidRequestError
 from aihub_async.limits import MAX_JOB_ID_LENGTH, MAX_SYNC_FILES
 from aihub_async.models import (
     FlowJobAnswer,
@@ -16,6 +16,8 @@ from aihub_async.models import (
     LegacyResults,
     flow_settings_dict,
 )
+from aihub_async.reconcile.jobs import JobFinder
+from aihub_async.reconcile.once import OncePolicy, send_once
 from aihub_async.resources._base import given, read_answer
 from aihub_async.resources._named_files import NamedFiles, inline_files
 from aihub_async.resources.v1._base import LegacyResource, with_webhook
@@ -140,11 +142,17 @@ class Flows(LegacyResource):
         body = given(binary_path=binary_path, input_dir=input_dir, output_dir=output_dir, job_id=job_id)
         if plain := with_webhook(flow_settings_dict(settings), self._webhooks):
             body["settings"] = plain
-        try:
+        finder = JobFinder(self.jobs.status, job_id)
+
+        async def send() -> LegacyRunHandle:
             job = (await self._call(FlowJobAnswer, ops.RUN_FLOW, json=body)).data
-        except OutcomeUnknownError as error:
-            return await self._look_up(job_id, error)
-        return LegacyRunHandle(job.job_id, self.jobs, self._legacy.results, job.output_folder)
+            return LegacyRunHandle(job.job_id, self.jobs, self._legacy.results, job.output_folder)
+
+        async def find(*, thorough: bool) -> LegacyRunHandle:
+            found = await finder(thorough=thorough)
+            return LegacyRunHandle(found, self.jobs, self._legacy.results)
+
+        return await send_once(send, find, OncePolicy.of(self._transport.settings, self._transport.clock))
 
     async def run_sync(self, binary_path: str, files: NamedFiles, result_format: str = "json") -> LegacyResults:
         """Run a flow binary on a few files in memory and wait for the results.
@@ -180,18 +188,6 @@ class Flows(LegacyResource):
         if result_format == "csv" and (text := _csv(response.body)) is not None:
             return LegacyResults(binary_path=binary_path, csv=text)
         return read_answer(self._transport, LegacyResults, request, response)
-
-    async def _look_up(self, job_id: str, error: OutcomeUnknownError) -> LegacyRunHandle:
-        async def ask() -> LegacyRunHandle:
-            try:
-                await self.jobs.status(job_id)
-            except (LegacyAPIError, NotFoundError):
-                # A late request may still arrive: not knowing the job now proves nothing.
-                raise error from None
-            return LegacyRunHandle(job_id, self.jobs, self._legacy.results)
-
-        error.reconcile = ask
-        return await ask()
 
 
 def _csv(body: bytes) -> str | None:
