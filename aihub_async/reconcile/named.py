@@ -60,7 +60,7 @@ class BatchFinder:
             self._was_absent = True
             raise
         if self._was_absent and not self.unique_name:
-            raise Undecidable
+            raise Undecidable(f"batch {batch_id} of this name has appeared since, and may be somebody else's")
         return Batch(id=batch_id)
 
     async def _named(self) -> tuple[list[BatchInfo], float | None]:
@@ -76,7 +76,7 @@ class BatchFinder:
             found |= {batch.id: batch for batch in batches if batch.name == self.name}
             offset += len(batches)
             answer = await self.page(offset)
-        raise Undecidable
+        raise Undecidable("the list of batches has no end")
 
 
 async def find_batches(page: PageCall, prefix: str) -> list[BatchInfo]:
@@ -95,7 +95,7 @@ async def find_batches(page: PageCall, prefix: str) -> list[BatchInfo]:
             return list(found.values())
         found |= {batch.id: batch for batch in batches if (batch.name or "").startswith(prefix)}
         offset += len(batches)
-    raise Undecidable
+    raise Undecidable("the list of batches has no end")
 
 
 @attrs.frozen
@@ -126,13 +126,15 @@ def _only_new(found: list[tuple[int, float | None]], moment: float | None) -> in
     if not found:
         raise NotCreated
     if moment is None or any(created is None for _, created in found):
-        raise Undecidable
+        raise Undecidable("the server does not say when the one of this name was created")
     ages = {key: (created or 0) / 1000 - moment for key, created in found}
     recent = [key for key, age in ages.items() if age >= -_MARGIN]
     if not recent:
         raise NotCreated
-    if len(recent) > 1 or ages[recent[0]] < -_DATE_SECONDS:
-        raise Undecidable
+    if len(recent) > 1:
+        raise Undecidable(f"{len(recent)} of this name were created at about this time")
+    if ages[recent[0]] < -_DATE_SECONDS:
+        raise Undecidable("the one of this name may have been there before")
     return recent[0]
 
 

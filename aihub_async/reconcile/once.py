@@ -42,7 +42,7 @@ class NotCreated(Exception):  # noqa: N818 - an answer, not a failure
 
 
 class Inconclusive(Exception):  # noqa: N818 - an answer, not a failure
-    """What the server shows may or may not be the effect of the request; a later lookup may tell."""
+    """What the server shows may or may not be the effect of the request; the text, if any, says what it shows."""
 
 
 class Undecidable(Inconclusive):
@@ -110,8 +110,8 @@ async def send_once(send: Callable[[], Awaitable[T]], find: Find[T], policy: Onc
             raise _reconcilable(unclear, find, policy) from None
         try:
             return await look_up(find, policy, expires=expires, unreadable=isinstance(unclear, UnreadableAnswerError))
-        except Inconclusive:
-            raise _reconcilable(unclear, find, policy) from None
+        except Inconclusive as answer:
+            raise _reconcilable(_explained(unclear, answer), find, policy) from None
         except NotCreated:
             is_final = isinstance(unclear, UnreadableAnswerError) or resends >= policy.max_retries
             if is_final or clock.monotonic() >= expires:
@@ -159,6 +159,12 @@ async def look_up(find: Find[T], policy: OncePolicy, *, expires: float = float("
         if unreadable and lookups == unreadable_lists == _UNREADABLE_LOOKUPS:
             raise UnreadableList
         delay = min(_MAX_DELAY, max(_FIRST_DELAY, 2 * delay))
+
+
+def _explained(unclear: OutcomeUnknownError, answer: Inconclusive) -> OutcomeUnknownError:
+    if not str(answer):
+        return unclear
+    return type(unclear)(f"{unclear.args[0]}; {answer}", unclear.details, cause=unclear.cause)
 
 
 def _reconcilable(unclear: OutcomeUnknownError, find: Find[T], policy: OncePolicy) -> OutcomeUnknownError:
