@@ -2,11 +2,12 @@
 
 import datetime as dt
 import enum
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
 from aihub_async.models.base import Model
+from aihub_async.models.reprs import duration_text, html_card
 
 
 class RunStatus(enum.StrEnum):
@@ -43,7 +44,7 @@ def from_nanoseconds(timestamp: int | None) -> dt.datetime | None:
         return None
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Run(Model):
     """A run of an app or deployment.
 
@@ -76,6 +77,28 @@ class Run(Model):
     def is_terminal(self) -> bool:
         """True when the run is COMPLETE, FAILED or CANCELLED."""
         return self.status in TERMINAL_RUN_STATUSES
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self._facts().items() if value is not None)
+        return f"{type(self).__name__}(id={self.id!r}, {shown})" if shown else f"{type(self).__name__}(id={self.id!r})"
+
+    def _repr_html_(self) -> str:
+        return html_card(f"Run {self.id}", self._facts())
+
+    def _facts(self) -> dict[str, Any]:
+        started, finished = self.started_at, self.finished_at
+        took = None if started is None or finished is None else (finished - started).total_seconds()
+        return {
+            "status": None if self.status is None else str(self.status),
+            "started": None if started is None else f"{started:%Y-%m-%d %H:%M:%S} UTC",
+            "duration": None if took is None else duration_text(took),
+            "msg": self.msg or None,
+            "batch_id": self.batch_id,
+            "input_dir": self.input_dir,
+            "app_id": self.app_id,
+            "deployment_id": self.deployment_id,
+            "tags": self.tags,
+        }
 
 
 @attrs.frozen

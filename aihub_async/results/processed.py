@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import attrs
 
 from aihub_async.models import CaseInfo, ResultFile, Run
+from aihub_async.models.reprs import html_card
 from aihub_async.models.uploads import UploadReport
 from aihub_async.results import codegen
 from aihub_async.results.binding import Record, bind
@@ -211,6 +212,16 @@ class Processed:
     def sources(self) -> dict[str, str]:
         """Where the uploaded files came from, by their name in the batch."""
         return {} if self.upload is None else {record.name: record.source for record in self.upload.records}
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "status": self.run.status,
+            "files": len(self.files),
+            "documents": sum(len(file.documents) for file in self.files),
+            "failed": len(self.failed) or None,
+            "batch": None if self.batch_id is None else str(self.batch_id),
+        }
+        return html_card(f"Results of run {self.run.id}", facts) + self.table()._repr_html_()
 
     def __repr__(self) -> str:
         documents = sum(len(file.documents) for file in self.files)

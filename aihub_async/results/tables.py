@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from aihub_async.errors import ConfigurationError
-from aihub_async.results import arrow
+from aihub_async.models.reprs import html_rows
+from aihub_async.results import arrow, cells
 from aihub_async.results.columns import ColumnSet
 from aihub_async.results.extras import load
 from aihub_async.results.files import FORMATS, RowFile
@@ -78,6 +79,12 @@ class Table:
 
     def __iter__(self) -> Iterator[Row]:
         return iter(self._rows)
+
+    def _repr_html_(self) -> str:
+        shown = [{name: cells.as_text(value) for name, value in row.items()} for row in self._rows[:_SHOWN_ROWS]]
+        # Columns without any value in what is shown are of no use there.
+        names = [name for name in self.columns if any(row.get(name) not in (None, "", "[]", "{}") for row in shown)]
+        return html_rows(names, shown, len(self._rows))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self._rows):,} rows, {len(self._columns.names)} columns)"

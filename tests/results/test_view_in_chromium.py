@@ -4,14 +4,15 @@ import asyncio
 import importlib.util
 import math
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from aihub_async import Processed
+from aihub_async import AsyncAIHub, Processed
+from aihub_async.emulator import Emulator
 from aihub_async.emulator.samples import pdf_bytes
 from aihub_async.models import (
     CaseField,
@@ -142,12 +143,18 @@ async def test_boxes_cover_the_words_at_every_width(
     browser: Any, page: Path, tmp_path: Path, size: str, dark: bool
 ) -> None:
     await loaded(browser, page, size, dark=dark)
+    await check_boxes(browser, ("d1f0", "d1f1", "d1f2", "d1f3"), tmp_path)
+    assert await browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+async def check_boxes(browser: Any, keys: Sequence[str], tmp_path: Path) -> None:
+    """Check that letters fill the boxes of the fields, and that there are none around them."""
     # Without frames only letters are dark.
     await browser.evaluate("document.querySelectorAll('.sheet svg').forEach((svg) => svg.style.opacity = 0)")
-    for key in ("d1f0", "d1f1", "d1f2", "d1f3"):
+    for key in keys:
         box = await rect_of(browser, f'rect[data-f="{key}"]')
         left, top, right, bottom = (box[side] for side in ("left", "top", "right", "bottom"))
-        with image.open(await browser.screenshot(tmp_path / f"{size}.png")) as shot:
+        with image.open(await browser.screenshot(tmp_path / f"{key}.png")) as shot:
             picture = shot.convert("L")
         assert ink(picture, left, top, right, bottom + 1) > 20, (key, box)
         # Close above, below and behind is no ink of the word: the box is neither beside it nor too small.
@@ -155,7 +162,19 @@ async def test_boxes_cover_the_words_at_every_width(
         assert ink(picture, left, top - height * 0.2, right, top) == 0, (key, box)
         assert ink(picture, left, bottom + 1, right, bottom + 1 + height * 0.2) == 0, (key, box)
         assert ink(picture, right + 1, top, right + 3 * height, bottom) == 0, (key, box)
-    assert await browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+async def test_boxes_of_a_real_run_are_on_the_words(browser: Any, hub: Emulator, tmp_path: Path) -> None:
+    (tmp_path / "invoice.pdf").write_bytes(pdf_bytes([["Terms"], ["Number: NW-2041", "Total: $1,274.40"]]))
+    async with AsyncAIHub(hub.api_key, api_root=hub.api_root) as client:
+        processed = await client.process(tmp_path / "invoice.pdf", app_name="key-values", include_source_info=True)
+    (document,) = processed.files[0].documents
+    # The page counts from 0 in coordinates and from 1 in the document.
+    assert document["Total"].source_coordinates[0].page_number == 1
+    assert document.page_numbers == [1, 2]
+    names = [field.field_name for field in document.fields]
+    await loaded(browser, processed.view(tmp_path / "page.html"), "wide")
+    await check_boxes(browser, [f"d0f{names.index(name)}" for name in ("Number", "Total")], tmp_path)
 
 
 async def test_nothing_runs_and_nothing_is_requested(browser: Any, page: Path) -> None:

@@ -1,0 +1,133 @@
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from aihub_async import AsyncAIHub, FieldRow, Gate, Processed
+from aihub_async.emulator import Emulator
+from aihub_async.models import CaseField, CaseInfo, Document, Field, ResultFile, Run
+from aihub_async.models.uploads import UploadRecord, UploadReport
+
+MakeFile = Callable[..., ResultFile]
+RUN = Run(id="run-1", status="COMPLETE")
+
+
+@pytest.fixture
+def processed(invoice: MakeFile) -> Processed:
+    report = UploadReport([UploadRecord("a.pdf", "scans/a.pdf", 10, 1, 0.1)], 0.2)
+    case = CaseInfo(fields=[CaseField(name="payer", value="Ana")])
+    return Processed(RUN, 7, [invoice(), invoice("b.pdf")], report, case)
+
+
+def test_it_iterates_over_its_rows(processed: Processed) -> None:
+    rows = list(processed)
+    assert rows == list(processed.rows())
+    assert all(isinstance(row, FieldRow) for row in rows)
+    assert {row.file for row in rows} == {"a.pdf", "b.pdf"}
+
+
+def test_pandas_and_polars_make_columns_of_rows(processed: Processed) -> None:
+    pd = pytest.importorskip("pandas")
+    pl = pytest.importorskip("polars")
+    for frame in (pd.DataFrame(processed), pd.DataFrame(processed.rows())):
+        assert list(frame.columns) == list(FieldRow._fields)
+        assert frame["field"].tolist()[:2] == ["total", "lines"]
+    assert pl.DataFrame([row for row in processed if row.field == "total"])["value"].to_list()[0] == "12.50"
+
+
+def test_fields_by_file_and_name(processed: Processed) -> None:
+    document = processed.by_file["a.pdf"].documents[0]
+    assert document["total"].value == "12.50"
+    assert document.get("nothing") is None
+    assert ("total" in document, "nothing" in document, 7 in document) == (True, False, False)
+    with pytest.raises(KeyError, match="no field 'totl'; the document has date, lines, total"):
+        document["totl"]
+
+
+def test_files_of_one_name_are_found_by_their_path() -> None:
+    files = [
+        ResultFile(original_file_name="a.pdf", input_file_path="/in/x/a.pdf"),
+        ResultFile(original_file_name="a.pdf", input_file_path="/in/y/a.pdf"),
+        ResultFile(original_file_name="b.pdf", input_file_path="/in/b.pdf"),
+    ]
+    assert list(Processed(RUN, 7, files).by_file) == ["/in/x/a.pdf", "/in/y/a.pdf", "b.pdf"]
+
+
+def test_tables_know_where_rows_come_from(processed: Processed) -> None:
+    first, second = processed.table()
+    assert (first["source"], first["batch_id"], first["run_id"]) == ("scans/a.pdf", 7, "run-1")
+    assert second["source"] is None
+    assert len(processed.table("field")) == 8
+    (case,) = processed.case_table()
+    assert (case["field"], case["value"], case["run_id"]) == ("payer", "Ana", "run-1")
+    assert len(Processed(RUN, 7, []).case_table()) == 0
+
+
+def test_it_can_be_pickled(processed: Processed) -> None:
+    assert pickle.loads(pickle.dumps(processed)) == processed
+
+
+async def test_process_table_bind_gate_and_view(hub: Emulator, tmp_path: Path) -> None:
+    """The whole path over a real socket."""
+
+    @attrs.frozen
+    class Note:
+        total: float
+        due: str | None = None
+
+    (tmp_path / "scans").mkdir()
+    for number in range(3):
+        (tmp_path / "scans" / f"{number}.txt").write_text(f"Total: {number}.50\nDue: 2026-01-0{number + 1}\n")
+    async with AsyncAIHub(hub.api_key, api_root=hub.api_root) as client:
+        processed = await client.process(tmp_path / "scans", app_name="key-values", include_source_info=True)
+        again = await client.apps.runs.processed(processed.run.id)
+        table = await client.apps.runs.table(processed.run.id, include=["confidence", "page"])
+    assert all(row.confidence is not None for row in processed if row.field == "Total")
+    assert [row["Total"] for row in processed.table()] == ["0.50", "1.50", "2.50"]
+    assert [record.value for record in processed.bind(Note)][1] == Note(1.5, "2026-01-02")
+    assert [file.original_file_name for file in again.files] == ["0.txt", "1.txt", "2.txt"]
+    assert (again.batch_id, again.upload) == (processed.batch_id, None)
+    first = next(iter(table))
+    assert (first["Total"], first["Total__page"]) == ("0.50", 1)
+    accepted, review = Gate(confidence=0.5, required=["Total"]).split(processed)
+    assert (len(accepted), len(review)) == (3, 0)
+    page = processed.view(tmp_path / "page.html").read_text()
+    assert "Total: 1.50" in page
+
+
+async def test_all_pages_and_the_packet_are_gathered(hub: Emulator) -> None:
+    sent: list[dict[str, Any]] = []
+
+    async with AsyncAIHub(hub.api_key, api_root=hub.api_root) as client:
+        runs = client.apps.runs
+        pages = [
+            {"files": [{"original_file_name": "a"}], "has_more": True},
+            {"files": [{"original_file_name": "b"}], "has_more": False, "case_info": {"fields": [{"name": "n"}]}},
+        ]
+
+        async def results(run_id: str, file_offset: int | None = None, *flags: bool) -> Any:
+            sent.append({"run_id": run_id, "offset": file_offset, "flags": flags})
+            return _page(pages[len(sent) - 1])
+
+        runs.results = results  # type: ignore[method-assign]  # two pages without a thousand files
+        found = await runs.collect_results("r", include_review_results=True)
+    assert [file.original_file_name for file in found.files] == ["a", "b"]
+    assert found.case_info is not None
+    assert [each["offset"] for each in sent] == [0, 1]
+    assert sent[0]["flags"] == (False, False, True, False)
+
+
+def _page(plain: dict[str, Any]) -> Any:
+    from aihub_async.models import RunResults
+
+    return RunResults.from_dict(plain)
+
+
+def test_documents_without_fields_have_no_rows() -> None:
+    processed = Processed(RUN, None, [ResultFile(documents=[Document(fields=[])]), ResultFile()])
+    assert list(processed) == []
+    assert len(processed.table()) == 2
+    assert Processed(RUN, None, [ResultFile(documents=[Document(fields=[Field()])])]).failed == {}
