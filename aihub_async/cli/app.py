@@ -1,25 +1,37 @@
-"""The commands and their options."""
+"""The commands of `aihub`."""
 
-from pathlib import Path
+import os
+import sys
 from typing import Annotated
 
 import typer
 
 from aihub_async._version import __version__
-from aihub_async.cli.common import ApiKey, ApiRoot, IbContext, Sources, UseEmulator
+from aihub_async.cli import batches, files, runs, terminal, webhook
+from aihub_async.cli.demo import demo
+from aihub_async.cli.exits import MEANINGS, ExitCode, ending_in_one_line, fail, is_usage_error
 from aihub_async.cli.ingest import ingest
+from aihub_async.cli.options import FLAG, command
+from aihub_async.cli.process import process, results
+from aihub_async.cli.serve import serve
+from aihub_async.cli.upload import upload
+
+_HELP = "Instabase AI Hub from the command line: documents in, extracted fields out."
+_EXIT_CODES = "\n\n".join(["Exit codes:", *(f"  {int(code):>3}  {meaning}" for code, meaning in MEANINGS.items())])
+
+DOCUMENTS = "Documents"
+SERVICE = "The service"
+LOCAL = "On this machine"
 
 app = typer.Typer(
     name="aihub",
-    help="Instabase AI Hub from the command line: documents in, extracted fields out.",
+    help=_HELP,
+    epilog=_EXIT_CODES,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Write one row per field to a .jsonl or .csv file.")]
-AppName = Annotated[str | None, typer.Option("--app", help="Name of the app to run.")]
 
 
 def _version(show: bool) -> None:
@@ -30,128 +42,60 @@ def _version(show: bool) -> None:
 
 @app.callback()
 def root(
+    profile: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Settings that `aihub login` saved. (env: AIHUB_PROFILE)")
+    ] = None,
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+        bool, typer.Option("--version", metavar=FLAG, callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Instabase AI Hub from the command line: documents in, extracted fields out."""
+    """Run a command."""
+    del version
+    if profile is not None:
+        os.environ["AIHUB_PROFILE"] = profile
 
 
-@app.command(epilog="Example: [bold]aihub demo[/]   (needs no account and no network)")
-def demo(
-    folder: Annotated[Path, typer.Option(help="Where the sample documents go.")] = Path("aihub-demo"),
-) -> None:
-    """Write a few real documents, process them on a local emulator, and show what was found."""
-    from aihub_async.cli.demo import demo as command
+command(app, panel=DOCUMENTS, example="aihub process invoices/ --app Invoices --out results.csv")(process)
+command(app, panel=DOCUMENTS, example="aihub upload scans/ --batch-name march --include '*.pdf'")(upload)
+command(app, panel=DOCUMENTS, example="aihub results 8b1e42d0-… --out results.xlsx")(results)
+command(app, panel=DOCUMENTS, example="aihub ingest archive/ --app Invoices --out results/   (again to resume)")(ingest)
 
-    command(folder)
+app.add_typer(runs.app, name="runs", rich_help_panel=SERVICE)
+app.add_typer(batches.app, name="batches", rich_help_panel=SERVICE)
+app.add_typer(files.app, name="files", rich_help_panel=SERVICE)
 
-
-@app.command(epilog="Example: [bold]aihub process invoices/ a.pdf --app Invoices --out results.jsonl[/]")
-def process(
-    sources: Sources,
-    app_name: AppName = None,
-    app_id: Annotated[str | None, typer.Option(help="Id of the app to run.")] = None,
-    deployment_id: Annotated[str | None, typer.Option(help="Id of the deployment to run.")] = None,
-    owner: Annotated[str | None, typer.Option(help="Owner of the app, such as instabase.")] = None,
-    workspace: Annotated[str | None, typer.Option(help="Workspace of the new batch.")] = None,
-    timeout: Annotated[float | None, typer.Option(help="Seconds to wait for the run; no limit by default.")] = None,
-    out: Out = None,
-    emulator: UseEmulator = False,
-    api_key: ApiKey = None,
-    ib_context: IbContext = None,
-    api_root: ApiRoot = None,
-) -> None:
-    """Upload files and folders, run an app on them, wait, and show the extracted fields."""
-    from aihub_async.cli.process import process as command
-
-    command(
-        sources,
-        app_name=app_name,
-        app_id=app_id,
-        deployment_id=deployment_id,
-        owner=owner,
-        workspace=workspace,
-        timeout=timeout,
-        target=out,
-        connection=(api_key, ib_context, api_root, emulator),
-    )
+command(app, panel=LOCAL, example="aihub demo   (needs no account and no network)")(demo)
+command(app, panel=LOCAL, example="aihub serve --port 8080 --data ./hub --scenario outage.toml")(serve)
+app.add_typer(webhook.app, name="webhook", rich_help_panel=LOCAL)
 
 
-@app.command(epilog="Example: [bold]aihub upload scans/ --batch-name march --include '*.pdf'[/]")
-def upload(
-    sources: Sources,
-    batch_id: Annotated[int | None, typer.Option(help="Upload to this batch instead of a new one.")] = None,
-    batch_name: Annotated[str | None, typer.Option(help="Name of the new batch.")] = None,
-    workspace: Annotated[str | None, typer.Option(help="Workspace of the new batch.")] = None,
-    include: Annotated[list[str] | None, typer.Option(help="Only files in folders that match; repeatable.")] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="No files in folders that match; repeatable.")] = None,
-    relative: Annotated[bool, typer.Option(help="Name files by their path below the folder.")] = False,
-    concurrency: Annotated[int | None, typer.Option(help="Uploads at once.", min=1)] = None,
-    verify: Annotated[bool, typer.Option(help="Compare names and sizes with the batch afterwards.")] = False,
-    emulator: UseEmulator = False,
-    api_key: ApiKey = None,
-    ib_context: IbContext = None,
-    api_root: ApiRoot = None,
-) -> None:
-    """Upload files and folders to a batch, many at once, and print the batch's id."""
-    from aihub_async.cli.upload import upload as command
-
-    command(
-        sources,
-        batch_id=batch_id,
-        batch_name=batch_name,
-        workspace=workspace,
-        include=include,
-        exclude=exclude,
-        relative=relative,
-        concurrency=concurrency,
-        verify=verify,
-        connection=(api_key, ib_context, api_root, emulator),
-    )
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    words = sys.argv[1:] if arguments is None else arguments
+    # Also for arguments that the parser refuses, before any command has its options.
+    terminal.set_up(json="--json" in words, quiet=False)
+    terminal.replace_unencodable()
+    try:
+        with ending_in_one_line():
+            try:
+                code = app(words, standalone_mode=False, prog_name="aihub")
+            except typer.Abort:
+                raise KeyboardInterrupt from None
+            except Exception as error:
+                if not is_usage_error(error):
+                    raise
+                _refuse(error)
+    except typer.Exit as ended:
+        return ended.exit_code
+    return code if isinstance(code, int) else int(ExitCode.DONE)
 
 
-@app.command(epilog="Example: [bold]aihub serve --port 8080 --data ./hub[/]")
-def serve(
-    port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 0,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    data: Annotated[Path | None, typer.Option(help="Keep state here; it is forgotten at the end by default.")] = None,
-    api_key: Annotated[str, typer.Option(help="The token that is let in.")] = "emulator-key",
-    run_seconds: Annotated[float, typer.Option(help="Least duration of a run.", min=0)] = 0.0,
-) -> None:
-    """Run a local AI Hub for tests and trials; prints its api_root once it answers."""
-    from aihub_async.cli.serve import serve as command
-
-    command(host=host, port=port, data=data, api_key=api_key, run_seconds=run_seconds)
-
-
-@app.command(epilog="Example: [bold]aihub results 8b1e… --out results.csv[/]")
-def results(
-    run_id: Annotated[str, typer.Argument(help="Id of the run.")],
-    out: Out = None,
-    api_key: ApiKey = None,
-    ib_context: IbContext = None,
-    api_root: ApiRoot = None,
-) -> None:
-    """Wait for a run that was started elsewhere, and show its extracted fields."""
-    from aihub_async.cli.process import results as command
-
-    command(run_id, target=out, connection=(api_key, ib_context, api_root, False))
-
-
-app.command(epilog="Example: [bold]aihub ingest archive/ --app Invoices --out results/[/]   (again to resume)")(ingest)
-
-webhook = typer.Typer(help="Look at webhooks.", no_args_is_help=True)
-app.add_typer(webhook, name="webhook")
-
-
-@webhook.command(epilog="Example: [bold]aihub webhook listen --port 8090[/]   (then start a run with that URL)")
-def listen(
-    port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 8090,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    answer: Annotated[int, typer.Option(help="Status to answer with, to see what is sent again.")] = 200,
-) -> None:
-    """Print every delivery that arrives: its headers, with secrets hidden, and its body."""
-    from aihub_async.cli.webhook import listen as command
-
-    command(host=host, port=port, answer=answer)
+def _refuse(error: Exception) -> None:
+    """End because the parser refused an argument; a command without arguments shows its help."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()  # type: ignore[attr-defined]  # of all errors of the parser
+        raise typer.Exit(int(ExitCode.USAGE))
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "aihub"
+    message = error.format_message().rstrip(".")  # type: ignore[attr-defined]  # likewise
+    fail(f"{message} (see {path} --help)", code=ExitCode.USAGE, kind="UsageError")

@@ -5,10 +5,14 @@ from typing import Annotated
 
 import typer
 
-from aihub_async.cli.common import ApiKey, ApiRoot, IbContext, UseEmulator, fail
+from aihub_async.cli.connection import check_key
+from aihub_async.cli.exits import usage
+from aihub_async.cli.options import AnyConnection, Output
 
 
 def ingest(
+    output: Output,
+    connection: AnyConnection,
     sources: Annotated[list[Path], typer.Argument(help="A folder or files; or `status JOURNAL`.", show_default=False)],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the results.")] = None,
     app_name: Annotated[str | None, typer.Option("--app", help="Name of the app to run.")] = None,
@@ -28,19 +32,17 @@ def ingest(
     report: Annotated[Path | None, typer.Option(help="Write a page about the job at its end.")] = None,
     engine: Annotated[str, typer.Option(help="local, or dask for many machines.")] = "local",
     scheduler: Annotated[str | None, typer.Option(help="Address of the engine's scheduler, tcp://…")] = None,
-    emulator: UseEmulator = False,
-    api_key: ApiKey = None,
-    ib_context: IbContext = None,
-    api_root: ApiRoot = None,
 ) -> None:
     """Bring any number of files through an app as one job; the same command again resumes it."""
     from aihub_async.cli.ingest_job import run_job, show_status
 
+    del output
     if str(sources[0]) == "status" and len(sources) == 2 and not sources[0].exists():
         show_status(sources[1])
         return
     if out is None:
-        fail("give --out, the folder of the results")
+        usage("give --out, the folder of the results")
+    check_key(connection)
     run_job(
         {
             "sources": sources[0] if len(sources) == 1 else sources,
@@ -63,5 +65,5 @@ def ingest(
         report=report,
         engine=engine,
         scheduler=scheduler,
-        connection=(api_key, ib_context, api_root, emulator),
+        connection=connection,
     )

@@ -14,8 +14,10 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from aihub_async.cli.common import err, fail, open_client, out, run
-from aihub_async.cli.process import Connection
+from aihub_async.cli.connection import open_client
+from aihub_async.cli.exits import fail, run, usage
+from aihub_async.cli.options import AnyConnection
+from aihub_async.cli.terminal import err, out
 from aihub_async.ingest.engines import Engine, dask_engine
 from aihub_async.ingest.job import FAILURES, IngestJob
 from aihub_async.ingest.progress import IngestStatus, read_status
@@ -74,14 +76,13 @@ def run_job(
     report: Path | None,
     engine: str,
     scheduler: str | None,
-    connection: Connection,
+    connection: AnyConnection,
 ) -> None:
     """Plan or run a job, show how far it is, and say at its end what there is to know."""
     chosen = _engine(engine, scheduler)
 
     async def work() -> IngestStatus | None:
-        api_key, ib_context, api_root, emulator = connection
-        async with open_client(api_key, ib_context, api_root, emulator=emulator) as client:
+        async with open_client(connection) as client:
             with JobDisplay(err) as display:
                 job = client.ingest(**options, on_progress=display.show)
                 if plan:
@@ -113,9 +114,9 @@ def _engine(name: str, scheduler: str | None) -> Engine | None:
     if name == "local":
         return None
     if name != "dask":
-        fail(f"--engine is local or dask, not {name}")
+        usage(f"--engine is local or dask, not {name}")
     if scheduler is None:
-        fail("--engine dask needs --scheduler tcp://…")
+        usage("--engine dask needs --scheduler tcp://…")
     return dask_engine(scheduler)
 
 

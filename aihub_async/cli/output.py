@@ -1,75 +1,176 @@
-"""Results for people (a table) and for programs (JSON Lines or CSV)."""
+"""Extracted fields for people (a table) and for programs (TSV, JSON, and files of rows)."""
 
-import csv
-import json
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
-from aihub_async.cli.common import fail
+from aihub_async.cli import terminal
+from aihub_async.cli.exits import end_partial, usage
+from aihub_async.cli.options import local_path
+from aihub_async.cli.terminal import Column
+from aihub_async.cli.text import value_text
+from aihub_async.results.columns import ColumnSet
+from aihub_async.results.files import FORMATS, RowFile
+from aihub_async.results.processed import Processed
 from aihub_async.results.rows import FieldRow
 
-_MAX_VALUE = 60
+STDOUT = "-"
+"""The value of --out that stands for standard output."""
+
+_KINDS = {
+    "file": "text",
+    "document": "int",
+    "class_name": "text",
+    "page": "int",
+    "field": "text",
+    "value": "any",
+    "confidence": "float",
+    "error": "text",
+    "valid": "bool",
+}
+_SHOWN = (
+    Column("file", "file", width=12),
+    Column("class_name", "class", keep=3, width=8),
+    Column("page", "page", keep=4, width=4, right=True),
+    Column("field", "field", width=14),
+    Column("value", "value", width=16),
+    Column("error", "error", width=12, style="red"),
+    Column("confidence", "conf.", keep=2, width=5, right=True),
+)
+_PACKET = (
+    Column("field", "field", width=14),
+    Column("value", "value", width=16),
+    Column("error", "error", width=12, style="red"),
+    Column("valid", "valid", keep=1, width=5),
+)
+_TSV = tuple(Column(name, name) for name in _KINDS)
+_MAX_VALUE = 80
+"""Characters of a value that the table shows; the other outputs have all."""
+_PACKAGES = {"parquet": ("pyarrow", "parquet"), "xlsx": ("xlsxwriter", "xlsx")}
+_SHOWN_FILES = 10
 
 
-def fields_table(rows: Iterable[FieldRow]) -> Table:
-    """A table of fields, with a rule between files."""
-    table = Table(title="Extracted fields", title_justify="left")
-    for column in ("file", "class", "page", "field", "value", "confidence"):
-        table.add_column(column, justify="right" if column in {"page", "confidence"} else "left", overflow="fold")
+def check_target(text: str | None) -> Path | None:
+    """Refuse an output that cannot be written, before any work; return the file, None for standard output."""
+    if text is None or text == STDOUT:
+        return None
+    path = local_path(text, "--out")
+    extension = path.suffix.removeprefix(".").lower()
+    if extension not in FORMATS:
+        usage(f"--out {text}: the name must end in {', '.join(f'.{name}' for name in FORMATS)}, or be - for TSV")
+    _check_package(extension, text)
+    check_writable(path, "--out")
+    return path
+
+
+def check_writable(path: Path, option: str) -> None:
+    """Refuse a file that cannot be written; a folder that is missing is created with it."""
+    try:
+        if path.is_dir():
+            usage(f"{option} {path}: this is a folder; name a file in it")
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        allowed = os.access(folder, os.W_OK | os.X_OK) and (not path.exists() or os.access(path, os.W_OK))
+        is_folder = folder.is_dir()
+    except (OSError, ValueError) as error:
+        usage(f"{option} {path}: {getattr(error, 'strerror', None) or error}")
+    if not is_folder:
+        usage(f"{option} {path}: {folder} is not a folder")
+    if not allowed:
+        usage(f"{option} {path}: no permission to write in {folder}")
+
+
+def _check_package(extension: str, text: str) -> None:
+    import importlib.util
+
+    package, extra = _PACKAGES.get(extension, (None, None))
+    if package is not None and importlib.util.find_spec(package) is None:
+        usage(f"--out {text} needs {package}: pip install 'aihub-async[{extra}]'")
+
+
+def present(processed: Processed, target: str | None) -> None:
+    """Show or write what a run found; end with code 3 if there are files from which nothing could be extracted."""
+    path = None if target in {None, STDOUT} else Path(str(target))
+    rows = list(processed.rows())
+    if path is not None:
+        write_rows(path, rows)
+        terminal.note(f"{len(rows)} fields written to {path}")
+    if terminal.is_json():
+        terminal.emit(_document(processed, rows, path))
+    elif target == STDOUT:
+        terminal.write_tsv(_TSV, (row._asdict() for row in rows))
+    elif path is None:
+        show(rows)
+        _show_packet(processed)
+    _report_failed(processed)
+
+
+def _show_packet(processed: Processed) -> None:
+    """Print the fields of the packet, on a terminal; the other outputs of rows hold the fields of documents."""
+    packet = [{**row, "value": shortened(row["value"])} for row in processed.case_table()]
+    if packet and terminal.out.is_terminal:
+        terminal.out.print(terminal.table(_PACKET, packet, title="Packet fields"))
+
+
+def _report_failed(processed: Processed) -> None:
+    failed = processed.failed
+    if not failed:
+        return
+    for name, error in list(failed.items())[:_SHOWN_FILES]:
+        terminal.err.print(f"failed {name}: {error}")
+    message = f"nothing could be extracted from {len(failed)} of {len(processed.files)} files"
+    end_partial(message)
+
+
+def _document(processed: Processed, rows: Sequence[FieldRow], path: Path | None) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "run": processed.run.to_dict(),
+        "batch_id": processed.batch_id,
+        "files": len(processed.files),
+        "failed": [{"file": name, "error": error} for name, error in processed.failed.items()],
+        "packet": list(processed.case_table()),
+    }
+    if path is None:
+        document["fields"] = [row._asdict() for row in rows]
+    else:
+        document["out"] = str(path)
+    return document
+
+
+def show(rows: Iterable[FieldRow]) -> None:
+    """Print fields: a table on a terminal, tab-separated values elsewhere."""
+    if not terminal.out.is_terminal:
+        terminal.write_tsv(_TSV, (row._asdict() for row in rows))
+        return
+    print_table(list(rows))
+
+
+def print_table(rows: Sequence[FieldRow], *, title: str = "Extracted fields") -> None:
+    """Print the table of fields; what repeats from row to row is shown once."""
     last: tuple[str, int] | None = None
+    shown = []
     for row in rows:
-        here = (row.file, row.document)
-        if last is not None and here != last:
-            table.add_section()
-        table.add_row(
-            row.file if here != last else "",
-            (row.class_name or "") if here != last else "",
-            str(row.page or "") if here != last else "",
-            row.field,
-            f"[red]{row.error}[/]" if row.error else _short(row.value),
-            "" if row.confidence is None else f"{row.confidence:.2f}",
-        )
-        last = here
-    return table
+        cells = row._asdict()
+        cells["confidence"] = None if row.confidence is None else f"{row.confidence:.2f}"
+        cells["value"] = shortened(row.value)
+        if (row.file, row.document) == last:
+            cells["file"] = cells["class_name"] = cells["page"] = None
+        last = (row.file, row.document)
+        shown.append(cells)
+    terminal.out.print(terminal.table(_SHOWN, shown, title=title))
 
 
-def _short(value: object) -> str:
-    text = "" if value is None else value if isinstance(value, str) else json.dumps(value)
-    text = text.replace("[", r"\[")
+def shortened(value: object) -> str:
+    """Return a value as one line that is short enough for a table."""
+    text = value_text(value)
     return text if len(text) <= _MAX_VALUE else text[: _MAX_VALUE - 1] + "…"
 
 
-def check_target(path: Path | None) -> None:
-    """Refuse an output file of an unknown kind before any work is done."""
-    if path is not None and path.suffix not in _WRITERS:
-        fail(f"--out {path}: the name must end in {' or '.join(_WRITERS)}")
-
-
 def write_rows(path: Path, rows: Iterable[FieldRow]) -> None:
-    """Write one row per field to a .jsonl or .csv file; the file appears when it is whole."""
-    part = path.with_name(path.name + ".part")
-    with part.open("w", newline="", encoding="utf-8") as file:
-        _WRITERS[path.suffix](file, rows)
-    part.replace(path)
-
-
-def _write_jsonl(file: TextIO, rows: Iterable[FieldRow]) -> None:
-    file.writelines(json.dumps(row._asdict(), ensure_ascii=False) + "\n" for row in rows)
-
-
-def _write_csv(file: TextIO, rows: Iterable[FieldRow]) -> None:
-    writer = csv.writer(file)
-    writer.writerow(FieldRow._fields)
-    writer.writerows(rows)
-
-
-_WRITERS = {".jsonl": _write_jsonl, ".csv": _write_csv}
-
-
-def show(console: Console, rows: Iterable[FieldRow]) -> None:
-    """Print the table."""
-    console.print(fields_table(rows))
+    """Write one row per field; the file appears when it is complete, in the format that its extension names."""
+    columns = ColumnSet(_KINDS, is_open=False)
+    with RowFile(path, path.suffix.removeprefix(".").lower(), columns) as output:
+        plain = [row._asdict() for row in rows]
+        columns.observe(plain)
+        output.write(plain)
+        output.commit()

@@ -1,74 +1,137 @@
-"""`aihub process` and `aihub results`."""
+"""`aihub process`, and `aihub results`."""
 
-from pathlib import Path
+from typing import Annotated
 
-from aihub_async.cli.common import err, open_client, out, run
-from aihub_async.cli.output import check_target, show, write_rows
-from aihub_async.cli.progress import UploadDisplay
-from aihub_async.results.rows import FieldRow, file_rows
+import typer
 
-Connection = tuple[str | None, str | None, str | None, bool]
+from aihub_async.cli import terminal
+from aihub_async.cli.connection import check_key, open_client
+from aihub_async.cli.exits import ending_in_one_line, run, usage
+from aihub_async.cli.options import FLAG, RUN, AnyConnection, Connection, Out, Output
+from aihub_async.cli.output import check_target, present
+from aihub_async.cli.progress import WorkDisplay
+from aihub_async.cli.sending import Selection, Trail, check_selection, check_sources, send
+from aihub_async.limits import MAX_FILES_PER_RUN
+from aihub_async.results.processed import Processed
+
+Timeout = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        min=0,
+        help="Wait for the run this long at most; it continues in any case. (default: no limit)",
+        rich_help_panel=RUN,
+    ),
+]
+ThroughReview = Annotated[
+    bool,
+    typer.Option(
+        "--through-review", metavar=FLAG, help="Wait until a human review has ended, too.", rich_help_panel=RUN
+    ),
+]
 
 
 def process(
-    sources: list[Path],
-    *,
-    app_name: str | None,
-    app_id: str | None,
-    deployment_id: str | None,
-    owner: str | None,
-    workspace: str | None,
-    timeout: float | None,
-    target: Path | None,
-    connection: Connection,
+    selection: Selection,
+    output: Output,
+    connection: AnyConnection,
+    sources: Annotated[
+        list[str] | None, typer.Argument(help="Files and folders.", show_default=False, metavar="SOURCE")
+    ] = None,
+    app_name: Annotated[
+        str | None, typer.Option("--app", metavar="NAME", help="Name of the app to run.", rich_help_panel=RUN)
+    ] = None,
+    app_id: Annotated[str | None, typer.Option(metavar="ID", help="Id of the app to run.", rich_help_panel=RUN)] = None,
+    deployment_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="Id of the deployment to run.", rich_help_panel=RUN)
+    ] = None,
+    owner: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Owner of the app, such as instabase. (default: you)", rich_help_panel=RUN),
+    ] = None,
+    version: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT", help="Version of the app. (default: the latest in production)", rich_help_panel=RUN
+        ),
+    ] = None,
+    timeout: Timeout = None,
+    through_review: ThroughReview = False,
+    out: Out = None,
 ) -> None:
-    """Process files and show or write their fields."""
-    check_target(target)
+    """Upload files and folders, run an app on them, wait, and show the extracted fields.
 
-    async def work() -> list[FieldRow]:
-        api_key, ib_context, api_root, emulator = connection
-        async with open_client(api_key, ib_context, api_root, emulator=emulator) as client:
-            with UploadDisplay(err) as display:
-                processed = await client.process(
-                    sources,
+    At most 1,000 files; `aihub ingest` takes any number.
+    """
+    del output
+    paths = sources or []
+    chosen = {"--app": app_name, "--app-id": app_id, "--deployment-id": deployment_id}
+    _check_one_app(chosen)
+    check_selection(paths, selection)
+    check_target(out)
+    check_key(connection)
+    display = WorkDisplay()
+    trail = Trail(display, is_lasting=not connection.emulator)
+
+    async def work() -> Processed:
+        if paths:
+            await check_sources(paths, selection, most=MAX_FILES_PER_RUN)
+        async with open_client(connection) as client:
+            with display:
+                batch_id = selection.batch_id
+                if paths:
+                    batch_id, _ = await send(client, paths, selection, trail)
+                trail.batch_id = batch_id
+                return await client.process(
+                    batch_id=batch_id,
                     app_name=app_name,
                     app_id=app_id,
                     deployment_id=deployment_id,
                     owner=owner,
-                    workspace=workspace,
+                    version=version,
                     timeout=timeout,
-                    on_progress=display.upload,
+                    through_review=through_review,
                     on_update=display.run,
                     include_confidence_scores=True,
                 )
-            err.print(
-                f"run {processed.run.id}: {processed.run.status}, batch {processed.batch_id}, "
-                f"{len(processed.files)} files",
-                highlight=False,
-            )
-            return list(processed.rows())
 
-    _present(run(work()), target)
-
-
-def results(run_id: str, *, target: Path | None, connection: Connection) -> None:
-    """Wait for a run and show or write its fields."""
-    check_target(target)
-
-    async def work() -> list[FieldRow]:
-        async with open_client(*connection[:3]) as client:
-            with UploadDisplay(err) as display:
-                handle = client.apps.runs.handle(run_id)
-                await handle.wait(on_update=display.run)
-            files = [file async for file in handle.results(include_confidence_scores=True)]
-            return [row for file in files for row in file_rows(file)]
-
-    _present(run(work()), target)
+    processed = run(work(), interrupted=trail.message)
+    terminal.note(
+        f"run {processed.run.id}: {processed.run.status}, batch {processed.batch_id}, {len(processed.files)} files"
+    )
+    with ending_in_one_line():
+        present(processed, out)
 
 
-def _present(rows: list[FieldRow], target: Path | None) -> None:
-    if target is None:
-        show(out, rows)
-        return
-    write_rows(target, rows)
-    err.print(f"{len(rows)} fields written to {target}", highlight=False)
+def _check_one_app(options: dict[str, str | None]) -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if not given:
+        usage(f"name the app to run: {' or '.join(options)}")
+    if len(given) > 1:
+        usage(f"give only one of {' and '.join(given)}")
+    if not options[given[0]]:
+        usage(f"{given[0]} is empty")
+
+
+def results(
+    run_id: Annotated[str, typer.Argument(help="Id of the run.", metavar="RUN_ID")],
+    output: Output,
+    connection: Connection,
+    timeout: Timeout = None,
+    through_review: ThroughReview = False,
+    out: Out = None,
+) -> None:
+    """Wait for a run that was started elsewhere, and show its extracted fields."""
+    del output
+    check_target(out)
+    check_key(connection)
+
+    async def work() -> Processed:
+        async with open_client(connection) as client:
+            with WorkDisplay() as display:
+                await client.apps.runs.wait(run_id, timeout, on_update=display.run, through_review=through_review)
+            return await client.apps.runs.processed(run_id)
+
+    processed = run(work(), interrupted=lambda: f"the run continues; its results: aihub results {run_id}")
+    with ending_in_one_line():
+        present(processed, out)

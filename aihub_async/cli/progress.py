@@ -1,66 +1,97 @@
-"""The state of an upload: a bar in a terminal, a line every few seconds elsewhere."""
+"""The state of an upload and of a run: live in a terminal, a line every few seconds elsewhere."""
 
 import time
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TransferSpeedColumn
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
 
+from aihub_async.cli import terminal
+from aihub_async.cli.text import plain
 from aihub_async.models import Run
 from aihub_async.uploads.engine import UploadProgress
 
 _LINE_EVERY = 5.0
+_BAR_WIDTH = 24
 
 
-class UploadDisplay:
-    """Use it as a context manager, and give its methods as `on_progress` and `on_update`."""
+class WorkDisplay:
+    """Shows uploads and runs; use it as a context manager, and its methods as `on_progress` and `on_update`."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._live = console.is_terminal
+    def __init__(self) -> None:
+        is_shown = terminal.err.is_terminal and not terminal.is_quiet()
         self._last_line = time.monotonic()
-        self._run_status: str | None = None
-        self._bar = Progress(
-            TextColumn("[bold]{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[files]}"),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-            disable=not self._live,
-        )
-        self._task = self._bar.add_task("uploading", total=None, files="")
+        self._began = time.monotonic()
+        self._upload = UploadProgress()
+        self._run: Run | None = None
+        self._run_began = 0.0
+        self._spinner = Spinner("line")
+        # The clock of a run moves on by itself, so the display asks for what to draw.
+        self._live = Live(console=terminal.err, transient=True, get_renderable=self._draw) if is_shown else None
+
+    @property
+    def files_sent(self) -> int:
+        """Files that have been uploaded."""
+        return self._upload.files_done
+
+    @property
+    def run_id(self) -> str | None:
+        """The id of the run, once there is one."""
+        return None if self._run is None else self._run.id
 
     def upload(self, progress: UploadProgress) -> None:
         """Show how far the upload is."""
-        found = f"{progress.files_done}/{progress.files_found} files"
-        failed = f", {progress.files_failed} failed" if progress.files_failed else ""
-        if self._live:
-            self._bar.update(
-                self._task, completed=progress.bytes_done, total=progress.bytes_found, files=found + failed
-            )
-        elif time.monotonic() - self._last_line >= _LINE_EVERY:
+        self._upload = progress
+        if self._live is None and time.monotonic() - self._last_line >= _LINE_EVERY:
             self._last_line = time.monotonic()
-            self._console.print(f"uploaded {found}{failed}, {progress.bytes_done:,} bytes", highlight=False)
+            terminal.note(f"uploaded {_counts(progress)}, {progress.bytes_done:,} bytes")
 
     def run(self, run: Run) -> None:
-        """Show the state of a run when it changes."""
-        if run.status == self._run_status:
-            return
-        self._run_status = run.status
-        if self._live:
-            self._bar.update(self._task, description=f"run {run.status}")
-        else:
-            self._console.print(f"run {run.id}: {run.status}", highlight=False)
+        """Show the state of a run when it changes; how it ended is for the command to say."""
+        before, self._run = self._run, run
+        if before is None:
+            self._run_began = time.monotonic()
+        if self._live is None and not run.is_terminal and (before is None or before.status != run.status):
+            terminal.note(f"run {run.id}: {run.status}")
+
+    def _draw(self) -> Table:
+        line = Table.grid(padding=(0, 1))
+        if self._run is not None:
+            elapsed = _clock(time.monotonic() - self._run_began)
+            line.add_row(self._spinner, Text(plain(f"run {self._run.id} {self._run.status} {elapsed}")))
+            return line
+        state = self._upload
+        seconds = time.monotonic() - self._began
+        if not state.files_found:
+            line.add_row(self._spinner, Text("looking for files"))
+            return line
+        bar = ProgressBar(total=max(state.bytes_found, 1), completed=state.bytes_done, width=_BAR_WIDTH)
+        rate = state.bytes_done / max(seconds, 1e-9) / 1e6
+        line.add_row("uploading", bar, f"{_counts(state)}  {rate:.1f} MB/s  {_clock(seconds)}")
+        return line
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        if self._live is not None:
+            self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        if self._live is not None:
+            self._live.stop()
+
+
+def _counts(progress: UploadProgress) -> str:
+    failed = f", {progress.files_failed} failed" if progress.files_failed else ""
+    return f"{progress.files_done}/{progress.files_found} files{failed}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,49 +1,52 @@
 """`aihub upload`."""
 
-from pathlib import Path
+from typing import Annotated
 
-from aihub_async.cli.common import err, open_client, out, run
-from aihub_async.cli.process import Connection
-from aihub_async.cli.progress import UploadDisplay
-from aihub_async.processing import new_batch_name
+import typer
+
+from aihub_async.cli import terminal
+from aihub_async.cli.connection import check_key, open_client
+from aihub_async.cli.exits import run
+from aihub_async.cli.options import FLAG, INPUT, AnyConnection, Output, Sources
+from aihub_async.cli.progress import WorkDisplay
+from aihub_async.cli.sending import Selection, Trail, check_selection, check_sources, send
+from aihub_async.models.uploads import UploadReport
 
 
 def upload(
-    sources: list[Path],
-    *,
-    batch_id: int | None,
-    batch_name: str | None,
-    workspace: str | None,
-    include: list[str] | None,
-    exclude: list[str] | None,
-    relative: bool,
-    concurrency: int | None,
-    verify: bool,
-    connection: Connection,
+    sources: Sources,
+    output: Output,
+    connection: AnyConnection,
+    selection: Selection,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Concurrent uploads. (default: as many as help)", rich_help_panel=INPUT),
+    ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify", metavar=FLAG, help="Compare names and sizes with the batch afterwards.", rich_help_panel=INPUT
+        ),
+    ] = False,
 ) -> None:
-    """Upload files to a batch and print its id."""
+    """Upload files and folders to a batch, many concurrently, and print the batch's id."""
+    del output
+    check_selection(sources, selection)
+    check_key(connection)
+    display = WorkDisplay()
+    trail = Trail(display, is_lasting=not connection.emulator)
 
-    async def work() -> int:
-        api_key, ib_context, api_root, emulator = connection
-        async with open_client(api_key, ib_context, api_root, emulator=emulator) as client:
-            target = batch_id
-            if target is None:
-                target = (await client.batches.create(batch_name or new_batch_name(), workspace)).id
-            with UploadDisplay(err) as display:
-                report = await client.batches.upload(
-                    target,
-                    sources,
-                    max_concurrency=concurrency,
-                    verify=verify,
-                    naming="relative" if relative else None,
-                    include=include,
-                    exclude=exclude,
-                    on_progress=display.upload,
-                )
-            err.print(
-                f"{len(report.records)} files, {report.bytes:,} bytes in {report.duration:.1f} s to batch {target}",
-                highlight=False,
-            )
-            return target
+    async def work() -> tuple[int, UploadReport]:
+        await check_sources(sources, selection)
+        async with open_client(connection) as client:
+            with display:
+                return await send(client, sources, selection, trail, concurrency=concurrency, verify=verify)
 
-    out.print(run(work()), highlight=False)
+    batch_id, report = run(work(), interrupted=trail.message)
+    terminal.note(f"{report.files} files, {report.bytes:,} bytes in {report.duration:.1f} s to batch {batch_id}")
+    if terminal.is_json():
+        terminal.emit(
+            {"batch_id": batch_id, "files": report.files, "bytes": report.bytes, "seconds": round(report.duration, 3)}
+        )
+    else:
+        terminal.write_line(str(batch_id))

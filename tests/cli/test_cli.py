@@ -2,63 +2,22 @@
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from aihub_async.emulator import Emulator, write_samples
+from aihub_async.emulator import Emulator
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Command
 
 
-@pytest.fixture(scope="module")
-def emulator() -> Iterator[Emulator]:
-    with Emulator().in_thread() as running:
-        yield running
-
-
-@pytest.fixture
-def documents(tmp_path: Path) -> Path:
-    folder = tmp_path / "documents"
-    folder.mkdir()
-    write_samples(folder)
-    return folder
-
-
-class Command:
-    def __init__(self, emulator: Emulator, folder: Path) -> None:
-        self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("AIHUB_")},
-            "AIHUB_API_KEY": emulator.api_key,
-            "AIHUB_API_ROOT": emulator.api_root,
-            "COLUMNS": "120",
-            "NO_COLOR": "1",
-            "PYTHONPATH": str(Path(__file__).parents[2]),
-        }
-        self.folder = folder
-
-    def __call__(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-W", "error", "-m", "aihub_async.cli", *map(str, arguments)],
-            env=self.environment,
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-
-@pytest.fixture
-def aihub(emulator: Emulator, tmp_path: Path) -> Command:
-    return Command(emulator, tmp_path)
-
-
-def test_demo_shows_fields_files_and_the_script(aihub: Command) -> None:
+def test_demo_shows_fields_files_and_the_script(aihub: "Command") -> None:
     done = aihub("demo", "--folder", "samples")
     assert done.returncode == 0, done.stderr
     written = sorted(path.suffix for path in (aihub.folder / "samples").iterdir())
@@ -66,7 +25,7 @@ def test_demo_shows_fields_files_and_the_script(aihub: Command) -> None:
     assert {".csv", ".eml"} <= set(written)
     assert "Extracted fields" in done.stdout
     assert "samples/" in done.stdout
-    script = done.stdout[done.stdout.index("import asyncio") :]
+    script = done.stdout[done.stdout.index("from aihub_async") :]
     (aihub.folder / "ten_lines.py").write_text("\n".join(line.rstrip() for line in script.splitlines()))
     again = subprocess.run(
         [sys.executable, "ten_lines.py"],
@@ -81,15 +40,15 @@ def test_demo_shows_fields_files_and_the_script(aihub: Command) -> None:
     assert ".pdf\t" in again.stdout
 
 
-def test_process_prints_a_table(aihub: Command, documents: Path) -> None:
-    done = aihub("process", documents, "--app", "key-values")
-    assert done.returncode == 0, done.stderr
-    assert "Extracted fields" in done.stdout
-    assert "COMPLETE" in done.stderr
+def test_process_prints_a_table(aihub: "Command", documents: Path) -> None:
+    code, shown = aihub.on_terminal("process", documents, "--app", "key-values")
+    assert code == 0, shown
+    assert "Extracted fields" in shown
+    assert "COMPLETE" in shown
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv"])
-def test_process_writes_one_row_per_field(aihub: Command, documents: Path, suffix: str) -> None:
+def test_process_writes_one_row_per_field(aihub: "Command", documents: Path, suffix: str) -> None:
     target = aihub.folder / f"results.{suffix}"
     done = aihub("process", documents, "--app", "key-values", "--out", target)
     assert done.returncode == 0, done.stderr
@@ -100,52 +59,54 @@ def test_process_writes_one_row_per_field(aihub: Command, documents: Path, suffi
     assert all(row["field"] for row in rows)
 
 
-def test_process_on_an_emulator_of_its_own_needs_no_account(aihub: Command, documents: Path) -> None:
+def test_process_on_an_emulator_of_its_own_needs_no_account(aihub: "Command", documents: Path) -> None:
     del aihub.environment["AIHUB_API_KEY"], aihub.environment["AIHUB_API_ROOT"]
     done = aihub("process", documents, "--app", "key-values", "--emulator")
     assert done.returncode == 0, done.stderr
 
 
-def test_upload_prints_the_batch(aihub: Command, documents: Path, emulator: Emulator) -> None:
+def test_upload_prints_the_batch(aihub: "Command", documents: Path, emulator: Emulator) -> None:
     done = aihub("upload", documents, "--batch-name", "march", "--include", "*.pdf", "--verify")
     assert done.returncode == 0, done.stderr
     stored = emulator.batch_files(int(done.stdout))
     assert [file.name for file in stored] == sorted(path.name for path in documents.glob("*.pdf"))
 
 
-def test_results_of_a_run_started_elsewhere(aihub: Command, documents: Path, emulator: Emulator) -> None:
+def test_results_of_a_run_started_elsewhere(aihub: "Command", documents: Path, emulator: Emulator) -> None:
     aihub("process", documents, "--app", "key-values")
-    done = aihub("results", emulator.runs()[-1]["id"])
-    assert done.returncode == 0, done.stderr
-    assert "Extracted fields" in done.stdout
+    code, shown = aihub.on_terminal("results", emulator.runs()[-1]["id"])
+    assert code == 0, shown
+    assert "Extracted fields" in shown
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "code", "said"),
     [
-        (["process", "missing.pdf", "--app", "key-values"], "missing.pdf"),
-        (["process", ".", "--app", "nobody"], "nobody"),
-        (["process", "."], "app_name"),
-        (["process", ".", "--app", "key-values", "--out", "a.xml"], ".jsonl"),
-        (["results", "no-such-run"], "404"),
+        (["process", "missing.pdf", "--app", "key-values"], 2, "missing.pdf"),
+        (["process", ".", "--app", "nobody"], 1, "nobody"),
+        (["process", "."], 2, "--app"),
+        (["process", ".", "--app", "key-values", "--out", "a.xml"], 2, ".jsonl"),
+        (["results", "no-such-run"], 1, "404"),
     ],
 )
-def test_errors_are_one_line_that_names_the_thing(aihub: Command, arguments: list[str], said: str) -> None:
+def test_errors_are_one_line_that_names_the_thing(aihub: "Command", arguments: list[str], code: int, said: str) -> None:
     (aihub.folder / "note.txt").write_text("Total: 1")
     done = aihub(*arguments)
-    assert done.returncode == 1
+    assert done.returncode == code
     assert said in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_missing_key_says_what_to_set(aihub: Command) -> None:
+def test_a_missing_key_says_what_to_set(aihub: "Command") -> None:
     del aihub.environment["AIHUB_API_KEY"]
     done = aihub("results", "x")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "AIHUB_API_KEY" in done.stderr
+    assert "--api-key" in done.stderr
+    assert "api_key" not in done.stderr
 
 
-def test_every_command_has_help_with_an_example(aihub: Command) -> None:
+def test_every_command_has_help_with_an_example(aihub: "Command") -> None:
     listed = aihub("--help").stdout
     for command in ("demo", "process", "upload", "serve", "results", "ingest", "webhook"):
         assert command in listed
@@ -153,7 +114,7 @@ def test_every_command_has_help_with_an_example(aihub: Command) -> None:
             assert "Example" in aihub(command, "--help").stdout, command
 
 
-def test_serve_prints_its_root_once_it_answers_and_stops_on_ctrl_c(aihub: Command) -> None:
+def test_serve_prints_its_root_once_it_answers_and_stops_on_ctrl_c(aihub: "Command") -> None:
     server = subprocess.Popen(
         [sys.executable, "-m", "aihub_async.cli", "serve", "--api-key", "mine"],
         env=aihub.environment,
@@ -164,7 +125,9 @@ def test_serve_prints_its_root_once_it_answers_and_stops_on_ctrl_c(aihub: Comman
     )
     try:
         assert server.stdout is not None
-        aihub.environment.update(AIHUB_API_ROOT=server.stdout.readline().strip(), AIHUB_API_KEY="mine")
+        root = server.stdout.readline().strip().removeprefix("export AIHUB_API_ROOT=")
+        assert server.stdout.readline() == "export AIHUB_API_KEY=mine\n"
+        aihub.environment.update(AIHUB_API_ROOT=root, AIHUB_API_KEY="mine")
         (aihub.folder / "note.txt").write_text("Total: 1")
         assert aihub("process", "note.txt", "--app", "key-values").returncode == 0
         server.send_signal(signal.SIGINT)
@@ -176,7 +139,7 @@ def test_serve_prints_its_root_once_it_answers_and_stops_on_ctrl_c(aihub: Comman
     assert "Traceback" not in errors
 
 
-def test_webhook_listen_shows_deliveries_and_hides_secrets(aihub: Command) -> None:
+def test_webhook_listen_shows_deliveries_and_hides_secrets(aihub: "Command") -> None:
     listener = subprocess.Popen(
         [sys.executable, "-m", "aihub_async.cli", "webhook", "listen", "--port", "0"],
         env=aihub.environment,

@@ -84,10 +84,10 @@ def test_failures_are_named_and_retried(command: Command, make_files: MakeFiles)
 
 def test_mistakes_are_told_in_one_line(command: Command, make_files: MakeFiles) -> None:
     make_files("scans", 1)
-    assert "give --out" in command.run("scans", "--app", "Invoices", code=1)
+    assert "give --out" in command.run("scans", "--app", "Invoices", code=2)
     assert "there is no 'nothing'" in command.run("nothing", "--app", "Invoices", "--out", "results", code=1)
-    assert "--scheduler" in command.run(*JOB, "--engine", "dask", code=1)
-    assert "local or dask" in command.run(*JOB, "--engine", "ray", code=1)
+    assert "--scheduler" in command.run(*JOB, "--engine", "dask", code=2)
+    assert "local or dask" in command.run(*JOB, "--engine", "ray", code=2)
     assert "there is no journal" in command.run("status", "other.db", code=1)
 
 
