@@ -83,7 +83,15 @@ class Processed:
         """The files from which nothing could be extracted, with the reason."""
         return {name: error for name, file in self.by_file.items() if (error := file_error(file)) is not None}
 
-    def table(self, rows: str = "document", columns: str | None = None, include: str | Sequence[str] = ()) -> Table:
+    def table(
+        self,
+        rows: str = "document",
+        columns: str | None = None,
+        include: str | Sequence[str] = (),
+        *,
+        values: str = "value",
+        extra: Mapping[str, str | int | None] | None = None,
+    ) -> Table:
         """Return the results as a table: `to_arrow()`, `to_pandas()`, `to_polars()` or `write("x.csv")`.
 
         A failed field is null, with its message in the column ``errors``. Kinds of columns are inferred from the values
@@ -96,6 +104,8 @@ class Processed:
             include: what else to have for each field: ``"error"``, ``"confidence"``, ``"ocr"``, ``"valid"``,
                 ``"alerts"``, ``"page"``, ``"boxes"`` or ``"edits"``. In wide tables each is a column per field, such
                 as ``total__confidence``. What was not requested with the results is null.
+            values: what the cells of a wide table hold: the values, or one of the words of `include`.
+            extra: further columns that are the same in all rows, such as the case of a batch.
 
         Raises:
             ConfigurationError: an unknown word.
@@ -104,8 +114,9 @@ class Processed:
             >>> def frame(processed):
             ...     return processed.table(include=["confidence"]).to_pandas()
         """
-        shape = Shape.of(rows, columns, include)
-        return Table(list(self._table_rows(shape)), ColumnSet.of(shape))
+        shape = Shape.of(rows, columns, include, values)
+        more = extra or {}
+        return Table(list(self._table_rows(shape, more)), ColumnSet.of(shape, more))
 
     def case_table(self) -> Table:
         """Return the fields of the packet as a table; it is empty without a packet."""
@@ -202,11 +213,11 @@ class Processed:
         )
         return page.write(Path(path), on_size)
 
-    def _table_rows(self, shape: Shape) -> Iterator[Row]:
+    def _table_rows(self, shape: Shape, extra: Mapping[str, str | int | None]) -> Iterator[Row]:
         sources = self.sources
         for file in self.files:
             name = file_name(file)
-            yield from shape.rows_of(file, Origin(sources.get(name), name, self.batch_id, self.run.id))
+            yield from shape.rows_of(file, Origin(sources.get(name), name, self.batch_id, self.run.id, extra))
 
     @property
     def sources(self) -> dict[str, str]:

@@ -113,14 +113,22 @@ class Shape:
         columns: for documents, ``"wide"`` (one column per field) or ``"long"`` (all values in the column ``fields``).
         include: names of `fields.FACTS`. In wide rows each adds a column per field, such as ``total__confidence``; in
             field rows a column.
+        values: what the cells of wide rows hold: ``"value"``, or one of `fields.FACTS` for a twin of the same columns.
     """
 
     rows: str = "document"
     columns: str = "wide"
     include: tuple[str, ...] = ()
+    values: str = "value"
 
     @classmethod
-    def of(cls, rows: str = "document", columns: str | None = None, include: str | Iterable[str] = ()) -> Self:
+    def of(
+        cls,
+        rows: str = "document",
+        columns: str | None = None,
+        include: str | Iterable[str] = (),
+        values: str = "value",
+    ) -> Self:
         """Check the arguments of a table; `columns` is "wide" for documents and "long" for fields by default.
 
         Raises:
@@ -131,9 +139,12 @@ class Shape:
         _check("rows", [rows], ROWS)
         _check("columns", [columns], COLUMNS)
         _check("include", names, facts.FACTS)
+        _check("values", [values], ("value", *facts.FACTS))
+        if values != "value" and columns != "wide":
+            raise ConfigurationError(f"values={values!r} needs one column per field: columns='wide'")
         if (rows, columns) == ("field", "wide"):
             raise ConfigurationError("rows='field' has one row per field and no wide form; use rows='document'")
-        return cls(rows, columns, names)
+        return cls(rows, columns, names, values)
 
     @property
     def is_wide(self) -> bool:
@@ -143,7 +154,7 @@ class Shape:
     @property
     def request(self) -> dict[str, bool]:
         """The arguments of `runs.results()` that request what is included."""
-        wanted = {facts.REQUESTED_BY.get(name) for name in self.include}
+        wanted = {facts.REQUESTED_BY.get(name) for name in (*self.include, self.values)}
         # Field rows have the confidences in any case.
         scores = self.rows == "field" or "include_confidence_scores" in wanted
         others = ("include_source_info", "include_review_results", "include_validation_results")
@@ -174,7 +185,9 @@ class Shape:
     def kind_of(self, column: str) -> str | None:
         """Return the kind of a column beside the fixed ones; None if its values decide."""
         name, separator, fact = column.rpartition("__")
-        return facts.FACTS[fact][0] if name and separator and fact in self.include else None
+        if name and separator and fact in self.include:
+            return facts.FACTS[fact][0]
+        return None if self.values == "value" else facts.FACTS[self.values][0]
 
     def rows_of(self, file: ResultFile, origin: Origin) -> Iterator[Row]:
         """Return the rows of one file; a file without documents, or a document without fields, still has one."""
@@ -206,7 +219,7 @@ class Shape:
     def _add_wide(self, row: Row, flat: FlatDocument, outcomes: dict[str, tuple[Any, str | None]]) -> None:
         for name, field in flat.fields.items():
             column = self.column_of(name)
-            row[column] = outcomes[name][0]
+            row[column] = outcomes[name][0] if self.values == "value" else facts.FACTS[self.values][1](field)
             for fact in self.include:
                 row[f"{column}__{fact}"] = facts.FACTS[fact][1](field)
 

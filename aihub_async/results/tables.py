@@ -34,6 +34,22 @@ class Table:
         self._columns = columns
         self.renamed = columns.renamed()
 
+    @classmethod
+    def concat(cls, tables: Iterable["Table"]) -> "Table":
+        """Return the rows of several tables of one shape as one, with the columns of all.
+
+        Example:
+            >>> def write(results):
+            ...     Table.concat(processed.table() for processed in results).write("values.csv")
+        """
+        parts = list(tables)
+        if not parts:
+            return cls([], ColumnSet({}))
+        columns = parts[0]._columns.copy()
+        for part in parts[1:]:
+            columns.merge(part._columns)
+        return cls([row for part in parts for row in part._rows], columns)
+
     @property
     def columns(self) -> list[str]:
         """Names of the columns, in order."""

@@ -1,3 +1,5 @@
+import asyncio
+import csv
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +8,7 @@ from typing import Any
 import attrs
 import pytest
 
-from aihub_async import AsyncAIHub, FieldRow, Gate, Processed
+from aihub_async import AsyncAIHub, FieldRow, Gate, Processed, Table
 from aihub_async.emulator import Emulator
 from aihub_async.models import CaseField, CaseInfo, Document, Field, ResultFile, Run
 from aihub_async.models.uploads import UploadRecord, UploadReport
@@ -131,3 +133,38 @@ def test_documents_without_fields_have_no_rows() -> None:
     assert list(processed) == []
     assert len(processed.table()) == 2
     assert Processed(RUN, None, [ResultFile(documents=[Document(fields=[Field()])])]).failed == {}
+
+
+async def test_a_run_per_case_a_wide_csv_of_values_and_one_of_validations(tmp_path: Path) -> None:
+    """The commonest job, in ten lines."""
+    cases = tmp_path / "cases"
+    for number in (1, 2):
+        (cases / f"case-{number}").mkdir(parents=True)
+        for name in ("a", "b"):
+            (cases / f"case-{number}" / f"{name}.txt").write_text(f"Total: {number}.00\nNote: {name}\n")
+    values, validations = tmp_path / "values.csv", tmp_path / "validations.csv"
+
+    async with Emulator() as hub, AsyncAIHub(hub.api_key, api_root=hub.api_root) as client:
+
+        async def one(folder: Path) -> Processed:
+            return await client.process(
+                folder, deployment_id="key-values", batch_name=folder.name, include_validation_results=True
+            )
+
+        results = await asyncio.gather(*map(one, folders := sorted(cases.iterdir())))
+        tables = [each.table(extra={"case": folder.name}) for each, folder in zip(results, folders, strict=True)]
+        Table.concat(tables).write(values)
+        Table.concat(each.table(values="valid") for each in results).write(validations)
+
+    with values.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["case"], row["file"], row["Total"], row["Note"]) for row in rows] == [
+        ("case-1", "a.txt", "1.00", "a"),
+        ("case-1", "b.txt", "1.00", "b"),
+        ("case-2", "a.txt", "2.00", "a"),
+        ("case-2", "b.txt", "2.00", "b"),
+    ]
+    with validations.open(newline="") as file:
+        assert [(row["file"], row["Total"], row["Note"]) for row in csv.DictReader(file)] == [
+            (name, "true", "true") for name in ("a.txt", "b.txt", "a.txt", "b.txt")
+        ]

@@ -14,6 +14,7 @@ from aihub_async.models import (
     CaseInfo,
     Document,
     Field,
+    FieldValidations,
     ResultFile,
 )
 from aihub_async.results.fields import NO_REASON, unique_names, value_and_error
@@ -196,3 +197,38 @@ def test_field_rows_of_a_file(invoice: MakeFile) -> None:
     assert rows[-1] == FieldRow("a.pdf", 0, "invoice", 1, "date", None, None, "no date on the page", None)
     assert json.loads(json.dumps([row._asdict() for row in rows]))[1]["value"] == [{"sku": 1}]
     assert file_name(ResultFile(input_file_path="/a/b/c.pdf")) == "c.pdf"
+
+
+def test_a_twin_of_the_values() -> None:
+    shape = Shape.of(values="valid", include="error")
+    (row,) = shape.rows_of(make_file(), ORIGIN)
+    assert (row["total"], row["total__error"]) == (True, None)
+    assert (shape.kind_of("total"), shape.kind_of("total__error"), Shape.of().kind_of("total")) == (
+        "bool",
+        "text",
+        None,
+    )
+    with pytest.raises(ConfigurationError, match="columns='wide'"):
+        Shape.of("field", values="valid")
+    with pytest.raises(ConfigurationError, match="values='validity'"):
+        Shape.of(values="validity")
+
+
+def make_file() -> ResultFile:
+    valid = FieldValidations(valid=True)
+    return ResultFile(documents=[Document(fields=[Field(field_name="total", value="1", validations=valid)])])
+
+
+@pytest.mark.parametrize(
+    ("include", "requested"),
+    [
+        ((), set()),
+        (("confidence", "error"), {"include_confidence_scores"}),
+        (("page", "boxes"), {"include_source_info"}),
+        (("valid", "alerts", "edits"), {"include_validation_results", "include_review_results"}),
+    ],
+)
+def test_what_is_included_is_requested(include: tuple[str, ...], requested: set[str]) -> None:
+    assert {name for name, wanted in Shape.of(include=include).request.items() if wanted} == requested
+    fields = Shape.of("field", include=include).request
+    assert fields["include_confidence_scores"]

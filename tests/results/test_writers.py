@@ -347,3 +347,17 @@ def test_kinds_only_widen() -> None:
             assert joined == cells.join(second, first)
             assert cells.join(joined, first) == joined
             assert all(cells.join(joined, third) == cells.join(first, cells.join(second, third)) for third in kinds)
+
+
+def test_tables_of_several_runs_become_one() -> None:
+    pytest.importorskip("pyarrow")
+    parts = [
+        Table(rows_of(Shape.of(), file), ColumnSet.of(Shape.of())) for file in (document(a=1), document(b="x", a=2.5))
+    ]
+    table = Table.concat(parts)
+    assert table.columns[-2:] == ["b", "a"]
+    assert [(row.get("a"), row.get("b")) for row in table] == [(1, None), (2.5, "x")]
+    assert str(table.to_arrow().schema.field("a").type) == "double"
+    # The parts are as they were.
+    assert "b" not in parts[0].columns
+    assert len(Table.concat([])) == 0
