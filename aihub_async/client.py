@@ -7,8 +7,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from aihub_async.clock import Clock
-from aihub_async.config import ClientConfig, as_secret, make_settings
-from aihub_async.models import Run, RunSettings
+from aihub_async.config import ClientConfig, make_settings
+from aihub_async.models import Run, RunSettings, conceal_settings
 from aihub_async.processing import process
 from aihub_async.resources._base import QueryValue
 from aihub_async.resources._raw import raw_request
@@ -23,6 +23,7 @@ from aihub_async.resources.secrets import Secrets
 from aihub_async.resources.v1.flows import Flows
 from aihub_async.resources.v1.legacy import Legacy
 from aihub_async.results.processed import Processed
+from aihub_async.secrecy import SecretValue
 from aihub_async.transport.events import Hook
 from aihub_async.transport.messages import Response
 from aihub_async.transport.transport import Transport
@@ -54,18 +55,19 @@ class AsyncAIHub:
         reconcile_for: seconds for which a run, batch or secret whose creation was unclear is looked up before it counts
             as not created and is sent again; `timeout` by default. A server that carries a request out even later can
             still create a duplicate.
-        max_connections: requests in flight at once, at most (64); fewer where more would gain nothing, or while the
-            server asks for less.
+        max_concurrent_requests: requests in flight at a time, at most (64); fewer where more would gain nothing, or
+            while the server asks for less.
         max_bytes_in_flight: bytes of request bodies held in memory at once (64 MiB); files are read in chunks.
         headers: sent with every request.
         ssl_context: TLS settings; the system's certificates by default.
-        proxy: URL of an HTTP proxy.
+        proxy: URL of an HTTP proxy, such as ``http://user:password@proxy.example:3128``.
         connector: an aiohttp connector to use; it stays yours to close.
         trust_env: take the proxy from the environment (HTTPS_PROXY, NO_PROXY …); netrc is never read.
-        allow_insecure: allow an ``http://`` root that is not on this machine.
+        allow_insecure: allow an ``http://`` root that is not on this machine, or that is reached through a proxy.
         hooks: called with an `AttemptEvent` after each attempt.
         clock: time, sleep and randomness, for tests.
-        webhooks: a receiver for the webhooks of runs; submitted runs are told to call it, and its calls end waits.
+        webhooks: a receiver for the webhooks of runs; submitted runs call it at their end, which ends waits early.
+        api_version: ``"2024"`` for a server of that time, which names some parameters differently.
 
     It can be used with or without `async with`, and by several `asyncio.run()` calls after each other.
 
@@ -88,7 +90,7 @@ class AsyncAIHub:
         deadline: float | None = None,
         max_retries: int | None = None,
         reconcile_for: float | None = None,
-        max_connections: int | None = None,
+        max_concurrent_requests: int | None = None,
         max_bytes_in_flight: int | None = None,
         headers: Mapping[str, str] | None = None,
         ssl_context: ssl.SSLContext | None = None,
@@ -99,25 +101,29 @@ class AsyncAIHub:
         hooks: Sequence[Hook] = (),
         clock: Clock | None = None,
         webhooks: "WebhookReceiver | None" = None,
+        api_version: str | None = None,
     ) -> None:
-        # Rebound at once, so that no traceback with locals shows the key.
-        key, api_key = as_secret(api_key), None
-        settings = make_settings(
-            key,
-            ib_context,
-            api_root,
-            allow_insecure=allow_insecure,
-            timeout=timeout,
-            deadline=deadline,
-            max_retries=max_retries,
-            reconcile_for=reconcile_for,
-            max_connections=max_connections,
-            max_bytes_in_flight=max_bytes_in_flight,
-            headers=headers,
-            ssl_context=ssl_context,
-            proxy=proxy,
-            trust_env=trust_env,
+        # Wrapped before anything can raise, so that no traceback with locals shows a secret.
+        arguments = SecretValue(
+            {
+                "api_key": api_key,
+                "ib_context": ib_context,
+                "api_root": api_root,
+                "timeout": timeout,
+                "deadline": deadline,
+                "max_retries": max_retries,
+                "reconcile_for": reconcile_for,
+                "max_concurrent_requests": max_concurrent_requests,
+                "max_bytes_in_flight": max_bytes_in_flight,
+                "headers": headers,
+                "ssl_context": ssl_context,
+                "proxy": proxy,
+                "trust_env": trust_env,
+                "api_version": api_version,
+            }
         )
+        del api_key, api_root, headers, proxy
+        settings = make_settings(arguments, allow_insecure=allow_insecure)
         # aiohttp takes half of the time of an import, and is not needed before there is a client.
         from aihub_async.transport.http import HTTPWire, Pool  # noqa: PLC0415
 
@@ -166,12 +172,14 @@ class AsyncAIHub:
             >>> async def quick_look(client, run_id):
             ...     return await client.with_options(timeout=2, max_retries=0).apps.runs.status(run_id)
         """
+        given = None if headers is None else SecretValue(headers)
+        del headers
         settings = self.settings.evolve(
             timeout=timeout,
             deadline=deadline,
             max_retries=max_retries,
             reconcile_for=reconcile_for,
-            headers=headers,
+            headers=given,
             ib_context=ib_context,
         )
         derived = type(self).__new__(type(self))
@@ -237,6 +245,7 @@ class AsyncAIHub:
             ...     processed = await client.process(paths, app_name="Invoices")
             ...     return {row.file: row.value for row in processed.rows() if row.field == "total"}
         """
+        settings = conceal_settings(settings)
         return await process(
             self,
             sources,
@@ -321,6 +330,7 @@ class AsyncAIHub:
             ...     return status.complete
         """
         # SQLite and all of the job's machinery are only needed here.
+        settings = conceal_settings(settings)
         from aihub_async.ingest.job import IngestJob  # noqa: PLC0415
         from aihub_async.ingest.options import JobOptions  # noqa: PLC0415
 
@@ -375,10 +385,10 @@ class AsyncAIHub:
             >>> async def batches(client):
             ...     return (await client.request("GET", "/v2/batches", params={"limit": 5})).json()
         """
-        request = raw_request(method, path, params=params, json=json, content=content, headers=headers)
         # They may hold secrets, and this frame is part of a traceback.
+        given = SecretValue((json, content, headers))
         del json, content, headers
-        return await self._transport.send(request)
+        return await self._transport.send(raw_request(method, path, given, params=params))
 
     async def aclose(self) -> None:
         """Close the connections. A second call does nothing; clients made by `with_options` leave them open."""

@@ -5,7 +5,6 @@ default. Settings are frozen; two clients never share any.
 """
 
 import functools
-import ipaddress
 import os
 import re
 import ssl
@@ -16,14 +15,17 @@ from urllib.parse import urlsplit
 import attrs
 
 from aihub_async.errors import ConfigurationError
+from aihub_async.proxy import checked_proxy, environment_proxy, is_loopback, refuse_cleartext
+from aihub_async.secrecy import SecretURL, SecretValue, public_url
 
 DEFAULT_API_ROOT = "https://aihub.instabase.com/api"
 KIB = 1024
+API_VERSIONS = ("2024",)
 
 # Servers read a header as Latin-1 or as UTF-8; only ASCII arrives as what it was.
 _HEADER_TEXT = re.compile(r"[\x20-\x7e]+")
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-# They tell where a request ends.
+# They say where a request ends.
 _FRAMING = frozenset({"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"})
 # Without what URL parsers disagree about.
 _ROOT = re.compile(r"[^\s\\\x00-\x1f\x7f]+")
@@ -31,30 +33,14 @@ _WHAT_IS_WRONG = (
     "is empty or has characters that an HTTP header cannot carry (line breaks, control characters, or letters outside "
     "ASCII); was it pasted with a line break?"
 )
-
-
-@attrs.frozen(repr=False)
-class Secret:
-    """Text that never shows itself; `reveal()` gives it."""
-
-    _value: str
-
-    def reveal(self) -> str:
-        """The text itself."""
-        return self._value
-
-    def __repr__(self) -> str:
-        return "Secret('***')"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        raise TypeError("a secret cannot be pickled; pass it to the other process in another way")
+_EXAMPLE_ROOT = "it looks like https://my-org.instabase.com/api"
 
 
 @attrs.frozen(kw_only=True)
 class ClientConfig:
-    """Everything that a client was told. All times are seconds, all sizes bytes."""
+    """All settings of a client. All times are seconds, all sizes bytes."""
 
-    api_key: Secret
+    api_key: SecretValue[str]
     ib_context: str | None = None
     api_root: str = DEFAULT_API_ROOT
     timeout: float = 60.0
@@ -63,20 +49,24 @@ class ClientConfig:
     """One call with all its attempts and waits may take this long, plus the time its bytes take at `min_throughput`."""
     connect_timeout: float = 10.0
     max_retries: int = 4
+    """Further attempts after the first; those of an outage, which wait until the server answers again, do not count."""
     max_retry_after: float = 60.0
     """A longer Retry-After is shortened to this."""
     reconcile_for: float | None = None
     """Seconds for which lookups go on after an unclear once-only request; None means `timeout`."""
-    max_connections: int = 64
-    """Requests in flight at once; a few more are kept for polls and cancels."""
+    max_concurrent_requests: int = 64
+    """Requests in flight at a time; a few more are kept for polls and cancels."""
     max_bytes_in_flight: int = 64 * KIB * KIB
     min_throughput: float = 32.0 * KIB
     max_response_bytes: int = 256 * KIB * KIB
     """Largest answer that is held in memory, after decompression."""
-    headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    headers: SecretValue[Mapping[str, str]] = attrs.field(factory=lambda: SecretValue({}))
+    """Sent with every request."""
     ssl_context: ssl.SSLContext | None = attrs.field(default=None, repr=False)
-    proxy: str | None = attrs.field(default=None, repr=False)
+    proxy: SecretURL | None = None
     trust_env: bool = False
+    api_version: str | None = None
+    """``"2024"`` for servers of that time, which name some parameters differently; None for current ones."""
 
     @property
     def lookup_seconds(self) -> float:
@@ -84,113 +74,125 @@ class ClientConfig:
         return self.timeout if self.reconcile_for is None else self.reconcile_for
 
     def evolve(self, **changes: Any) -> "ClientConfig":
-        """The same settings with some changed; None means unchanged, values are checked as at construction."""
+        """Return the settings with some changed; None means unchanged, values are checked as at construction."""
         given = {name: value for name, value in changes.items() if value is not None}
         if "ib_context" in given:
-            given["ib_context"] = header_text("ib_context", given["ib_context"])
+            given["ib_context"] = header_text("ib_context", SecretValue(given["ib_context"]))
         if "headers" in given:
-            given["headers"] = {**self.headers, **checked_headers(given["headers"])}
-        return _checked_numbers(attrs.evolve(self, **given))
+            more = checked_headers(SecretValue(given.pop("headers")))
+            given["headers"] = SecretValue({**self.headers.reveal(), **more.reveal()})
+        return _checked_values(attrs.evolve(self, **given))
 
 
-def make_settings(
-    api_key: str | Secret | None,
-    ib_context: str | None,
-    api_root: str | None,
-    *,
-    allow_insecure: bool = False,
-    **options: Any,
-) -> ClientConfig:
+def make_settings(arguments: SecretValue[dict[str, Any]], *, allow_insecure: bool = False) -> ClientConfig:
     """Gather and check the settings of a client.
+
+    Args:
+        arguments: fields of `ClientConfig` in their plain forms, where None means the default. They are wrapped because
+            this frame and those below it are part of a traceback.
+        allow_insecure: allow an ``http://`` root that is not on this machine, or that is reached through a proxy.
 
     Raises:
         ConfigurationError: something is missing or cannot be used; the message names it and says what to do.
     """
-    # Wrapped at once, so that no traceback with locals shows the key.
-    api_key = as_secret(api_key)
-    _check_key(api_key)
-    context = ib_context if ib_context is not None else os.environ.get("AIHUB_IB_CONTEXT")
-    root = api_root or os.environ.get("AIHUB_API_ROOT") or DEFAULT_API_ROOT
-    given = {name: value for name, value in options.items() if value is not None}
-    given["headers"] = checked_headers(given.get("headers", {}))
-    return _checked_numbers(
-        ClientConfig(
-            api_key=api_key,
-            ib_context=header_text("ib_context", context) if context else None,
-            api_root=_checked_root(root, allow_insecure=allow_insecure),
-            **given,
-        )
-    )
+    key = as_secret(SecretValue(arguments.reveal().get("api_key")))
+    _check_key(key)
+    context = SecretValue(_given_or_environment(arguments, "ib_context", "AIHUB_IB_CONTEXT"))
+    root = SecretValue(_given_or_environment(arguments, "api_root", "AIHUB_API_ROOT") or DEFAULT_API_ROOT)
+    checked: dict[str, Any] = {
+        "api_key": key,
+        "ib_context": header_text("ib_context", context) if context else None,
+        "api_root": _checked_root(root, allow_insecure=allow_insecure),
+        "headers": checked_headers(SecretValue(arguments.reveal().get("headers") or {})),
+    }
+    checked["proxy"] = _checked_proxy(arguments, checked["api_root"], allow_insecure=allow_insecure)
+    plain = {name: value for name, value in arguments.reveal().items() if value is not None and name not in checked}
+    return _checked_values(ClientConfig(**checked, **plain))
 
 
-def header_text(label: str, value: str) -> str:
+def _given_or_environment(arguments: SecretValue[dict[str, Any]], name: str, variable: str) -> Any:
+    if arguments.reveal().get(name) is None:
+        return os.environ.get(variable)
+    return arguments.reveal()[name]
+
+
+def _checked_proxy(arguments: SecretValue[dict[str, Any]], api_root: str, *, allow_insecure: bool) -> SecretURL | None:
+    proxy = None
+    if arguments.reveal().get("proxy"):
+        proxy = checked_proxy(SecretValue(str(arguments.reveal()["proxy"])))
+    elif arguments.reveal().get("trust_env"):
+        proxy = environment_proxy(api_root)
+    if proxy is not None and not allow_insecure:
+        refuse_cleartext(api_root, proxy)
+    return proxy
+
+
+def header_text(label: str, value: SecretValue[Any]) -> str:
     """Check that a text can travel in a header; the message never quotes it."""
-    if not _matches(_HEADER_TEXT, value):
+    if not _matches(_HEADER_TEXT, value.reveal()):
         raise ConfigurationError(f"{label} {_WHAT_IS_WRONG}")
-    return value
+    return str(value.reveal())
 
 
-def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
+def checked_headers(headers: SecretValue[Mapping[str, str]]) -> SecretValue[Mapping[str, str]]:
     """Check names and values of headers; the message never quotes a value."""
-    for name in headers:
+    for name in headers.reveal():
         if not _matches(_HEADER_NAME, name):
             raise ConfigurationError(f"{name!r} cannot be the name of a header")
         if name.lower() in _FRAMING:
-            raise ConfigurationError(f"the header {name} is the client's own business")
-    return {name: header_text(f"header {name}", value) for name, value in headers.items()}
+            raise ConfigurationError(f"the header {name} cannot be set: the client sets it itself")
+        header_text(f"header {name}", SecretValue(headers.reveal()[name]))
+    return SecretValue(dict(headers.reveal()))
 
 
 def _matches(pattern: re.Pattern[str], value: object) -> bool:
     return isinstance(value, str) and pattern.fullmatch(value) is not None
 
 
-def as_secret(key: object) -> Secret:
-    """Wrap a key; None is looked up in the environment, and what is no text becomes an empty secret."""
-    if isinstance(key, Secret):
-        return key
-    found = os.environ.get("AIHUB_API_KEY", "") if key is None else key
-    return Secret(found.strip(" ") if isinstance(found, str) else "")
+def as_secret(key: SecretValue[Any]) -> SecretValue[str]:
+    """Return the API key; None is looked up in the environment, and what is no text becomes empty."""
+    if key.reveal() is None:
+        key = SecretValue(os.environ.get("AIHUB_API_KEY", ""))
+    return SecretValue(key.reveal().strip(" ") if isinstance(key.reveal(), str) else "")
 
 
-def _check_key(key: Secret) -> None:
-    # It looks at the key without a local variable: this frame is part of the traceback.
-    if not key.reveal():
+def _check_key(key: SecretValue[str]) -> None:
+    if not key:
         raise ConfigurationError("no API key: pass api_key=…, a str, or set AIHUB_API_KEY")
-    if not _HEADER_TEXT.fullmatch(key.reveal()):
+    if not _matches(_HEADER_TEXT, key.reveal()):
         raise ConfigurationError(f"api_key {_WHAT_IS_WRONG}")
 
 
-def _checked_root(root: str, *, allow_insecure: bool) -> str:
-    if not _matches(_ROOT, root):
-        raise ConfigurationError(f"api_root {root!r} must not have spaces, backslashes or control characters")
-    try:
-        parts = urlsplit(root)
-        host, _port = parts.hostname, parts.port
-    except ValueError:
-        raise ConfigurationError("api_root is not a URL; it looks like https://my-org.instabase.com/api") from None
-    if parts.username is not None or parts.password is not None:
+def _checked_root(root: SecretValue[Any], *, allow_insecure: bool) -> str:
+    """Check an `api_root`. It may hold a user name, a password or a token, so that it is not quoted before that."""
+    if not _matches(_ROOT, root.reveal()):
+        raise ConfigurationError("api_root must be a URL without spaces, backslashes or control characters")
+    shown = public_url(root.reveal())
+    scheme, host, has_userinfo = _root_parts(root)
+    if has_userinfo:
         raise ConfigurationError("api_root must not hold a user name or password; pass api_key=… instead")
-    if parts.scheme not in {"http", "https"} or not host:
-        raise ConfigurationError(f"api_root {root!r} is not a URL such as https://my-org.instabase.com/api")
-    if "?" in root or "#" in root:
-        raise ConfigurationError(f"api_root {root!r} must not have a query or a fragment")
-    if parts.scheme == "http" and not allow_insecure and not _is_loopback(host):
+    if scheme not in {"http", "https"} or not host:
+        raise ConfigurationError(f"api_root {shown!r} is not a URL of a web server; {_EXAMPLE_ROOT}")
+    if "?" in root.reveal() or "#" in root.reveal():
+        raise ConfigurationError(f"api_root {shown!r} must not have a query or a fragment")
+    if scheme == "http" and not allow_insecure and not is_loopback(host):
         raise ConfigurationError(
-            f"api_root {root!r} would send the API key unencrypted; use https://, or pass allow_insecure=True"
+            f"api_root {shown!r} would send the API key unencrypted; use https://, or pass allow_insecure=True"
         )
-    return root.rstrip("/")
+    return str(root.reveal()).rstrip("/")
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
+def _root_parts(root: SecretValue[str]) -> tuple[str, str | None, bool]:
+    """Return scheme, host and whether there is a user name or password; no scheme if it is no URL."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        parts = urlsplit(root.reveal())
+        _ = parts.port
     except ValueError:
-        return False
+        return "", None, False
+    return parts.scheme, parts.hostname, parts.username is not None or parts.password is not None
 
 
-def _checked_numbers(settings: ClientConfig) -> ClientConfig:
+def _checked_values(settings: ClientConfig) -> ClientConfig:
     for name in ("timeout", "deadline", "connect_timeout", "max_retry_after", "min_throughput"):
         value = getattr(settings, name)
         if value is not None and not (_is_number(value) and value > 0):
@@ -202,10 +204,12 @@ def _checked_numbers(settings: ClientConfig) -> ClientConfig:
         value = getattr(settings, name)
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise ConfigurationError(f"{name} must be a whole number, {least} or more, not {value!r}")
+    if settings.api_version is not None and settings.api_version not in API_VERSIONS:
+        raise ConfigurationError(f"api_version must be {' or '.join(map(repr, API_VERSIONS))} or left out")
     return settings
 
 
-_COUNTS = {"max_retries": 0, "max_connections": 1, "max_bytes_in_flight": 1, "max_response_bytes": 1}
+_COUNTS = {"max_retries": 0, "max_concurrent_requests": 1, "max_bytes_in_flight": 1, "max_response_bytes": 1}
 
 
 def _is_number(value: object) -> bool:
@@ -214,5 +218,5 @@ def _is_number(value: object) -> bool:
 
 @functools.cache
 def default_ssl_context() -> ssl.SSLContext:
-    """The TLS settings that all clients share unless told otherwise; loading the certificates takes about 20 ms."""
+    """Return the TLS settings that all clients share by default; loading the certificates takes about 20 ms."""
     return ssl.create_default_context()

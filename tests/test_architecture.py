@@ -12,8 +12,8 @@ PACKAGE = Path(aihub_async.__file__).parent
 
 # Each layer may import those before it, and what stands in the same row.
 LAYERS = [
-    ["_version", "errors", "clock", "limits"],
-    ["models", "operations", "config"],
+    ["_version", "errors", "clock", "limits", "secrecy"],
+    ["models", "operations", "config", "proxy"],
     ["policies", "pagination"],
     ["transport"],
     ["reconcile", "uploads", "webhooks", "waiting", "results"],

@@ -79,7 +79,7 @@ from aihub_async.models.results import (
 )
 from aihub_async.models.runs import TERMINAL_RUN_STATUSES, ListRuns, Run, RunDeletion, RunStatus
 from aihub_async.models.secrets import AllowedWorkspacesType, ListSecrets, Secret
-from aihub_async.models.settings import RunSettings, WebhookConfig, settings_dict
+from aihub_async.models.settings import RunSettings, WebhookConfig, conceal_settings, settings_dict
 
 __all__ = [
     "TERMINAL_JOB_STATES",
@@ -168,6 +168,7 @@ __all__ = [
     "UploadedFile",
     "ValidationAlert",
     "WebhookConfig",
+    "conceal_settings",
     "flow_settings_dict",
     "settings_dict",
 ]

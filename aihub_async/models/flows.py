@@ -7,7 +7,8 @@ import attrs
 
 from aihub_async.errors import InvalidRequestError
 from aihub_async.models.decode import encode
-from aihub_async.models.settings import WebhookConfig
+from aihub_async.models.settings import SecretMapping, WebhookConfig
+from aihub_async.secrecy import SecretValue
 
 MAX_PRIORITY = 9
 NO_STEP_TIMEOUT = -1
@@ -88,7 +89,7 @@ class FlowSettings:
     pipeline_ids: Sequence[str] | None = attrs.field(default=None, validator=_check_list)
     save_binary_to_output: bool | None = None
     webhook_config: WebhookConfig | None = None
-    runtime_config: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    runtime_config: SecretMapping = attrs.field(factory=SecretMapping, converter=SecretMapping)
     log_prefix: str | None = None
     modify_output_schema: Mapping[str, Any] | str | None = None
     priority: int | None = attrs.field(default=None, validator=_check_priority)
@@ -96,7 +97,7 @@ class FlowSettings:
     def to_dict(self) -> dict[str, Any]:
         """As the API takes it; what is not given is left out."""
         runtime = {
-            **self.runtime_config,
+            **self.runtime_config.reveal(),
             "log_prefix": self.log_prefix,
             "modify_output_schema": self.modify_output_schema,
         }
@@ -113,30 +114,42 @@ class FlowSettings:
             "runtime_config": {name: value for name, value in runtime.items() if value is not None} or None,
             "priority": self.priority,
         }
-        return _with_schema_text({name: value for name, value in plain.items() if value is not None})
+        return _with_schema_text(SecretValue({name: value for name, value in plain.items() if value is not None}))
 
 
-def flow_settings_dict(settings: FlowSettings | Mapping[str, Any] | None) -> dict[str, Any]:
-    """The settings as a plain dict; a `modify_output_schema` given as a dict becomes the text that the API takes.
+GivenFlowSettings = FlowSettings | Mapping[str, Any] | None
+
+
+def flow_settings_dict(settings: GivenFlowSettings | SecretValue[GivenFlowSettings]) -> dict[str, Any]:
+    """Return the settings as a plain dict; a `modify_output_schema` given as a dict becomes the text of the API.
 
     Raises:
         InvalidRequestError: a value out of its range.
     """
-    if settings is None:
+    # It may hold passwords, and this frame is part of a traceback.
+    concealed: SecretValue[Any] = SecretValue(settings)
+    del settings
+    if concealed.reveal() is None:
         return {}
-    if isinstance(settings, FlowSettings):
-        return settings.to_dict()
-    _check_priority(None, None, settings.get("priority"))
-    _check_step_timeout(None, None, settings.get("step_timeout"))
-    return _with_schema_text(dict(settings))
+    if isinstance(concealed.reveal(), FlowSettings):
+        return concealed.reveal().to_dict()  # type: ignore[no-any-return]
+    _check_priority(None, None, concealed.reveal().get("priority"))
+    _check_step_timeout(None, None, concealed.reveal().get("step_timeout"))
+    return _with_schema_text(SecretValue(dict(concealed.reveal())))
 
 
-def _with_schema_text(settings: dict[str, Any]) -> dict[str, Any]:
+def _with_schema_text(settings: SecretValue[dict[str, Any]]) -> dict[str, Any]:
+    changes = _schema_changes(settings.reveal())
+    if changes is None:
+        return settings.reveal()
+    text = output_schema_text(changes)
+    runtime = settings.reveal()["runtime_config"]
+    return {**settings.reveal(), "runtime_config": {**runtime, "modify_output_schema": text}}
+
+
+def _schema_changes(settings: Mapping[str, Any]) -> Any:
     runtime = settings.get("runtime_config")
-    changes = runtime.get("modify_output_schema") if isinstance(runtime, Mapping) else None
-    if changes is None or runtime is None:
-        return settings
-    return {**settings, "runtime_config": {**runtime, "modify_output_schema": output_schema_text(changes)}}
+    return runtime.get("modify_output_schema") if isinstance(runtime, Mapping) else None
 
 
 def _list(values: Sequence[str] | None) -> list[str] | None:

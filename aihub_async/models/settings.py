@@ -3,24 +3,35 @@
 import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, Self
-from urllib.parse import urlsplit
 
 import attrs
 
 from aihub_async.errors import InvalidRequestError
 from aihub_async.limits import MAX_TAGS_LENGTH
+from aihub_async.secrecy import SecretURL, SecretValue
 
 
-def _names_only(values: Mapping[str, Any]) -> str:
-    return "{" + ", ".join(f"{name!r}: ***" for name in values) + "}"
-
-
-def _without_query(url: str) -> str:
+def _concealed_copy(given: SecretValue[Any]) -> SecretValue[dict[str, Any]]:
     try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "***"
-    return repr(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
+        return SecretValue(_copied(given.reveal()))
+    except Exception as error:  # noqa: BLE001  # whatever the values of a user raise when they are copied
+        reason = type(error).__name__
+    # Raised here, the error carries no context: frames of `copy` would show the values.
+    raise InvalidRequestError(f"settings must be dicts of plain values: they cannot be copied ({reason})")
+
+
+class SecretMapping(SecretValue[dict[str, Any]]):
+    """A mapping that shows its names and none of its values."""
+
+    __slots__ = ()
+
+    def __init__(self, values: "Mapping[str, Any] | SecretValue[dict[str, Any]] | None" = None) -> None:
+        given: SecretValue[Any] = SecretValue(values)
+        del values
+        super().__init__(_concealed_copy(given))
+
+    def __repr__(self) -> str:
+        return "{" + ", ".join(f"{name!r}: ***" for name in self.reveal()) + "}"
 
 
 def _copied(values: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -63,12 +74,13 @@ class _NotPickled:
 class WebhookConfig(_NotPickled):
     """Where the server reports the end of a run; `headers` are sent along, for example a token to check."""
 
-    url: str = attrs.field(repr=_without_query)
-    headers: Mapping[str, str] = attrs.field(factory=dict, converter=_copied, repr=_names_only)
+    url: SecretURL = attrs.field(converter=SecretURL)
+    headers: SecretMapping = attrs.field(factory=SecretMapping, converter=SecretMapping)
 
     def to_dict(self) -> dict[str, Any]:
-        """As the API takes it."""
-        return {"url": self.url, "headers": dict(self.headers)} if self.headers else {"url": self.url}
+        """Return the form that the API takes."""
+        url, headers = self.url.reveal(), self.headers.reveal()
+        return {"url": url, "headers": dict(headers)} if headers else {"url": url}
 
 
 @attrs.frozen(kw_only=True)
@@ -94,17 +106,17 @@ class RunSettings(_NotPickled):
         {'runtime_config': {'instabase': {'pdf': {'passwords': {'a.pdf': 'pw'}}}}, 'tags': ['march']}
     """
 
-    custom: Mapping[str, Any] = attrs.field(factory=dict, converter=_copied, repr=_names_only)
-    secret: Mapping[str, str] = attrs.field(factory=dict, converter=_copied, repr=_names_only)
-    runtime_config: Mapping[str, Any] = attrs.field(factory=dict, converter=_copied, repr=_names_only)
+    custom: SecretMapping = attrs.field(factory=SecretMapping, converter=SecretMapping)
+    secret: SecretMapping = attrs.field(factory=SecretMapping, converter=SecretMapping)
+    runtime_config: SecretMapping = attrs.field(factory=SecretMapping, converter=SecretMapping)
     generate_post_process_pdf: bool | None = None
-    pdf_passwords: Mapping[str, str] = attrs.field(factory=dict, converter=_copied, repr=_names_only)
+    pdf_passwords: SecretMapping = attrs.field(factory=SecretMapping, converter=SecretMapping)
     webhook_config: WebhookConfig | None = None
     tags: Sequence[str] = attrs.field(factory=tuple, validator=_validate_tags)
 
     def to_dict(self) -> dict[str, Any]:
-        """As the API takes it; what is empty is left out."""
-        keys = {"custom": _copied(self.custom), "secret": _copied(self.secret)}
+        """Return the form that the API takes; what is empty is left out."""
+        keys = {"custom": _copied(self.custom.reveal()), "secret": _copied(self.secret.reveal())}
         settings = {
             "keys": {name: values for name, values in keys.items() if values},
             "runtime_config": self._runtime_config(),
@@ -114,23 +126,50 @@ class RunSettings(_NotPickled):
         return {name: value for name, value in settings.items() if value}
 
     def _runtime_config(self) -> dict[str, Any]:
-        config = _copied(self.runtime_config)
+        config = _copied(self.runtime_config.reveal())
         if self.generate_post_process_pdf is not None:
             config["generate_post_process_pdf"] = self.generate_post_process_pdf
         if self.pdf_passwords:
             passwords = config.setdefault("instabase", {}).setdefault("pdf", {}).setdefault("passwords", {})
-            passwords.update(self.pdf_passwords)
+            passwords.update(self.pdf_passwords.reveal())
         return config
 
 
+@attrs.frozen(kw_only=True)
+class _PlainSettings(RunSettings):
+    """Settings that were given as a dict, and are sent as they are."""
+
+    given: SecretMapping = attrs.field(factory=SecretMapping, converter=SecretMapping)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a copy of what was given."""
+        return _copied(self.given.reveal())
+
+
+def conceal_settings(settings: RunSettings | Mapping[str, Any] | None) -> RunSettings | None:
+    """Wrap settings that were given as a dict, so that no traceback with locals shows the passwords in them.
+
+    The first statement of every function that takes settings from a user.
+
+    Raises:
+        InvalidRequestError: neither settings nor a dict, or something in it cannot be copied.
+    """
+    if settings is None or isinstance(settings, RunSettings):
+        return settings
+    if isinstance(settings, Mapping):
+        given, settings = SecretMapping(settings), None
+        return _PlainSettings(given=given)
+    raise InvalidRequestError(f"settings must be a RunSettings or a dict, not {type(settings).__name__}")
+
+
 def settings_dict(settings: RunSettings | Mapping[str, Any] | None) -> dict[str, Any]:
-    """The settings as a plain dict of the caller's own; empty for None.
+    """Return the settings as a new plain dict; empty for None.
 
     Raises:
         InvalidRequestError: the tags are too long or not a list of texts.
     """
-    if isinstance(settings, RunSettings):
-        return settings.to_dict()
-    plain = _copied(settings)
-    check_tags(plain.get("tags") or ())
-    return plain
+    settings = conceal_settings(settings)
+    if settings is None:
+        return {}
+    check_tags(settings.to_dict().get("tags") or ())
+    return settings.to_dict()

@@ -8,6 +8,7 @@ from aihub_async import operations as ops
 from aihub_async.errors import InvalidRequestError, ProtocolError, UnreadableAnswerError
 from aihub_async.models.decode import DecodeError, decode, encode
 from aihub_async.operations import Operation, Repeat
+from aihub_async.secrecy import SecretValue
 from aihub_async.transport.body import JSON_TYPE, Body, BytesBody
 from aihub_async.transport.messages import Lane, Request, Response, Sink
 from aihub_async.transport.transport import Transport
@@ -53,7 +54,7 @@ class Resource:
         body: Body | None = None,
         headers: Mapping[str, str] | None = None,
         sink: Sink | None = None,
-        secrets: Sequence[str] = (),
+        secrets: SecretValue[Sequence[str]] | None = None,
         **path: Id,
     ) -> Response:
         request = build_request(
@@ -70,7 +71,7 @@ class Resource:
         json: Any = None,
         body: Body | None = None,
         headers: Mapping[str, str] | None = None,
-        secrets: Sequence[str] = (),
+        secrets: SecretValue[Sequence[str]] | None = None,
         **path: Id,
     ) -> T:
         request = build_request(operation, path, query=query, json=json, body=body, headers=headers, secrets=secrets)
@@ -89,37 +90,38 @@ def build_request(
     body: Body | None = None,
     headers: Mapping[str, str] | None = None,
     sink: Sink | None = None,
-    secrets: Sequence[str] = (),
+    secrets: SecretValue[Sequence[str]] | None = None,
 ) -> Request:
-    """Put a request together.
+    """Build a request. `json` may be wrapped in a `SecretValue`, and must be where it holds a secret.
 
     Raises:
         InvalidRequestError: a name or an id cannot be part of a URL, or a text is not valid Unicode.
     """
+    plain: SecretValue[Any] = SecretValue(json)
+    del json
     return Request(
         operation,
         operation.url_path(**(path or {})),
         query=encode_query(query) if query else "",
-        headers=headers,
-        body=json_body(json) if json is not None else body,
+        headers=None if headers is None else SecretValue(headers),
+        body=body if plain.reveal() is None else json_body(plain),
         lane=Lane.CONTROL if operation in _CONTROL else Lane.BULK,
         sink=sink,
-        secrets=tuple(secrets),
+        secrets=SecretValue(() if secrets is None else tuple(secrets.reveal())),
     )
 
 
-def json_body(json: Any) -> BytesBody:
-    """A JSON body.
+def json_body(json: SecretValue[Any]) -> BytesBody:
+    """Build a JSON body.
 
     Raises:
         InvalidRequestError: something in it has no JSON form.
     """
     try:
-        return BytesBody(encode(json), JSON_TYPE)
+        return BytesBody(encode(json.reveal()), JSON_TYPE)
     except (TypeError, UnicodeEncodeError, RecursionError) as error:
         # The original quotes the text, which may be a secret.
         reason = "a text is not valid Unicode" if isinstance(error, UnicodeEncodeError) else str(error)
-    del json
     raise InvalidRequestError(f"the body cannot be written as JSON: {reason}")
 
 

@@ -9,6 +9,8 @@ from aihub_async.config import checked_headers
 from aihub_async.errors import ConfigurationError, InvalidRequestError
 from aihub_async.operations import Operation, Repeat
 from aihub_async.resources._base import QueryValue, encode_query, json_body
+from aihub_async.secrecy import SecretValue
+from aihub_async.transport.body import Body
 from aihub_async.transport.messages import Request
 from aihub_async.uploads.sources import Content, content_body
 
@@ -25,40 +27,46 @@ _REPEAT = {
 }
 
 
+Given = tuple[Any, Content | None, Mapping[str, str] | None]
+"""What a request carries: JSON, content, headers."""
+
+
 def raw_request(
-    method: str,
-    path: str,
-    *,
-    params: Mapping[str, QueryValue] | None,
-    json: Any,
-    content: Content | None,
-    headers: Mapping[str, str] | None,
+    method: str, path: str, given: SecretValue[Given], *, params: Mapping[str, QueryValue] | None
 ) -> Request:
-    """Put any request together.
+    """Build a request of any shape.
 
     Raises:
         InvalidRequestError: something in it cannot be sent as it is.
     """
-    if json is not None and content is not None:
+    has_json, has_content, has_headers = (value is not None for value in given.reveal())
+    if has_json and has_content:
         raise InvalidRequestError("give json or content, not both")
     if not _METHOD.fullmatch(method):
         raise InvalidRequestError(f"{method!r} is not an HTTP method")
     method = method.upper()
     operation = Operation("request", method, _checked_path(path), range(200, 300), _REPEAT.get(method, Repeat.ONCE))
-    body = None if content is None else content_body(content, path)
-    if json is not None:
-        body = json_body(json)
+    body: Body | None = None
+    if has_content:
+        body = _content_body(given, path)
+    if has_json:
+        body = json_body(SecretValue(given.reveal()[0]))
     query = encode_query(params) if params else ""
-    return Request(operation, operation.path, query, _checked_headers(headers), body)
+    headers = _checked_headers(SecretValue(given.reveal()[2] or {})) if has_headers else None
+    return Request(operation, operation.path, query, headers, body)
 
 
-def _checked_headers(headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
-    if headers is None:
-        return None
+def _content_body(given: SecretValue[Given], path: str) -> Body | None:
+    content = given.reveal()[1]
+    return None if content is None else content_body(content, path)
+
+
+def _checked_headers(headers: SecretValue[Mapping[str, str]]) -> SecretValue[Mapping[str, str]]:
     try:
         return checked_headers(headers)
     except ConfigurationError as error:
-        raise InvalidRequestError(str(error)) from None
+        reason = str(error)
+    raise InvalidRequestError(reason)
 
 
 def _checked_path(path: str) -> str:

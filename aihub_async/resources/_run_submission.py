@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from aihub_async import operations as ops
-from aihub_async.models import Run, RunSettings, settings_dict
+from aihub_async.models import Run, RunSettings, conceal_settings, settings_dict
 from aihub_async.reconcile.once import OncePolicy, send_once
 from aihub_async.reconcile.runs import RunFinder, RunLookup, with_tag
 from aihub_async.resources._base import Id, build_request, read_answer
+from aihub_async.secrecy import SecretValue
 from aihub_async.transport.messages import Request
 from aihub_async.transport.transport import Transport
 from aihub_async.waiting.handles import SubmittedRun
@@ -55,6 +56,7 @@ class Starter:
         Raises:
             InvalidRequestError: it cannot be sent.
         """
+        settings = conceal_settings(settings)
         plain = settings_dict(settings)
         expects_webhook = self._webhooks is not None and "webhook_config" not in plain
         if self._webhooks is not None and expects_webhook:
@@ -64,8 +66,11 @@ class Starter:
             tags, tag = with_tag(list(plain.get("tags") or ()))
             if tag is not None:
                 plain["tags"] = tags
-        whole = {**body, "settings": plain} if plain or settings is not None else body
-        request = build_request(operation, path, json=whole, secrets=_secrets_in(plain))
+        whole = SecretValue({**body, "settings": plain} if plain or settings is not None else body)
+        secrets = SecretValue(_secrets_in(plain))
+        # This frame is part of a traceback, which shows no secret.
+        del plain
+        request = build_request(operation, path, json=whole, secrets=secrets)
         return RunRequest(request, tag, expects_webhook, body.get("batch_id"), body.get("input_dir"))
 
     async def start(self, prepared: RunRequest) -> SubmittedRun:

@@ -196,7 +196,7 @@ class Batches(Resource):
                 URL such as ``s3://bucket/folder`` (extra ``fsspec``), or an iterable or async iterable of these,
                 pulled as fast as they are sent. A str is a path; content is bytes, a path, an open binary file or a
                 `ByteStream`.
-            max_concurrency: files in flight at once; the client's `max_connections` by default.
+            max_concurrency: files in flight at once; the client's `max_concurrent_requests` by default.
             on_error: ``"raise"`` starts no more files after the first error, lets those in flight end and raises;
                 ``"collect"`` goes on and leaves errors in the report.
             verify: compare names and sizes with the batch's list of files afterwards.
@@ -225,7 +225,7 @@ class Batches(Resource):
             raise InvalidRequestError(f"on_error is 'raise' or 'collect', not {on_error!r}")
         started = time.monotonic()
         options = Options(
-            max_concurrency if max_concurrency is not None else self._transport.settings.max_connections,
+            max_concurrency if max_concurrency is not None else self._transport.settings.max_concurrent_requests,
             stop_at_error=on_error == "raise",
             digest=digest,
             multipart_threshold=multipart_threshold,
@@ -267,7 +267,7 @@ class Batches(Resource):
             ...             print(record.name, record.error or "uploaded")
         """
         options = Options(
-            max_concurrency if max_concurrency is not None else self._transport.settings.max_connections,
+            max_concurrency if max_concurrency is not None else self._transport.settings.max_concurrent_requests,
             digest=digest,
             multipart_threshold=multipart_threshold,
             on_progress=on_progress,

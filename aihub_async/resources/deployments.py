@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from aihub_async import operations as ops
-from aihub_async.models import Run
+from aihub_async.models import Run, conceal_settings
 from aihub_async.resources._base import Id, given
 from aihub_async.resources._run_submission import RunRequest, Settings
 from aihub_async.resources.batches import as_batch_id
@@ -50,13 +50,13 @@ class DeploymentRuns(AnyRuns):
             InvalidRequestError: not exactly one input.
             OutcomeUnknownError: the connection broke, and it could not be found out whether the run has started.
         """
+        # It may hold passwords, and this frame is part of a traceback.
+        settings = conceal_settings(settings)
         prepared = self._prepare(
             *(deployment_id, batch_id, input_dir, manual_upstream_integration, from_timestamp, to_timestamp),
             *(version, output_workspace, output_dir, settings),
             dedupe=True,
         )
-        # It may hold passwords, and this frame is part of a traceback.
-        del settings
         return (await self._starter.start(prepared)).run
 
     async def submit(
@@ -75,13 +75,13 @@ class DeploymentRuns(AnyRuns):
         dedupe: bool = True,
     ) -> RunHandle:
         """Start a run of a deployment and get a handle; `create()` and `Runs.submit()` describe the arguments."""
+        # It may hold passwords, and this frame is part of a traceback.
+        settings = conceal_settings(settings)
         prepared = self._prepare(
             *(deployment_id, batch_id, input_dir, manual_upstream_integration, from_timestamp, to_timestamp),
             *(version, output_workspace, output_dir, settings),
             dedupe=dedupe,
         )
-        # It may hold passwords, and this frame is part of a traceback.
-        del settings
         return await self._submit(prepared)
 
     def _prepare(

@@ -23,6 +23,7 @@ from aihub_async.resources._base import Resource, build_request, given
 from aihub_async.resources._download import Digest, Download
 from aihub_async.resources._filesystem import APPEND_BYTES, PUBLIC_DETAILS, file_job, pieces
 from aihub_async.resources.v1._base import refuse_error
+from aihub_async.secrecy import SecretValue
 from aihub_async.transport.body import Body
 from aihub_async.transport.messages import Request, Response
 from aihub_async.uploads.sources import Content, content_body
@@ -277,12 +278,17 @@ class Files(Resource):
             ...     details = {"client_type": "S3", "bucket_name": "scans", "aws_region": "eu-west-1", **keys}
             ...     await client.files.mount("org/workspace/fs", "Scans", details)
         """
-        body = {"action": "mount", "mount_point_name": mount_point_name, "mount_details": dict(mount_details)}
-        hidden = [value for name, value in mount_details.items() if name not in PUBLIC_DETAILS]
-        request = build_request(
-            ops.MOUNT_DRIVE, {"path": path}, json=body, secrets=[value for value in hidden if isinstance(value, str)]
-        )
+        # They hold credentials, and this frame is part of a traceback.
+        details = SecretValue(dict(mount_details))
+        del mount_details
+        body = SecretValue({"action": "mount", "mount_point_name": mount_point_name, "mount_details": details.reveal()})
+        request = build_request(ops.MOUNT_DRIVE, {"path": path}, json=body, secrets=_credentials(details))
         refuse_error(self._transport, request, await self._transport.send(request))
+
+
+def _credentials(details: SecretValue[dict[str, Any]]) -> SecretValue[tuple[str, ...]]:
+    hidden = (value for name, value in details.reveal().items() if name not in PUBLIC_DETAILS)
+    return SecretValue(tuple(value for value in hidden if isinstance(value, str)))
 
 
 def _unclear(attempts: Sequence[Attempt]) -> bool:
@@ -293,4 +299,4 @@ def _retry_header(config: str | Mapping[str, int] | None) -> dict[str, str]:
     if config is None:
         return {}
     text = config if isinstance(config, str) else encode(dict(config)).decode()
-    return {"IB-Retry-Config": header_text("ib_retry_config", text)}
+    return {"IB-Retry-Config": header_text("ib_retry_config", SecretValue(text))}

@@ -10,6 +10,7 @@ from aihub_async.models import (
     Run,
     RunDeletion,
     RunStatus,
+    conceal_settings,
 )
 from aihub_async.pagination import Page, Pages, offset_page
 from aihub_async.resources._base import Id, given
@@ -229,11 +230,11 @@ class Runs(AnyRuns):
             InvalidRequestError: none or both of a pair given.
             OutcomeUnknownError: the connection broke, and it could not be found out whether the run has started.
         """
+        # It may hold passwords, and this frame is part of a traceback.
+        settings = conceal_settings(settings)
         prepared = self._prepare(
             app_name, app_id, batch_id, input_dir, output_dir, owner, version, output_workspace, settings, dedupe=True
         )
-        # It may hold passwords, and this frame is part of a traceback.
-        del settings
         return (await self._starter.start(prepared)).run
 
     async def submit(
@@ -260,11 +261,11 @@ class Runs(AnyRuns):
             ...     handle = await client.apps.runs.submit(app_name="Invoices", batch_id=batch_id)
             ...     return await handle.wait(timeout=3600)
         """
+        # It may hold passwords, and this frame is part of a traceback.
+        settings = conceal_settings(settings)
         prepared = self._prepare(
             app_name, app_id, batch_id, input_dir, output_dir, owner, version, output_workspace, settings, dedupe=dedupe
         )
-        # It may hold passwords, and this frame is part of a traceback.
-        del settings
         return await self._submit(prepared)
 
     def _prepare(

@@ -9,6 +9,7 @@ from aihub_async.models import AllowedWorkspacesType, ListSecrets
 from aihub_async.reconcile.named import SecretFinder
 from aihub_async.reconcile.once import OncePolicy, send_once
 from aihub_async.resources._base import Resource, build_request, given
+from aihub_async.secrecy import SecretValue
 from aihub_async.transport.messages import Request
 
 
@@ -38,20 +39,18 @@ class Secrets(Resource):
                 `update()` makes sure of the value.
             ConflictError: there is one with this alias.
         """
-        _check_workspaces(allowed_workspaces_type, allowed_workspaces, required=True)
-        request = build_request(
-            ops.CREATE_SECRET,
-            json=given(
-                alias=alias,
-                description=description,
-                value=value,
-                allowed_workspaces_type=str(allowed_workspaces_type),
-                allowed_workspaces=allowed_workspaces,
-            ),
-            secrets=(value,),
-        )
         # This frame is part of a traceback, which shows no secret.
+        concealed: SecretValue[str | None] = SecretValue(value)
         del value
+        _check_workspaces(allowed_workspaces_type, allowed_workspaces, required=True)
+        request = _with_value(
+            ops.CREATE_SECRET,
+            concealed,
+            alias=alias,
+            description=description,
+            allowed_workspaces_type=str(allowed_workspaces_type),
+            allowed_workspaces=allowed_workspaces,
+        )
         clock = self._transport.clock
         list_by_alias = functools.partial(self._send, ops.LIST_SECRETS, query={"alias": alias})
         await send_once(
@@ -84,22 +83,28 @@ class Secrets(Resource):
         allowed_workspaces: Sequence[str] | None = None,
     ) -> None:
         """Change what is given of a secret; None leaves it as it is."""
+        # This frame is part of a traceback, which shows no secret.
+        concealed = SecretValue(value)
+        del value
         if allowed_workspaces_type is not None:
             _check_workspaces(allowed_workspaces_type, allowed_workspaces, required=False)
-        request = build_request(
+        request = _with_value(
             ops.UPDATE_SECRET,
-            json=given(
-                alias=alias,
-                description=description,
-                value=value,
-                allowed_workspaces_type=None if allowed_workspaces_type is None else str(allowed_workspaces_type),
-                allowed_workspaces=allowed_workspaces,
-            ),
-            secrets=() if value is None else (value,),
+            concealed,
+            alias=alias,
+            description=description,
+            allowed_workspaces_type=None if allowed_workspaces_type is None else str(allowed_workspaces_type),
+            allowed_workspaces=allowed_workspaces,
         )
-        # This frame is part of a traceback, which shows no secret.
-        del value
         await self._transport.send(request)
+
+
+def _with_value(operation: ops.Operation, value: SecretValue[str | None], **fields: object) -> Request:
+    plain = value.reveal()
+    body = SecretValue(given(**fields, value=plain))
+    secrets = SecretValue((plain,) if isinstance(plain, str) else ())
+    del plain
+    return build_request(operation, json=body, secrets=secrets)
 
 
 def _check_workspaces(kind: str, workspaces: Sequence[str] | None, *, required: bool) -> None:

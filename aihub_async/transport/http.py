@@ -29,7 +29,7 @@ from aihub_async.policies.retry import FailureKind
 from aihub_async.transport.body import JSON_TYPE, Body, is_out_of_descriptors
 from aihub_async.transport.direct import ERROR_BODY, Direct, Progress, fits
 from aihub_async.transport.messages import AttemptFailure, Request, Response, Sink
-from aihub_async.transport.target import Target, default_headers, find_proxy
+from aihub_async.transport.target import Target, default_headers
 
 USER_AGENT = f"aihub-async/{__version__} python/{platform.python_version()} aiohttp/{aiohttp.__version__}"
 _KEEPALIVE = 30.0
@@ -139,7 +139,7 @@ class Pool:
             headers=headers,
             skip_auto_headers=(hdrs.USER_AGENT,),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._settings.connect_timeout),
-            proxy=find_proxy(self._settings),
+            proxy=self._settings.proxy.reveal() if self._settings.proxy is not None else None,
         )
         # aiohttp would silently send idempotent requests twice; attempts are counted and decided by the transport.
         session._retry_connection = False
@@ -228,7 +228,7 @@ class HTTPWire:
         self._direct: Direct | None = None
         self._headers = default_headers(settings, USER_AGENT)
         self._own_headers: Mapping[str, str] | None = None
-        if find_proxy(settings) is not None:
+        if settings.proxy is not None:
             # aiohttp repeats a session's headers in the CONNECT request, where the proxy reads them.
             self._own_headers, self._headers = self._headers, CIMultiDict({hdrs.USER_AGENT: USER_AGENT})
 
@@ -263,7 +263,7 @@ class HTTPWire:
         if request.body is not None and self._own_headers is None and fits(request, session):
             return await self._attempt_directly(self._open_direct(session), request, request.body, seconds)
         payload = _Payload(request.body) if request.body is not None else None
-        headers = request.headers
+        headers = None if request.headers is None else request.headers.reveal()
         if self._own_headers is not None:
             headers = {**self._own_headers, **(headers or {})}
         if request.sink is not None:

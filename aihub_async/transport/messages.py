@@ -10,7 +10,10 @@ import msgspec
 from aihub_async.config import ClientConfig
 from aihub_async.operations import Operation
 from aihub_async.policies.retry import FailureKind
+from aihub_async.secrecy import SecretValue
 from aihub_async.transport.body import Body
+
+_NO_SECRETS: SecretValue[tuple[str, ...]] = SecretValue(())
 
 
 class Lane(enum.Enum):
@@ -55,11 +58,11 @@ class Request:
     operation: Operation
     path: str
     query: str = ""
-    headers: Mapping[str, str] | None = attrs.field(default=None, repr=False)
+    headers: SecretValue[Mapping[str, str]] | None = None
     body: Body | None = None
     lane: Lane = Lane.BULK
     sink: Sink | None = None
-    secrets: tuple[str, ...] = attrs.field(default=(), repr=False)
+    secrets: SecretValue[tuple[str, ...]] = _NO_SECRETS
     unclear: bool = False
     fresh: bool = False
 

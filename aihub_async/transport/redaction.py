@@ -5,12 +5,13 @@ import html
 import json
 import re
 import urllib.parse
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from aihub_async.config import ClientConfig
 from aihub_async.models.files import Headers
+from aihub_async.secrecy import SecretValue
 
 _REQUEST_IDS = frozenset({"x-request-id", "request-id", "x-correlation-id", "x-trace-id"})
 _KEPT_HEADERS = frozenset(
@@ -22,6 +23,9 @@ _LONGEST_READ = 64 * 1024
 _SECRET_HEADER = re.compile(r"authorization|cookie|key|token|secret|password", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _MASK = "***"
+_SHORTEST = 4
+"""Shorter secrets are not looked for: they would stand in every text."""
+_SURELY_NO_WORD = 12
 
 
 class Redactor:
@@ -30,21 +34,19 @@ class Redactor:
     Knows the API key, and the values of those extra headers whose name tells that they are secret.
     """
 
-    def __init__(self, settings: ClientConfig, *more: str) -> None:
+    def __init__(self, settings: ClientConfig, more: SecretValue[tuple[str, ...]] | None = None) -> None:
         self._settings = settings
-        secrets = [settings.api_key.reveal(), *_header_secrets(settings.headers), *more]
-        forms = {form for secret in secrets if secret for form in _forms(secret)}
-        longest_first = sorted(forms, key=len, reverse=True)
-        self._longest = len(longest_first[0])
-        self._pattern = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
+        longest, pattern = _pattern(settings, more)
+        self._longest = longest
+        self._pattern = SecretValue(pattern)
 
-    def also(self, secrets: Sequence[str]) -> "Redactor":
-        """A redactor that knows more secrets."""
-        return Redactor(self._settings, *secrets) if secrets else self
+    def also(self, secrets: SecretValue[tuple[str, ...]]) -> "Redactor":
+        """Return a redactor that knows more secrets."""
+        return Redactor(self._settings, secrets) if secrets else self
 
     def text(self, text: str) -> str:
-        """The text without secrets."""
-        return self._pattern.sub(_MASK, text)
+        """Return the text without secrets."""
+        return self._pattern.reveal().sub(_MASK, text)
 
     def line(self, text: str) -> str:
         """The text without secrets and control characters, so that it can neither forge a log nor steer a terminal."""
@@ -58,6 +60,32 @@ class Redactor:
         if len(body) > _LONGEST_READ:
             text = text[: -self._longest]
         return text[:_KEPT_BODY].encode()
+
+
+def _pattern(settings: ClientConfig, more: SecretValue[tuple[str, ...]] | None) -> tuple[int, re.Pattern[str]]:
+    """Return the length of the longest form of a secret, and a pattern of all forms."""
+    secrets = [settings.api_key.reveal(), *_header_secrets(settings.headers.reveal())]
+    secrets += _proxy_secrets(settings) + list(more.reveal() if more is not None else ())
+    secrets = [secret for secret in secrets if len(secret) >= _SHORTEST]
+    forms = {form for secret in secrets for form in _forms(secret)}
+    if not forms:
+        return 0, re.compile(r"(?!)")
+    longest_first = sorted(forms, key=len, reverse=True)
+    short = {secret for secret in secrets if len(secret) < _SURELY_NO_WORD}
+    whole = "|".join(_as_word(form) if form in short else re.escape(form) for form in longest_first)
+    return len(longest_first[0]), re.compile(whole, re.IGNORECASE)
+
+
+def _as_word(secret: str) -> str:
+    """Match a short secret only as a whole word: a key such as ``test`` would turn parts of words into ``***``."""
+    return rf"(?<![0-9A-Za-z]){re.escape(secret)}(?![0-9A-Za-z])"
+
+
+def _proxy_secrets(settings: ClientConfig) -> list[str]:
+    if settings.proxy is None:
+        return []
+    password = urllib.parse.urlsplit(settings.proxy.reveal()).password
+    return [] if password is None else [password, urllib.parse.unquote(password)]
 
 
 def kept_headers(headers: Mapping[str, str], redact: Redactor) -> Headers:

@@ -1,7 +1,5 @@
 """Where requests go, and what every one of them carries."""
 
-import urllib.request
-
 import attrs
 from multidict import CIMultiDict
 from yarl import URL
@@ -45,15 +43,5 @@ def default_headers(settings: ClientConfig, user_agent: str) -> CIMultiDict[str]
     )
     if settings.ib_context is not None:
         headers["IB-Context"] = settings.ib_context
-    headers.update(settings.headers)
+    headers.update(settings.headers.reveal())
     return headers
-
-
-def find_proxy(settings: ClientConfig) -> str | None:
-    """The proxy to use. Asking the environment once spares aiohttp two threads per request."""
-    if settings.proxy is not None or not settings.trust_env:
-        return settings.proxy
-    root = URL(settings.api_root)
-    if root.host is None or urllib.request.proxy_bypass(root.host):
-        return None
-    return urllib.request.getproxies().get(root.scheme)

@@ -86,7 +86,7 @@ class Transport:
         self.clock = clock or Clock()
         self.wire = wire
         self.governor = governor or Governor(
-            settings.max_connections,
+            settings.max_concurrent_requests,
             settings.max_bytes_in_flight,
             self.clock.monotonic,
             self.clock.sleep,

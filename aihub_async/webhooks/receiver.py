@@ -15,10 +15,11 @@ import msgspec
 from anyio.abc import TaskStatus
 
 from aihub_async.clock import Clock
-from aihub_async.config import Secret, header_text
+from aihub_async.config import header_text
 from aihub_async.errors import AIHubError, ConfigurationError, NotFoundError
 from aihub_async.models import Run, RunStatus
 from aihub_async.policies.polling import TokenBucket
+from aihub_async.secrecy import SecretURL, SecretValue, public_url
 from aihub_async.webhooks.bus import Bus, Claim, LocalBus
 
 if TYPE_CHECKING:
@@ -69,14 +70,16 @@ class WebhookReceiver:
     def __init__(
         self, public_url: str, *, secret: str | None = None, bus: Bus | None = None, body_timeout: float = 10.0
     ) -> None:
-        parts = urlsplit(public_url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        # Wrapped before anything can raise, so that no traceback with locals shows them.
+        self._url = SecretURL(public_url)
+        self._secret = SecretValue(secrets.token_urlsafe(32) if secret is None else secret)
+        is_shared = secret is not None
+        del public_url, secret
+        if not _is_web_url(self._url):
             raise ConfigurationError("public_url must be a URL such as https://me.example/hooks/aihub")
-        if secret is None and bus is not None and not isinstance(bus, LocalBus):
+        if not is_shared and bus is not None and not isinstance(bus, LocalBus):
             raise ConfigurationError("processes that share a bus must share a secret: pass secret=…")
-        self._url = public_url
-        self._secret = Secret(header_text("secret", secrets.token_urlsafe(32) if secret is None else secret))
-        secret = None
+        header_text("secret", self._secret)
         self._bus = bus or LocalBus()
         self._body_timeout = body_timeout
         self._handlers: list[RunHandler] = []
@@ -91,7 +94,7 @@ class WebhookReceiver:
 
     def config(self) -> dict[str, Any]:
         """`webhook_config` for the settings of a run; it holds the secret."""
-        return {"url": self._url, "headers": {SECRET_HEADER: self._secret.reveal()}}
+        return {"url": self._url.reveal(), "headers": {SECRET_HEADER: self._secret.reveal()}}
 
     def on_run(self, handler: Handler) -> Handler:
         """Call a function with every run that has ended or waits for review, once for each of these states.
@@ -142,7 +145,10 @@ class WebhookReceiver:
         return await self._bus.recently_delivered(ids)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({urlsplit(self._url)._replace(query='', fragment='').geturl()!r})"
+        if not hasattr(self, "_url"):
+            # Tracebacks with locals show a receiver whose construction failed.
+            return f"<{type(self).__name__} that was not made>"
+        return f"{type(self).__name__}({public_url(self._url.reveal())!r})"
 
     # Handlers
 
@@ -246,6 +252,14 @@ class WebhookReceiver:
         given = [value for name, value in headers if name.lower() == SECRET_HEADER.lower()]
         value = given[0] if len(given) == 1 else ""
         return hmac.compare_digest(value.encode("utf-8", "replace"), self._secret.reveal().encode())
+
+
+def _is_web_url(url: SecretValue[str]) -> bool:
+    try:
+        parts = urlsplit(url.reveal())
+        return parts.scheme in {"http", "https"} and bool(parts.hostname)
+    except (ValueError, AttributeError):
+        return False
 
 
 def _run_id(body: bytes) -> str | None:

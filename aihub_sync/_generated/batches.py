@@ -154,7 +154,7 @@ class Batches(Facade):
                 URL such as ``s3://bucket/folder`` (extra ``fsspec``), or an iterable or async iterable of these,
                 pulled as fast as they are sent. A str is a path; content is bytes, a path, an open binary file or a
                 `ByteStream`.
-            max_concurrency: files in flight at once; the client's `max_connections` by default.
+            max_concurrency: files in flight at once; the client's `max_concurrent_requests` by default.
             on_error: ``"raise"`` starts no more files after the first error, lets those in flight end and raises;
                 ``"collect"`` goes on and leaves errors in the report.
             verify: compare names and sizes with the batch's list of files afterwards.

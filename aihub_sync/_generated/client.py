@@ -58,18 +58,19 @@ class AIHub(Facade):
         reconcile_for: seconds for which a run, batch or secret whose creation was unclear is looked up before it counts
             as not created and is sent again; `timeout` by default. A server that carries a request out even later can
             still create a duplicate.
-        max_connections: requests in flight at once, at most (64); fewer where more would gain nothing, or while the
-            server asks for less.
+        max_concurrent_requests: requests in flight at a time, at most (64); fewer where more would gain nothing, or
+            while the server asks for less.
         max_bytes_in_flight: bytes of request bodies held in memory at once (64 MiB); files are read in chunks.
         headers: sent with every request.
         ssl_context: TLS settings; the system's certificates by default.
-        proxy: URL of an HTTP proxy.
+        proxy: URL of an HTTP proxy, such as ``http://user:password@proxy.example:3128``.
         connector: an aiohttp connector to use; it stays yours to close.
         trust_env: take the proxy from the environment (HTTPS_PROXY, NO_PROXY …); netrc is never read.
-        allow_insecure: allow an ``http://`` root that is not on this machine.
+        allow_insecure: allow an ``http://`` root that is not on this machine, or that is reached through a proxy.
         hooks: called with an `AttemptEvent` after each attempt.
         clock: time, sleep and randomness, for tests.
-        webhooks: a receiver for the webhooks of runs; submitted runs are told to call it, and its calls end waits.
+        webhooks: a receiver for the webhooks of runs; submitted runs call it at their end, which ends waits early.
+        api_version: ``"2024"`` for a server of that time, which names some parameters differently.
 
     It can be used with or without `with`, by many threads at once, inside a running loop, and after a fork.
 
@@ -95,7 +96,7 @@ class AIHub(Facade):
         deadline: float | None = None,
         max_retries: int | None = None,
         reconcile_for: float | None = None,
-        max_connections: int | None = None,
+        max_concurrent_requests: int | None = None,
         max_bytes_in_flight: int | None = None,
         headers: Mapping[str, str] | None = None,
         ssl_context: ssl.SSLContext | None = None,
@@ -106,6 +107,7 @@ class AIHub(Facade):
         hooks: Sequence[Hook] = (),
         clock: Clock | None = None,
         webhooks: WebhookReceiver | None = None,
+        api_version: str | None = None,
     ) -> None:
         warn_of_debug(debug)
         api_key = hidden(api_key)
@@ -117,7 +119,7 @@ class AIHub(Facade):
             deadline=deadline,
             max_retries=max_retries,
             reconcile_for=reconcile_for,
-            max_connections=max_connections,
+            max_concurrent_requests=max_concurrent_requests,
             max_bytes_in_flight=max_bytes_in_flight,
             headers=headers,
             ssl_context=ssl_context,
@@ -128,6 +130,7 @@ class AIHub(Facade):
             hooks=hooks,
             clock=clock,
             webhooks=None if webhooks is None else webhooks.wrapped,
+            api_version=api_version,
         )
         self._bind(wrapped, Lease(wrapped, webhooks))
 

@@ -91,7 +91,7 @@ async def test_append_sends_the_cursor_and_is_never_repeated(recorder, offline: 
     recorder.says(status=204)
     await offline.files.append("a/b.txt", b"x")
     assert recorder.line == "PATCH /v2/files/a/b.txt"
-    assert dict(recorder.last.headers) == {"IB-Cursor": "-1"}
+    assert dict(recorder.last.headers.reveal()) == {"IB-Cursor": "-1"}
     await write(client, log_txt=b"begin\n")
     hub.faults.add(Fault(kind="reset-after", operation="appendToFile", times=1))
     with pytest.raises(OutcomeUnknownError):

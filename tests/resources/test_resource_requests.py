@@ -206,7 +206,7 @@ async def test_run_settings_as_a_class(offline, recorder):
         "webhook_config": {"url": "https://me.example", "headers": {"X-T": "1"}},
         "tags": ["t"],
     }
-    assert set(recorder.last.secrets) == {"pw", "1"}
+    assert set(recorder.last.secrets.reveal()) == {"pw", "1"}
     assert "pw" not in repr(recorder.last)
 
 
@@ -303,10 +303,10 @@ async def test_read_write_head_and_delete_of_files(offline, recorder):
     assert recorder.query == [("expect-node-type", "file")]
     await offline.files.read("x", "folder", ib_retry_config={"retries": 3, "backoff-seconds": 5})
     assert recorder.query == [("expect-node-type", "folder")]
-    assert recorder.last.headers == {"IB-Retry-Config": '{"retries":3,"backoff-seconds":5}'}
+    assert recorder.last.headers.reveal() == {"IB-Retry-Config": '{"retries":3,"backoff-seconds":5}'}
     await offline.files.write("/a.txt", b"x", if_none_match=True)
     assert recorder.line == "PUT /v2/files/a.txt"
-    assert recorder.last.headers == {"If-None-Match": "*"}
+    assert recorder.last.headers.reveal() == {"If-None-Match": "*"}
     await offline.files.write("/a.txt", b"x")
     assert recorder.last.headers is None
     recorder.answers.clear()
@@ -365,7 +365,7 @@ async def test_escape_hatch(offline, recorder):
     assert recorder.line == "POST /v2/new/%7Bthing%7D"
     assert recorder.query == [("a", "1"), ("a", "2"), ("c", "true")]
     assert recorder.json == {"x": None}
-    assert recorder.last.headers == {"X-A": "1"}
+    assert recorder.last.headers.reveal() == {"X-A": "1"}
     await offline.request("PUT", "/v2/new", content=b"raw")
     assert await content_of(recorder.last) == b"raw"
 

@@ -63,7 +63,7 @@ def test_an_outage_in_an_upload_fails_nothing(seconds, fault):
 
 @pytest.mark.parametrize("seed", range(10))
 def test_outages_of_every_seed_and_small_concurrency(seed):
-    report, wire, _ = upload(10, begin=0.1, files=200, seed=seed, max_connections=4)
+    report, wire, _ = upload(10, begin=0.1, files=200, seed=seed, max_concurrent_requests=4)
     assert report.failed == []
     assert len(wire.sent) <= 200 + 4 * 5 + 10
 

@@ -264,7 +264,7 @@ async def test_cancelling_anywhere_leaves_nothing(server, make_client, wire, kin
     """The call is cancelled after 0, 1, 2 … turns of the event loop, until it gets through."""
     file = tmp_path / "large.bin"
     file.write_bytes(b"x" * 600_000)
-    client = make_client(max_connections=1)
+    client = make_client(max_concurrent_requests=1)
     governor = client._transport.governor
     good = wire.answer(200, {"id": 1, "name": "a"})
     server.says(good)

@@ -182,7 +182,7 @@ async def test_infinite_deadline(server, make_client, busy):
 
 
 async def test_deadline_that_passes_in_the_queue_is_a_timeout(server, make_client, wire):
-    client = make_client(deadline=0.05, max_connections=1)
+    client = make_client(deadline=0.05, max_concurrent_requests=1)
     server.says(wire.silence)
     async with asyncio.timeout(2):
         first = asyncio.create_task(client.with_options(deadline=5).apps.runs.results("r"))

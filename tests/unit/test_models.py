@@ -208,7 +208,7 @@ def test_settings_become_what_the_api_takes():
         "webhook_config": {"url": "https://example.com/hook", "headers": {"X-Token": "t"}},
         "tags": ["march"],
     }
-    assert settings.runtime_config == {"instabase": {"pdf": {"dpi": 300}}, "other": 1}
+    assert settings.runtime_config.reveal() == {"instabase": {"pdf": {"dpi": 300}}, "other": 1}
 
 
 def test_empty_settings_are_left_out():

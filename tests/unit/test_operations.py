@@ -9,11 +9,16 @@ from hypothesis import strategies as st
 from aihub_async import operations as ops
 from aihub_async.errors import InvalidRequestError
 from aihub_async.resources._raw import raw_request
+from aihub_async.secrecy import SecretValue
 from aihub_async.transport.target import Target
 
 TARGET = Target.of("https://hub.example/api")
 names = st.text(min_size=1, max_size=300)
 tricky = st.text(alphabet="./%\\?#;+& \x00\r\n:@é2eEfF\ud800", min_size=1, max_size=12)
+
+
+def raw(method, path, *, params=None, json=None, content=None, headers=None):
+    return raw_request(method, path, SecretValue((json, content, headers)), params=params)
 
 
 def on_the_wire(path: str) -> list[str]:
@@ -63,7 +68,7 @@ def test_a_path_keeps_its_segments_or_is_refused(segments):
 @given(names | tricky)
 def test_a_raw_path_addresses_what_it_says_or_is_refused(text):
     try:
-        request = raw_request("GET", "/" + text, params=None, json=None, content=None, headers=None)
+        request = raw("GET", "/" + text)
     except InvalidRequestError:
         return
     assert on_the_wire(request.path) == [unquote(segment) for segment in text.split("/")]
@@ -108,7 +113,7 @@ def test_paths_that_are_refused(path):
 )
 def test_raw_paths_that_are_refused(path):
     with pytest.raises(InvalidRequestError):
-        raw_request("GET", path, params=None, json=None, content=None, headers=None)
+        raw("GET", path)
 
 
 @pytest.mark.parametrize(
@@ -127,9 +132,8 @@ def test_raw_paths_that_are_refused(path):
     ],
 )
 def test_raw_requests_that_are_refused(options):
-    arguments = {"method": "GET", "path": "/x", "params": None, "json": None, "content": None, "headers": None}
     with pytest.raises(InvalidRequestError):
-        raw_request(**{**arguments, **options})
+        raw(**{"method": "GET", "path": "/x", **options})
 
 
 # 2, 4

@@ -8,10 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aihub_async.config import make_settings
+from aihub_async.secrecy import SecretValue
 from aihub_async.transport.redaction import Redactor, kept_headers, request_id, server_message
 
 KEY = "s3cret/+key=with?chars&0123456789"
-REDACT = Redactor(make_settings(KEY, None, None))
+
+
+def settings(**options):
+    return make_settings(SecretValue({"api_key": KEY, **options}))
+
+
+REDACT = Redactor(settings())
 
 
 @given(st.binary(max_size=20), st.binary(max_size=20))
@@ -39,14 +46,14 @@ def test_plain_and_encoded_forms(before, after):
 
 @given(st.text(alphabet='ab "\\/<&é☃', min_size=4, max_size=12))
 def test_a_secret_that_needs_escapes(secret):
-    redact = REDACT.also([secret])
+    redact = REDACT.also(SecretValue((secret,)))
     for form in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], html.escape(secret)):
         assert redact.text(f"-{form}-") == "-***-"
 
 
 def test_values_of_secret_headers_count_and_others_do_not():
     headers = {"X-Proxy-Token": "tok-12345", "Cookie": "sid=9876", "Authorization": "Basic abcdef", "Accept": "text/x"}
-    redact = Redactor(make_settings(KEY, None, None, headers=headers))
+    redact = Redactor(settings(headers=headers))
     assert redact.text("tok-12345 sid=9876 abcdef text/x") == "*** *** *** text/x"
 
 

@@ -79,7 +79,7 @@ async def test_a_resolver_in_trouble_is_waited_for(hub, batch, monkeypatch):
     async with AsyncAIHub(api_key=hub.api_key, api_root=root, clock=clock, max_retries=1) as client:
         report = await client.batches.upload(batch, [("a.txt", b"a"), ("b.txt", b"b")], max_concurrency=1)
         assert report.ok
-        assert client._transport.governor.limit.current < client.settings.max_connections
+        assert client._transport.governor.limit.current < client.settings.max_concurrent_requests
     assert hub.requests.counts == {"addFileToBatch": 2}
 
 

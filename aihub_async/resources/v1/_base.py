@@ -1,6 +1,6 @@
 """The v1 API: an error is an answer with HTTP status 200 that says ``{"status": "ERROR"}``."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -8,6 +8,7 @@ import msgspec
 from aihub_async.errors import LegacyAPIError
 from aihub_async.operations import Operation
 from aihub_async.resources._base import Id, QueryValue, Resource, build_request, read_answer
+from aihub_async.secrecy import SecretValue
 from aihub_async.transport.messages import Request, Response
 from aihub_async.transport.transport import Transport
 
@@ -30,7 +31,11 @@ class LegacyResource(Resource):
         json: Any = None,
         **path: Id,
     ) -> tuple[Request, Response]:
-        request = build_request(operation, path, query=query, json=json, secrets=webhook_secrets(json))
+        # It may hold secrets, and this frame is part of a traceback.
+        body: SecretValue[Any] = SecretValue(json)
+        del json
+        secrets: SecretValue[Sequence[str]] = SecretValue(webhook_secrets(body.reveal()))
+        request = build_request(operation, path, query=query, json=body, secrets=secrets)
         response = await self._transport.send(request)
         refuse_error(self._transport, request, response)
         return request, response

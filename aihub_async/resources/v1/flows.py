@@ -24,6 +24,7 @@ from aihub_async.resources.v1._base import LegacyResource, with_webhook
 from aihub_async.resources.v1.handles import LegacyJobHandle, LegacyRunHandle
 from aihub_async.resources.v1.jobs import FlowJobs
 from aihub_async.resources.v1.legacy import Legacy
+from aihub_async.secrecy import SecretValue
 from aihub_async.transport.transport import Transport
 from aihub_async.waiting.scheduler import Scheduler
 
@@ -138,10 +139,13 @@ class Flows(LegacyResource):
             ...     run = await client.flows.run(binary, folder, settings=FlowSettings(priority=5))
             ...     return [record.values async for record in run.results()]
         """
+        # They may hold passwords, and this frame is part of a traceback.
+        concealed = SecretValue(settings)
+        del settings
         job_id = str(uuid.uuid4()) if job_id is None else _checked_job_id(job_id)
-        body = given(binary_path=binary_path, input_dir=input_dir, output_dir=output_dir, job_id=job_id)
-        if plain := with_webhook(flow_settings_dict(settings), self._webhooks):
-            body["settings"] = plain
+        fields = given(binary_path=binary_path, input_dir=input_dir, output_dir=output_dir, job_id=job_id)
+        plain = SecretValue(with_webhook(flow_settings_dict(concealed), self._webhooks))
+        body = SecretValue({**fields, "settings": plain.reveal()} if plain else fields)
         finder = JobFinder(self.jobs.status, job_id)
 
         async def send() -> LegacyRunHandle:

@@ -14,6 +14,7 @@ from aihub_async.models import (
     LegacyResults,
     LegacyResultsAnswer,
     RunSettings,
+    conceal_settings,
     settings_dict,
 )
 from aihub_async.pagination import Page, Pages
@@ -23,6 +24,7 @@ from aihub_async.resources.batches import as_batch_id
 from aihub_async.resources.v1._base import LegacyResource, with_webhook
 from aihub_async.resources.v1.handles import LegacyRunHandle
 from aihub_async.resources.v1.jobs import LegacyJobs
+from aihub_async.secrecy import SecretValue
 from aihub_async.transport.transport import Transport
 from aihub_async.waiting.scheduler import Scheduler
 
@@ -73,6 +75,8 @@ class LegacyApps(LegacyResource):
             ...     run = await client.legacy.apps.run(app_id, batch_id=batch_id)
             ...     return [record.values async for record in run.results()]
         """
+        # It may hold passwords, and this frame is part of a traceback.
+        settings = conceal_settings(settings)
         body = self._body(batch_id, input_dir, output_workspace, output_dir, settings)
         job = await self._call(LegacyJob, ops.RUN_LEGACY_APP, json=body, app_id=app_id)
         return LegacyRunHandle(job.job_id, self._legacy.jobs, self._legacy.results)
@@ -102,8 +106,10 @@ class LegacyApps(LegacyResource):
             InvalidRequestError: none or both of `batch_id` and `input_dir` given.
             OutcomeUnknownError: the connection broke and the run may or may not have started.
         """
-        body = self._body(batch_id, input_dir, output_workspace, output_dir, settings)
-        job = await self._call(LegacyJob, ops.RUN_LEGACY_APP_BY_NAME, json={"name": name, **given(owner=owner), **body})
+        # It may hold passwords, and this frame is part of a traceback.
+        settings = conceal_settings(settings)
+        body = self._body(batch_id, input_dir, output_workspace, output_dir, settings, name=name, owner=owner)
+        job = await self._call(LegacyJob, ops.RUN_LEGACY_APP_BY_NAME, json=body)
         return LegacyRunHandle(job.job_id, self._legacy.jobs, self._legacy.results)
 
     async def run_sync(self, app_id: str, files: NamedFiles) -> LegacyResults:
@@ -133,17 +139,22 @@ class LegacyApps(LegacyResource):
         input_dir: str | None,
         output_workspace: str | None,
         output_dir: str | None,
-        settings: RunSettings | Mapping[str, Any] | None,
-    ) -> dict[str, Any]:
+        settings: RunSettings | None,
+        **fields: str | None,
+    ) -> SecretValue[dict[str, Any]]:
         if (batch_id is None) == (input_dir is None):
             raise InvalidRequestError("give one of batch_id and input_dir")
-        return given(
-            # A text here, unlike in v2 (docs: request parameters).
-            batch_id=None if batch_id is None else str(as_batch_id(batch_id)),
-            input_dir=input_dir,
-            output_workspace=output_workspace,
-            output_dir=output_dir,
-            settings=with_webhook(settings_dict(settings), self._webhooks) or None,
+        # A text here, unlike in v2 (docs: request parameters).
+        batch = None if batch_id is None else str(as_batch_id(batch_id))
+        return SecretValue(
+            given(
+                **fields,
+                batch_id=batch,
+                input_dir=input_dir,
+                output_workspace=output_workspace,
+                output_dir=output_dir,
+                settings=with_webhook(settings_dict(settings), self._webhooks) or None,
+            )
         )
 
 
