@@ -27,7 +27,7 @@ from aihub_async.secrecy import SecretValue
 from aihub_async.transport.events import Hook
 from aihub_async.transport.messages import Response
 from aihub_async.transport.transport import Transport
-from aihub_async.uploads.sources import Content
+from aihub_async.uploads.contents import Content
 from aihub_async.waiting.scheduler import Scheduler
 
 if TYPE_CHECKING:
@@ -388,7 +388,7 @@ class AsyncAIHub:
         # They may hold secrets, and this frame is part of a traceback.
         given = SecretValue((json, content, headers))
         del json, content, headers
-        return await self._transport.send(raw_request(method, path, given, params=params))
+        return await self._transport.send(await raw_request(method, path, given, params=params))
 
     async def aclose(self) -> None:
         """Close the connections. A second call does nothing; clients made by `with_options` leave them open."""

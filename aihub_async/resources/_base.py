@@ -173,3 +173,15 @@ def _query_text(value: object) -> str:
 def given(**values: Any) -> dict[str, Any]:
     """The values that are not None: zero, empty and False are values."""
     return {name: value for name, value in values.items() if value is not None}
+
+
+def as_batch_id(batch_id: Id) -> int:
+    """The API types batch ids in bodies as integers, though users often hold them as text.
+
+    Raises:
+        InvalidRequestError: not a number.
+    """
+    try:
+        return int(batch_id)
+    except ValueError:
+        raise InvalidRequestError(f"batch_id must be a number, not {batch_id!r}") from None

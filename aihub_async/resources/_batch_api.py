@@ -1,38 +1,44 @@
 """The requests that uploads to one batch are made of."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from aihub_async import operations as ops
 from aihub_async.errors import ProtocolError, RequestDetails
-from aihub_async.models import MultipartUploadPart, MultipartUploadSession
+from aihub_async.models import FileNode, MultipartUploadPart, MultipartUploadSession
 from aihub_async.operations import encode_segment
+from aihub_async.pagination import Pages
 from aihub_async.resources._base import Id, build_request, read_answer
+from aihub_async.resources._multipart import MultipartSessions
 from aihub_async.transport.body import Body
 from aihub_async.transport.messages import Request
 from aihub_async.transport.transport import Transport
 
-if TYPE_CHECKING:
-    from aihub_async.resources.batches import Batches
-
 
 class BatchAPI:
-    """What `uploads.single.Steps` asks for, for one batch."""
+    """The `uploads.single.BatchUploadAPI` of one batch."""
 
-    def __init__(self, batches: "Batches", transport: Transport, batch_id: Id) -> None:
-        self._batches = batches
+    def __init__(
+        self,
+        transport: Transport,
+        sessions: MultipartSessions,
+        list_files: Callable[[Id], Pages[FileNode]],
+        batch_id: Id,
+    ) -> None:
         self._transport = transport
+        self._sessions = sessions
+        self._list_files = list_files
         self._batch_id = batch_id
         # All files of a batch have the same path but for its last segment: the rest is put together once.
         self._prefix = ops.ADD_FILE.url_path(batch_id=batch_id, filename="_").removesuffix("_")
 
     async def put(self, name: str, body: Body) -> int:
-        """Send a file whole; gives the number of attempts."""
+        """Send a file whole and return the number of attempts."""
         request = Request(ops.ADD_FILE, self._prefix + encode_segment("filename", name), body=body)
         return (await self._transport.send(request)).attempts
 
     async def open_session(self, name: str, size: int) -> MultipartUploadSession:
         """Begin an upload in parts."""
-        session = await self._batches.create_multipart_upload_session(self._batch_id, name, size)
+        session = await self._sessions.create_multipart_upload_session(self._batch_id, name, size)
         if session.part_size < 1:
             operation = ops.CREATE_UPLOAD
             details = RequestDetails(operation.name, operation.method, operation.path)
@@ -40,7 +46,7 @@ class BatchAPI:
         return session
 
     async def put_part(self, session_id: str, number: int, body: Body) -> tuple[str, int]:
-        """Send a part; gives its id and the number of attempts."""
+        """Send a part and return its id and the number of attempts."""
         request = build_request(ops.UPLOAD_PART, {"session_id": session_id, "part_num": number}, body=body)
         response = await self._transport.send(request)
         part = read_answer(self._transport, MultipartUploadPart, request, response)
@@ -49,15 +55,15 @@ class BatchAPI:
     async def commit(self, session_id: str, parts: dict[int, str]) -> None:
         """Put the parts together."""
         listed = [MultipartUploadPart(part_num=number, part_id=part_id) for number, part_id in parts.items()]
-        await self._batches.commit_multipart_upload_session(session_id, "commit", listed)
+        await self._sessions.commit_multipart_upload_session(session_id, "commit", listed)
 
     async def abort(self, session_id: str) -> None:
         """Drop the session with its parts."""
-        await self._batches.commit_multipart_upload_session(session_id, "abort")
+        await self._sessions.commit_multipart_upload_session(session_id, "abort")
 
     async def size_of(self, name: str) -> int | None:
-        """Size in bytes of a file of the batch, None when there is none."""
-        async for node in self._batches.iter_files(self._batch_id):
+        """Return the size in bytes of a file of the batch, None when there is none."""
+        async for node in self._list_files(self._batch_id):
             if node.name == name:
                 return None if node.metadata is None else node.metadata.size
         return None

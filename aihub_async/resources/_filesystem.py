@@ -1,12 +1,12 @@
 """What the file operations outside the published specification need."""
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import AsyncGenerator
 
 import msgspec
 
-from aihub_async.errors import InvalidRequestError
 from aihub_async.models import DeletionJob, FileJob
-from aihub_async.transport.body import Body, BytesBody, FileBody
+from aihub_async.transport.body import Body, ContentBody
 from aihub_async.transport.messages import Response
 
 APPEND_BYTES = 10_485_760
@@ -16,19 +16,14 @@ PUBLIC_DETAILS = frozenset({"client_type", "prefix", "bucket_name", "aws_region"
 """Details of a mount that are no credentials."""
 
 
-def pieces(body: Body, size: int) -> Iterator[Body]:
-    """A body cut into parts of `size` bytes, the last of which may be smaller; one part for an empty body.
-
-    Raises:
-        InvalidRequestError: larger than one part, and not something that can be read in parts.
-    """
+async def pieces(body: ContentBody, size: int) -> AsyncGenerator[Body, None]:
+    """Cut a body into parts of `size` bytes, the last of which may be smaller; one part for an empty body."""
     if body.length <= size:
         yield body
         return
-    if not isinstance(body, BytesBody | FileBody):
-        raise InvalidRequestError(f"more than {size} bytes can be appended from bytes or a file on disk only")
-    for offset in range(0, body.length, size):
-        yield body.part(offset, min(size, body.length - offset))
+    async with contextlib.aclosing(body.parts()) as parts:
+        for offset in range(0, body.length, size):
+            yield await parts.part(offset, min(size, body.length - offset))
 
 
 def file_job(response: Response) -> FileJob:

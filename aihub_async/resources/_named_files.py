@@ -8,14 +8,14 @@ from typing import Any
 
 from aihub_async.errors import InvalidRequestError
 from aihub_async.limits import MAX_FILE_BYTES, MAX_REQUEST_BYTES
-from aihub_async.transport.body import Body
-from aihub_async.uploads.sources import Content, content_body
+from aihub_async.transport.body import ContentBody
+from aihub_async.uploads.contents import Content, to_body
 
 NamedFiles = Mapping[str, Content] | Iterable[str | os.PathLike[str] | tuple[str, Content]]
 """Files by name, or a list of local paths and of pairs of name and content. A str in a list is a local path."""
 
 
-def named_bodies(files: NamedFiles) -> list[tuple[str, Body]]:
+async def named_bodies(files: NamedFiles) -> list[tuple[str, ContentBody]]:
     """Name and body of each file, measured but not read.
 
     Raises:
@@ -26,7 +26,7 @@ def named_bodies(files: NamedFiles) -> list[tuple[str, Body]]:
         raise InvalidRequestError("give a list of files, or a dict of names and contents")
     # A mapping matches both halves of the union, which type checkers do not tell apart.
     items: Iterable[Any] = files.items() if isinstance(files, Mapping) else files
-    bodies = [(name, content_body(content, name)) for name, content in map(_pair, items)]
+    bodies = [(name, await to_body(content, name)) for name, content in map(_pair, items)]
     for name, body in bodies:
         if body.length > MAX_FILE_BYTES:
             raise InvalidRequestError(f"{name} has {body.length} bytes; the API takes {MAX_FILE_BYTES} per file")
@@ -54,19 +54,11 @@ async def inline_files(files: NamedFiles, *, most: int | None = None) -> list[di
         InvalidRequestError: none, more than `most`, or too large ones (see `named_bodies`).
         SourceError: a file cannot be read.
     """
-    bodies = named_bodies(files)
+    bodies = await named_bodies(files)
     if not bodies:
         raise InvalidRequestError("no files were given")
     if most is not None and len(bodies) > most:
         raise InvalidRequestError(f"{len(bodies)} files were given; in memory the API takes {most} at once, use run()")
-    return [{"file_name": name, "file_content": await _base64(body)} for name, body in bodies]
-
-
-async def _base64(body: Body) -> str:
-    content = bytearray()
-
-    async def write(chunk: bytes | memoryview) -> None:
-        content.extend(chunk)
-
-    await body.write_to(write)
-    return base64.b64encode(content).decode()
+    return [
+        {"file_name": name, "file_content": base64.b64encode(await body.read_all()).decode()} for name, body in bodies
+    ]

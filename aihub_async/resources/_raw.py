@@ -12,7 +12,7 @@ from aihub_async.resources._base import QueryValue, encode_query, json_body
 from aihub_async.secrecy import SecretValue
 from aihub_async.transport.body import Body
 from aihub_async.transport.messages import Request
-from aihub_async.uploads.sources import Content, content_body
+from aihub_async.uploads.contents import Content, to_body
 
 _METHOD = re.compile(r"[A-Za-z]+")
 _DOT = re.compile(r"%2e", re.IGNORECASE)
@@ -31,7 +31,7 @@ Given = tuple[Any, Content | None, Mapping[str, str] | None]
 """What a request carries: JSON, content, headers."""
 
 
-def raw_request(
+async def raw_request(
     method: str, path: str, given: SecretValue[Given], *, params: Mapping[str, QueryValue] | None
 ) -> Request:
     """Build a request of any shape.
@@ -48,7 +48,7 @@ def raw_request(
     operation = Operation("request", method, _checked_path(path), range(200, 300), _REPEAT.get(method, Repeat.ONCE))
     body: Body | None = None
     if has_content:
-        body = _content_body(given, path)
+        body = await _content_body(given, path)
     if has_json:
         body = json_body(SecretValue(given.reveal()[0]))
     query = encode_query(params) if params else ""
@@ -56,9 +56,9 @@ def raw_request(
     return Request(operation, operation.path, query, headers, body)
 
 
-def _content_body(given: SecretValue[Given], path: str) -> Body | None:
+async def _content_body(given: SecretValue[Given], path: str) -> Body | None:
     content = given.reveal()[1]
-    return None if content is None else content_body(content, path)
+    return None if content is None else await to_body(content, path)
 
 
 def _checked_headers(headers: SecretValue[Mapping[str, str]]) -> SecretValue[Mapping[str, str]]:

@@ -3,6 +3,8 @@
 Paths are those of drives, such as ``/org/workspace/fs/Instabase Drive/a.pdf``.
 """
 
+import contextlib
+import functools
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -24,9 +26,10 @@ from aihub_async.resources._download import Digest, Download
 from aihub_async.resources._filesystem import APPEND_BYTES, PUBLIC_DETAILS, file_job, pieces
 from aihub_async.resources.v1._base import refuse_error
 from aihub_async.secrecy import SecretValue
-from aihub_async.transport.body import Body
+from aihub_async.transport.body import ContentBody
 from aihub_async.transport.messages import Request, Response
-from aihub_async.uploads.sources import Content, content_body
+from aihub_async.uploads.contents import Content, to_body
+from aihub_async.uploads.single import with_fresh_body
 
 _RANGE = re.compile(r"bytes=([0-9]{1,19})-([0-9]{0,19})")
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/")
@@ -128,9 +131,12 @@ class Files(Resource):
             PreconditionFailedError: with `if_none_match`, a file exists.
             InvalidRequestError: text or nothing was given.
         """
-        body = content_body(data, path)
+        body = await to_body(data, path)
         if body.length == 0:
             raise InvalidRequestError(f"{path}: the API does not store empty files")
+        await with_fresh_body(functools.partial(self._write, path, if_none_match=if_none_match), body)
+
+    async def _write(self, path: str, body: ContentBody, *, if_none_match: bool) -> None:
         headers = {"If-None-Match": "*"} if if_none_match else None
         try:
             await self._send(ops.WRITE_FILE, body=body, headers=headers, path=path)
@@ -139,7 +145,7 @@ class Files(Resource):
             if not _unclear(error.attempts[:-1]) or not await self._holds(path, body):
                 raise
 
-    async def _holds(self, path: str, body: Body) -> bool:
+    async def _holds(self, path: str, body: ContentBody) -> bool:
         if (await self.get_file_metadata(path)).size != body.length:
             return False
         remote, local = Digest(), Digest()
@@ -228,9 +234,10 @@ class Files(Resource):
             OutcomeUnknownError: the connection broke and the last piece may or may not be there; the file's size
                 (`get_file_metadata()`) tells.
         """
-        body = content_body(data, path)
-        for piece in pieces(body, APPEND_BYTES):
-            await self._send(ops.APPEND_FILE, body=piece, headers={"IB-Cursor": "-1"}, path=path)
+        body = await to_body(data, path)
+        async with contextlib.aclosing(pieces(body, APPEND_BYTES)) as parts:
+            async for part in parts:
+                await self._send(ops.APPEND_FILE, body=part, headers={"IB-Cursor": "-1"}, path=path)
 
     async def copy(self, src_path: str, dst_path: str) -> FileJob:
         """Start copying a file or folder. Unverified: not in the published specification.

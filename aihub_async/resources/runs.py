@@ -13,10 +13,9 @@ from aihub_async.models import (
     conceal_settings,
 )
 from aihub_async.pagination import Page, Pages, offset_page
-from aihub_async.resources._base import Id, given
+from aihub_async.resources._base import Id, as_batch_id, given
 from aihub_async.resources._run_results import RunResultsAPI
 from aihub_async.resources._run_submission import RunRequest, Settings, Starter
-from aihub_async.resources.batches import as_batch_id
 from aihub_async.transport.messages import Response
 from aihub_async.transport.transport import Transport
 from aihub_async.waiting.handles import RunHandle, WaitContext, id_of

@@ -1,9 +1,6 @@
-"""Request bodies: they know their length and can be sent again."""
+"""Request bodies: each knows its length and can be sent again."""
 
 import contextlib
-import errno
-import os
-import stat
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
@@ -15,7 +12,7 @@ CHUNK = 256 * 1024
 """Bytes per read of a file. Measured: 1 MiB chunks are twice as slow over TLS, smaller ones cost more calls."""
 
 JSON_TYPE = "application/json"
-OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+OCTET_STREAM = "application/octet-stream"
 
 Write = Callable[[bytes | memoryview], Awaitable[None]]
 
@@ -30,12 +27,20 @@ class Body(Protocol):
 
     @property
     def held(self) -> int:
-        """Bytes of it that are in memory while it is sent; they count against `max_bytes_in_flight`."""
+        """Bytes that are in memory while the body is sent; they count against `max_bytes_in_flight`."""
         ...
 
     @property
     def content_type(self) -> str:
         """The Content-Type header."""
+        ...
+
+    async def read_all(self) -> bytes | memoryview:
+        """Return the whole body, for one that fits into memory.
+
+        Raises:
+            SourceError: the source cannot be read, or changed since it was measured.
+        """
         ...
 
     async def write_to(self, write: Write) -> None:
@@ -47,12 +52,62 @@ class Body(Protocol):
         ...
 
 
+class ContentBody(Body, Protocol):
+    """The body of one file, which can also be sent in parts."""
+
+    @property
+    def identity(self) -> object:
+        """A value that is equal for two bodies of the same content, as far as that is known without reading it."""
+        ...
+
+    def parts(self) -> "Parts":
+        """Return a cutter of this body. Parts of a stream are held in memory, so that they can be sent again."""
+        ...
+
+
+class Parts(Protocol):
+    """Cuts a body into parts."""
+
+    async def part(self, offset: int, length: int) -> Body:
+        """Return the body of one part. Offsets must ascend: a stream cannot be read backward."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close the stream, if the body is one."""
+        ...
+
+
+@attrs.frozen
+class RandomParts:
+    """Parts of a body that can be read at any position."""
+
+    part_at: Callable[[int, int], Body]
+
+    async def part(self, offset: int, length: int) -> Body:
+        """Return the body of one part."""
+        return self.part_at(offset, length)
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+async def read_chunks(body: Body) -> bytes:
+    """Return all that a body writes."""
+    content = bytearray()
+
+    async def keep(chunk: bytes | memoryview) -> None:
+        content.extend(chunk)
+
+    await body.write_to(keep)
+    return bytes(content)
+
+
 @attrs.frozen
 class BytesBody:
     """A body in memory."""
 
     data: bytes | memoryview = attrs.field(repr=False)
-    content_type: str = "application/octet-stream"
+    content_type: str = OCTET_STREAM
 
     @property
     def length(self) -> int:
@@ -64,9 +119,22 @@ class BytesBody:
         """All of it."""
         return len(self.data)
 
+    @property
+    def identity(self) -> object:
+        """The hash of the bytes."""
+        return (BytesBody, len(self.data), hash(bytes(self.data)))
+
     def part(self, offset: int, length: int) -> "BytesBody":
-        """A part of it, which shares its memory."""
+        """Return a part, which shares the memory of the whole."""
         return BytesBody(memoryview(self.data)[offset : offset + length], self.content_type)
+
+    def parts(self) -> RandomParts:
+        """Return a cutter of this body."""
+        return RandomParts(self.part)
+
+    async def read_all(self) -> bytes | memoryview:
+        """Return the bytes."""
+        return self.data
 
     async def write_to(self, write: Write) -> None:
         """Write the bytes, many of them in chunks: the transport copies what the network does not take at once."""
@@ -79,205 +147,59 @@ class BytesBody:
 
 
 @attrs.frozen
-class Fingerprint:
-    """What tells that a file is still the one that was measured.
-
-    The change time (`ctime_ns`) notices a rewrite after which somebody restored the modification time.
-    """
-
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    device: int
-    inode: int
-
-    @classmethod
-    def of(cls, status: os.stat_result) -> "Fingerprint":
-        """The fingerprint in the result of `os.stat` or `os.fstat`."""
-        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino)
-
-    def is_of(self, status: os.stat_result) -> bool:
-        """Whether the result of `os.stat` or `os.fstat` shows the same, unchanged file."""
-        return (
-            status.st_size == self.size
-            and status.st_mtime_ns == self.mtime_ns
-            and status.st_ctime_ns == self.ctime_ns
-            and status.st_ino == self.inode
-            and status.st_dev == self.device
-        )
-
-
-@attrs.frozen
-class FileBody:
-    """A file, or a part of one, read in chunks at every attempt; memory stays flat.
-
-    `path` may be the descriptor of an open file, which stays open and keeps its position. The file is compared with
-    its `fingerprint` when it is opened and again before its last chunk is sent.
-    """
-
-    path: str | int
-    fingerprint: Fingerprint
-    offset: int
-    length: int
-    content_type: str = "application/octet-stream"
-
-    @property
-    def held(self) -> int:
-        """One chunk."""
-        return min(self.length, CHUNK)
-
-    def part(self, offset: int, length: int) -> "FileBody":
-        """A part of it; every part is compared with the same fingerprint."""
-        return FileBody(self.path, self.fingerprint, self.offset + offset, length, self.content_type)
-
-    @classmethod
-    def measure(cls, path: str | os.PathLike[str] | int) -> "FileBody":
-        """The whole of a regular file.
-
-        Raises:
-            SourceError: it does not exist, or is no regular file.
-        """
-        name = path if isinstance(path, int) else os.fspath(path)
-        try:
-            status = os.stat(name)  # noqa: PTH116  # works for descriptors too, and a Path costs as much again
-        except (OSError, ValueError) as error:
-            raise _unreadable(name, error) from None
-        if not stat.S_ISREG(status.st_mode):
-            raise SourceError(f"{name!r} is not a regular file", name=str(name))
-        return cls(name, Fingerprint.of(status), 0, status.st_size)
-
-    def read(self) -> bytes:
-        """All of it at once, for a file that fits into memory.
-
-        Raises:
-            SourceError: it cannot be read, or changed since it was measured.
-        """
-        descriptor, status = open_regular(self.path)
-        try:
-            self._check(status)
-            data = read_at(descriptor, self.length, self.offset, self.path)
-            self._check(os.fstat(descriptor))
-        finally:
-            os.close(descriptor)
-        if len(data) != self.length:
-            raise self._changed()
-        return data
-
-    async def write_to(self, write: Write) -> None:
-        """Write the bytes between `offset` and `offset + length`."""
-        descriptor, status = open_regular(self.path)
-        try:
-            self._check(status)
-            await self._copy(descriptor, write)
-        finally:
-            os.close(descriptor)
-
-    async def _copy(self, descriptor: int, write: Write) -> None:
-        position, end = self.offset, self.offset + self.length
-        while position < end:
-            chunk = read_at(descriptor, min(CHUNK, end - position), position, self.path)
-            if not chunk:
-                raise self._changed()
-            position += len(chunk)
-            if position >= end:
-                self._check(os.fstat(descriptor))
-            await write(chunk)
-            # Freed before the next read, whose bytes then take its place: fresh memory costs more than the copy.
-            del chunk
-
-    def _check(self, status: os.stat_result) -> None:
-        if not self.fingerprint.is_of(status):
-            raise self._changed()
-
-    def _changed(self) -> SourceChangedError:
-        return SourceChangedError(f"{self.path} changed while it was uploaded; upload it again", name=str(self.path))
-
-
-def read_at(descriptor: int, size: int, position: int, path: str | int) -> bytes:
-    """Up to `size` bytes of an open file.
-
-    Raises:
-        SourceError: the disk fails.
-    """
-    try:
-        return os.pread(descriptor, size, position)
-    except OSError as error:
-        raise SourceError(f"cannot read {path!r}: {error.strerror}", name=str(path)) from None
-
-
-def open_regular(path: str | os.PathLike[str] | int) -> tuple[int, os.stat_result]:
-    """Open a regular file for reading: its descriptor and status. Never blocks on a FIFO or a device.
-
-    Raises:
-        SourceError: it does not exist, may not be read or is no regular file.
-    """
-    name = path if isinstance(path, int) else os.fspath(path)
-    try:
-        if isinstance(path, int):
-            descriptor = os.dup(path)
-        else:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except (OSError, ValueError) as error:
-        # The cause tells the transport that waiting will help.
-        raise _unreadable(name, error) from (error if is_out_of_descriptors(error) else None)
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
-        os.close(descriptor)
-        raise SourceError(f"{name!r} is not a regular file", name=str(name))
-    return descriptor, status
-
-
-def _unreadable(name: str | int, error: OSError | ValueError) -> SourceError:
-    reason = error.strerror if isinstance(error, OSError) else str(error)
-    return SourceError(f"cannot read {name!r}: {reason}", name=str(name))
-
-
-def is_out_of_descriptors(error: BaseException | None) -> bool:
-    """Whether the process or the machine has no descriptors or buffers left for the moment."""
-    return isinstance(error, OSError) and error.errno in OUT_OF_DESCRIPTORS
-
-
-@attrs.frozen
 class StreamBody:
-    """Bytes of a known length from an async stream; `open` starts the stream anew at every attempt."""
+    """Bytes of a known length from an async stream; `open` starts a new stream at every attempt."""
 
     open: Callable[[], AsyncIterable[bytes]]
     length: int
     name: str
-    content_type: str = "application/octet-stream"
+    content_type: str = OCTET_STREAM
 
     @property
     def held(self) -> int:
         """One chunk."""
         return min(self.length, CHUNK)
 
+    @property
+    def identity(self) -> object:
+        """What starts the stream, and its length."""
+        return (StreamBody, self.open, self.length)
+
+    def parts(self) -> "StreamParts":
+        """Return a cutter of a new stream."""
+        return StreamParts(self)
+
+    async def read_all(self) -> bytes:
+        """Return all bytes of a new stream."""
+        return await read_chunks(self)
+
     async def write_to(self, write: Write) -> None:
-        """Write the stream, which must give exactly `length` bytes."""
+        """Write the stream, which must have exactly `length` bytes."""
         async with contextlib.aclosing(self.chunks()) as chunks:
             async for chunk in chunks:
                 await write(chunk)
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """The chunks of a fresh stream, counted.
+        """Yield the chunks of a new stream and count their bytes.
 
         Raises:
             SourceError: the stream fails.
-            SourceChangedError: it gives more or fewer bytes than `length`.
+            SourceChangedError: it has more or fewer bytes than `length`.
         """
-        given = 0
+        count = 0
         stream = aiter(self.open())
         try:
             while (chunk := await self._next(stream)) is not None:
-                given += len(chunk)
-                if given > self.length:
+                count += len(chunk)
+                if count > self.length:
                     break
                 yield chunk
         finally:
             if isinstance(stream, AsyncGenerator):
                 await stream.aclose()
-        if given != self.length:
+        if count != self.length:
             raise SourceChangedError(
-                f"{self.name} gave {'more' if given > self.length else 'fewer'} than the {self.length} bytes it "
+                f"{self.name} gave {'more' if count > self.length else 'fewer'} than the {self.length} bytes it "
                 "was said to have",
                 name=self.name,
             )
@@ -288,3 +210,42 @@ class StreamBody:
         except Exception as error:
             # Whatever a foreign stream raises is this file's error, and not the network's.
             raise SourceError(f"{self.name}: the stream failed: {error}", name=self.name) from error
+
+
+class StreamParts:
+    """Parts of a stream: each is held in memory, so that it can be sent again."""
+
+    def __init__(self, whole: StreamBody) -> None:
+        self._length = whole.length
+        self._content_type = whole.content_type
+        self._chunks = whole.chunks()
+        self._buffer = bytearray()
+        self._position = 0
+
+    async def part(self, offset: int, length: int) -> BytesBody:
+        """Return the body of the next part, skipping what is before it."""
+        await self._fill(offset - self._position)
+        self._take(offset - self._position)
+        await self._fill(length)
+        data = self._take(length)
+        if self._position == self._length:
+            # The stream must end here, or it has more bytes than it was said to have.
+            await self._fill(1)
+        return BytesBody(data, self._content_type)
+
+    async def _fill(self, size: int) -> None:
+        while len(self._buffer) < size:
+            chunk = await anext(self._chunks, None)
+            if chunk is None:
+                return
+            self._buffer += chunk
+
+    def _take(self, size: int) -> bytes:
+        data = bytes(memoryview(self._buffer)[:size])
+        del self._buffer[:size]
+        self._position += size
+        return data
+
+    async def aclose(self) -> None:
+        """Close the stream."""
+        await self._chunks.aclose()

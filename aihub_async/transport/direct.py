@@ -21,7 +21,7 @@ from yarl import URL
 from aihub_async.config import ClientConfig
 from aihub_async.errors import ClosedClientError, SourceError
 from aihub_async.policies.retry import FailureKind
-from aihub_async.transport.body import CHUNK, Body, BytesBody, FileBody
+from aihub_async.transport.body import CHUNK, Body
 from aihub_async.transport.deadlines import Deadlines, Limit
 from aihub_async.transport.messages import AttemptFailure, Request, Response
 
@@ -127,7 +127,7 @@ class Direct:
     ) -> Response | AttemptFailure:
         try:
             # Read as late as can be and let go at once: the bytes of the next file find the same memory warm.
-            message = self._head(request, body) + await _read_whole(body)
+            message = self._head(request, body) + await body.read_all()
             protocol, transport = connection.protocol, connection.transport
             if protocol is None or transport is None or transport.is_closing():
                 connection.close()
@@ -185,17 +185,3 @@ class Direct:
     def close(self) -> None:
         """Let the timer go."""
         self._deadlines.close()
-
-
-async def _read_whole(body: Body) -> bytes | memoryview:
-    if isinstance(body, BytesBody):
-        return body.data
-    if isinstance(body, FileBody):
-        return body.read()
-    chunks: list[bytes] = []
-
-    async def keep(chunk: bytes | memoryview) -> None:
-        chunks.append(bytes(chunk))
-
-    await body.write_to(keep)
-    return b"".join(chunks)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 import attrs
 
 from aihub_async.errors import InvalidRequestError
-from aihub_async.transport.body import Body, Write
+from aihub_async.transport.body import Body, Write, read_chunks
 
 _END = b"\r\n"
 
@@ -55,6 +55,14 @@ class FormBody:
     def held(self) -> int:
         """What its largest part holds: they are sent one after the other."""
         return max((part.body.held for part in self.parts), default=0)
+
+    async def read_all(self) -> bytes:
+        """Return the whole form, for one that fits into memory.
+
+        Raises:
+            SourceError: a file cannot be read, or changed since it was measured.
+        """
+        return await read_chunks(self)
 
     async def write_to(self, write: Write) -> None:
         """Write all parts.

@@ -26,7 +26,8 @@ from aihub_async._version import __version__
 from aihub_async.config import ClientConfig, default_ssl_context
 from aihub_async.errors import ClosedClientError, SourceChangedError, SourceError
 from aihub_async.policies.retry import FailureKind
-from aihub_async.transport.body import JSON_TYPE, Body, is_out_of_descriptors
+from aihub_async.transport.body import JSON_TYPE, Body
+from aihub_async.transport.descriptors import is_out_of_descriptors
 from aihub_async.transport.direct import ERROR_BODY, Direct, Progress, fits
 from aihub_async.transport.messages import AttemptFailure, Request, Response, Sink
 from aihub_async.transport.target import Target, default_headers

@@ -1,28 +1,47 @@
-"""Bodies of what can be uploaded besides paths and bytes: open files, streams, remote files."""
+"""Bodies of what can be uploaded: bytes, paths, open files and async streams."""
 
+import inspect
+import io
+import logging
 import os
 import stat
 import threading
-from collections.abc import AsyncIterable, Callable
-from typing import Any, BinaryIO
+import weakref
+from collections.abc import AsyncIterable, Callable, Iterable
+from typing import Any, BinaryIO, ClassVar
 
+import anyio
 import anyio.to_thread
 import attrs
 
 from aihub_async.errors import InvalidRequestError, SourceChangedError, SourceError
-from aihub_async.transport.body import Body, BytesBody, FileBody, Fingerprint, StreamBody, Write
+from aihub_async.transport.body import (
+    OCTET_STREAM,
+    BytesBody,
+    ContentBody,
+    RandomParts,
+    StreamBody,
+    Write,
+    read_chunks,
+)
+from aihub_async.transport.file_body import FileBody
 
-_REMOTE_CHUNK = 4 * 1024 * 1024
-"""Bytes per read of a file that is not a file of the operating system: each read is a visit to a thread."""
+Content = bytes | bytearray | memoryview | os.PathLike[str] | BinaryIO
+"""Content of one file: bytes, a path object, or an open binary file."""
+
+logger = logging.getLogger("aihub_async")
+
+_READ_SIZE = 4 * 1024 * 1024
+"""Bytes per read of a file that is not a plain file of the operating system: each read is a visit to a thread."""
 
 
 @attrs.frozen
 class ByteStream:
-    """Bytes of a known length that come from an async stream.
+    """Bytes of a known length from an async stream.
 
     Args:
         open: starts the stream; called again when the upload has to be repeated.
-        length: bytes it will give; more or fewer are an error of this file.
+        length: number of bytes; more or fewer are an error of this file.
 
     Example:
         >>> async def copy(client, batch_id, download, size):
@@ -33,40 +52,212 @@ class ByteStream:
     length: int
 
     def body(self, name: str) -> StreamBody:
-        """The request body."""
+        """Return the request body; `name` is used in errors."""
         if self.length < 0:
             raise InvalidRequestError(f"{name}: the length of a stream is a number of bytes, not {self.length}")
         return StreamBody(self.open, self.length, name)
 
 
+async def to_body(content: Content | ByteStream, name: str) -> ContentBody:
+    """Return the request body of a content; `name` is used in errors.
+
+    An open file is sent from its position to its end. It must stay open until it is sent, and is at the same position
+    afterwards. Only plain files (`io.FileIO`, and `io.BufferedReader` on top of one) are read by their descriptor; of
+    everything else, such as `gzip.open()` or a member of a zip file, the bytes are those that its `read()` returns.
+
+    Raises:
+        InvalidRequestError: text, an open file at its end, or something else that has no bytes.
+        SourceError: the file cannot be read.
+    """
+    if isinstance(content, bytes | bytearray | memoryview):
+        # A copy of what may change, for a repeated request must send the same.
+        return BytesBody(bytes(content))
+    if isinstance(content, os.PathLike):
+        return FileBody.measure(content)
+    if isinstance(content, ByteStream):
+        return content.body(name)
+    file = binary_file(content, name)
+    plain = _plain_body(file, name)
+    return plain if plain is not None else await anyio.to_thread.run_sync(_measured, file, name)
+
+
+def binary_file(content: object, name: str) -> Any:
+    """Return the file with a synchronous `read()` that an object is, or has.
+
+    Raises:
+        InvalidRequestError: there is none; the message names what to pass instead.
+    """
+    if isinstance(content, str):
+        raise InvalidRequestError(
+            f"{name}: a str could be content or a path; pass pathlib.Path(...) for a file, or .encode() for content"
+        )
+    # FastAPI's UploadFile has its file as `file`, anyio's AsyncFile as `wrapped`.
+    for file in (content, getattr(content, "file", None), getattr(content, "wrapped", None)):
+        if hasattr(file, "read") and not is_async_file(file):
+            return file
+    if is_async_file(content) or isinstance(content, AsyncIterable):
+        raise InvalidRequestError(
+            f"{name}: the length of an async stream must be known before it is sent; "
+            "pass aihub_async.ByteStream(open, length), where open() starts the stream"
+        )
+    if isinstance(content, Iterable):
+        raise InvalidRequestError(f"{name}: pass the bytes as one object, such as b''.join(...)")
+    raise InvalidRequestError(
+        f"{name}: pass bytes, a path, a file opened with 'rb' or a ByteStream, not {type(content).__name__}"
+    )
+
+
+def is_async_file(file: object) -> bool:
+    """Whether `read` of a file is a coroutine function."""
+    return inspect.iscoroutinefunction(getattr(file, "read", None))
+
+
+def _plain_body(file: Any, name: str) -> FileBody | None:
+    raw = file.raw if type(file) is io.BufferedReader else file
+    # A subclass may have a read() of its own, and the buffer of a file open for writing may not be on disk yet.
+    if type(raw) is not io.FileIO:
+        return None
+    try:
+        descriptor = raw.fileno()
+        if not raw.readable() or not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        body = FileBody.of_descriptor(descriptor, name, offset=file.tell())
+    except (OSError, ValueError) as error:
+        raise SourceError(f"cannot read {name}: {error}", name=name) from error
+    _check_position(body.offset, body.length, name)
+    return body
+
+
+def _measured(file: Any, name: str) -> ContentBody:
+    """Return the body of any other file. Reads it: to be called in a thread."""
+    data: Any = None
+    shared: SeekableFile | None = None
+    try:
+        is_text = isinstance(file.read(0), str)
+        if not is_text:
+            shared = SeekableFile.of(file)
+            data = file.read() if shared is None else None
+    except Exception as error:
+        # Whatever a foreign file raises is this file's error.
+        raise SourceError(f"cannot read {name}: {error}", name=name) from error
+    if is_text:
+        raise InvalidRequestError(f"{name}: the file returns text; open it with 'rb'")
+    if shared is not None:
+        _check_position(shared.start, shared.length, name)
+        return ReadBody(
+            shared.read, shared.start, shared.length, name, rewind=shared.rewind, size=shared.start + shared.length
+        )
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise InvalidRequestError(f"{name}: read() returns {type(data).__name__} instead of bytes")
+    return BytesBody(bytes(data))
+
+
+def _check_position(start: int, left: int, name: str) -> None:
+    """Refuse a file at its end: nearly always one that was written and not rewound, uploaded as an empty file."""
+    if start > 0 and left == 0:
+        raise InvalidRequestError(
+            f"{name}: the file is at its end (byte {start}), so that nothing is left to upload; call seek(0) first, "
+            "or pass b'' for an empty file"
+        )
+
+
+class SeekableFile:
+    """An open file that several bodies may read at the same time: `read` and `rewind` take turns."""
+
+    _in_use: ClassVar["weakref.WeakValueDictionary[int, SeekableFile]"] = weakref.WeakValueDictionary()
+    _lock = threading.Lock()
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._turn = threading.Lock()
+        self.start: int = file.tell()
+        end: int = file.seek(0, os.SEEK_END) or file.tell()
+        self.length = max(end - self.start, 0)
+        file.seek(self.start)
+
+    @classmethod
+    def of(cls, file: Any) -> "SeekableFile | None":
+        """Return the one of this file, measured while nobody else moves its position; None if it cannot seek."""
+        with cls._lock:
+            # An entry keeps its file alive, so that no other file can have this id meanwhile.
+            found = cls._in_use.get(id(file))
+            if found is None and _is_seekable(file):
+                found = cls._in_use[id(file)] = cls(file)
+            return found
+
+    def read(self, position: int, size: int) -> bytes:
+        """Read at a position."""
+        with self._turn:
+            self._file.seek(position)
+            data: bytes = self._file.read(size)
+            return data
+
+    def rewind(self) -> None:
+        """Go back to where the file was."""
+        with self._turn:
+            self._file.seek(self.start)
+
+
+def _is_seekable(file: Any) -> bool:
+    if hasattr(file, "seekable"):
+        return bool(file.seekable())
+    # mmap.mmap, and temporary files of older Pythons.
+    return hasattr(file, "seek") and hasattr(file, "tell")
+
+
 @attrs.frozen
 class ReadBody:
-    """A range of something that `read(position, size)` gives; each read happens in a thread."""
+    """A range of something that is read by `read(position, size)`; each read happens in a thread.
 
-    read: Callable[[int, int], bytes]
+    `rewind` restores what a read changes; `size` is where all of it must end, if that can be checked.
+    """
+
+    read: Callable[[int, int], bytes] = attrs.field(eq=False)
     offset: int
     length: int
     name: str
-    content_type: str = "application/octet-stream"
+    content_type: str = OCTET_STREAM
+    rewind: Callable[[], None] | None = attrs.field(default=None, eq=False)
+    size: int | None = None
 
     @property
     def held(self) -> int:
         """One chunk."""
-        return min(self.length, _REMOTE_CHUNK)
+        return min(self.length, _READ_SIZE)
+
+    @property
+    def identity(self) -> object:
+        """What is read, and the range."""
+        return (ReadBody, self.read, self.offset, self.length)
 
     def part(self, offset: int, length: int) -> "ReadBody":
-        """A part of it."""
+        """Return a part."""
         return attrs.evolve(self, offset=self.offset + offset, length=length)
+
+    def parts(self) -> RandomParts:
+        """Return a cutter of this body."""
+        return RandomParts(self.part)
+
+    async def read_all(self) -> bytes:
+        """Return the whole range."""
+        return await read_chunks(self)
 
     async def write_to(self, write: Write) -> None:
         """Write the range."""
         position, end = self.offset, self.offset + self.length
-        while position < end:
-            chunk = await anyio.to_thread.run_sync(self._read, position, min(_REMOTE_CHUNK, end - position))
-            if not chunk:
-                raise SourceChangedError(f"{self.name} shrank while it was uploaded", name=self.name)
-            position += len(chunk)
-            await write(chunk)
+        try:
+            while position < end:
+                chunk = await anyio.to_thread.run_sync(self._read, position, min(_READ_SIZE, end - position))
+                if not chunk:
+                    raise SourceChangedError(f"{self.name} shrank while it was uploaded", name=self.name)
+                position += len(chunk)
+                if position == self.size and await anyio.to_thread.run_sync(self._has_more, position):
+                    raise SourceChangedError(f"{self.name} grew while it was uploaded", name=self.name)
+                await write(chunk)
+        finally:
+            if self.rewind is not None:
+                with anyio.CancelScope(shield=True):
+                    await anyio.to_thread.run_sync(self._rewind, self.rewind)
 
     def _read(self, position: int, size: int) -> bytes:
         try:
@@ -75,95 +266,12 @@ class ReadBody:
             # Whatever a foreign file raises is this file's error.
             raise SourceError(f"cannot read {self.name}: {error}", name=self.name) from error
 
+    def _has_more(self, position: int) -> bool:
+        return len(self._read(position, 1)) > 0
 
-def file_body(file: BinaryIO, name: str) -> Body:
-    """The request body of an open file, from its position to its end; it must stay open until it is up.
-
-    Raises:
-        InvalidRequestError: it gives text, or cannot be read.
-    """
-    descriptor = _descriptor(file)
-    if descriptor is not None:
-        status = os.fstat(descriptor)
-        if stat.S_ISREG(status.st_mode):
-            start = file.tell()
-            return FileBody(descriptor, Fingerprint.of(status), start, max(status.st_size - start, 0))
-    if _is_seekable(file):
-        start = file.tell()
-        end = file.seek(0, os.SEEK_END)
-        file.seek(start)
-        if not isinstance(file.read(0), bytes):
-            raise InvalidRequestError(f"{name}: the file gives text; open it with 'rb'")
-        return ReadBody(_reader(file), start, max(end - start, 0), name)
-    data = file.read()
-    if not isinstance(data, bytes):
-        raise InvalidRequestError(f"{name}: pass bytes, a path, or a file opened with 'rb', not {type(file).__name__}")
-    return BytesBody(data)
-
-
-def _descriptor(file: Any) -> int | None:
-    try:
-        # A text file has a descriptor too, but its position counts characters.
-        return int(file.fileno()) if isinstance(file.read(0), bytes) else None
-    except (AttributeError, OSError, ValueError):
-        return None
-
-
-def _is_seekable(file: Any) -> bool:
-    seekable = getattr(file, "seekable", None)
-    return bool(seekable is not None and seekable())
-
-
-def _reader(file: BinaryIO) -> Callable[[int, int], bytes]:
-    lock = threading.Lock()
-
-    def read(position: int, size: int) -> bytes:
-        with lock:
-            file.seek(position)
-            return file.read(size)
-
-    return read
-
-
-def remote_files(url: str) -> "list[RemoteFile] | RemoteFile":
-    """What stands behind an fsspec URL: one file, or those of a folder. Asks the network: to be called in a thread.
-
-    Raises:
-        SourceError: fsspec is not installed, or cannot find it.
-    """
-    try:
-        from fsspec.core import url_to_fs  # type: ignore[import-untyped]  # noqa: PLC0415  # it has no types, and is an extra
-    except ImportError:
-        raise SourceError(f"{url}: pip install 'aihub-async[fsspec]' to upload from URLs", name=url) from None
-    try:
-        system, path = url_to_fs(url)
-        if not system.isdir(path):
-            return RemoteFile(system, path, url, int(system.size(path)))
-        root = path.rstrip("/") + "/"
-        return [
-            RemoteFile(system, found, system.unstrip_protocol(found), int(info["size"]), found.removeprefix(root))
-            for found, info in system.find(path, detail=True).items()
-        ]
-    except Exception as error:
-        # Each file system has exceptions of its own.
-        raise SourceError(f"cannot read {url}: {error}", name=url) from error
-
-
-@attrs.frozen
-class RemoteFile:
-    """A file behind an fsspec URL; `relative` is its path below the folder that was asked for."""
-
-    system: Any = attrs.field(repr=False)
-    path: str
-    url: str
-    size: int
-    relative: str = ""
-
-    def body(self) -> ReadBody:
-        """The request body: ranges are read in threads."""
-
-        def read(position: int, size: int) -> bytes:
-            data: bytes = self.system.cat_file(self.path, start=position, end=position + size)
-            return data
-
-        return ReadBody(read, 0, self.size, self.url)
+    def _rewind(self, rewind: Callable[[], None]) -> None:
+        try:
+            rewind()
+        except (OSError, ValueError) as error:
+            # Its owner has closed it meanwhile. All bytes are read, or a better error is on its way.
+            logger.debug("%s could not be rewound: %s", self.name, error)

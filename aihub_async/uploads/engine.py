@@ -1,4 +1,4 @@
-"""Many files at once: a fixed number of workers, each taking the next file when it is done with one."""
+"""Many files concurrently: a fixed number of workers, each taking the next file when it is done with one."""
 
 import asyncio
 import time
@@ -10,18 +10,29 @@ from typing import Literal, Self
 import anyio
 import attrs
 
-from aihub_async.errors import AIHubError, ClosedClientError, InvalidRequestError, RequestError
+from aihub_async import operations
+from aihub_async.errors import (
+    AIHubError,
+    AuthenticationError,
+    ClosedClientError,
+    ForbiddenError,
+    InvalidRequestError,
+    NotFoundError,
+    RequestError,
+)
 from aihub_async.limits import MULTIPART_THRESHOLD
 from aihub_async.models.uploads import UploadRecord
-from aihub_async.transport.body import Body
+from aihub_async.transport.body import ContentBody
 from aihub_async.uploads.multipart import UploadResume, upload_in_parts
 from aihub_async.uploads.names import NameSet
-from aihub_async.uploads.single import BatchUploadAPI, digested
-from aihub_async.uploads.sources import Feed, Item
+from aihub_async.uploads.single import BatchUploadAPI, digested, with_fresh_body
+from aihub_async.uploads.sources import SourceFile, SourceReader
 
 OnError = Literal["raise", "collect"]
 _PAGE = 256
 """Outcomes that may wait to be taken before the workers pause."""
+_OF_BATCH = frozenset({operations.ADD_FILE.name, operations.CREATE_UPLOAD.name})
+"""Operations whose 404 means that there is no such batch."""
 _PROGRESS_EVERY = 0.1
 
 
@@ -40,14 +51,14 @@ OnProgress = Callable[[UploadProgress], None]
 
 
 class _Counter:
-    """Counts, and tells it at most ten times a second: a callback per file would cost more than a small file."""
+    """Counts, and reports at most ten times a second: a callback per file would cost more than a small file."""
 
     def __init__(self, callback: OnProgress | None) -> None:
         self._callback = callback
         self._last = 0.0
         self.files_found = self.files_done = self.files_failed = self.bytes_found = self.bytes_done = 0
 
-    def tell(self, *, finally_: bool = False) -> None:
+    def report(self, *, finally_: bool = False) -> None:
         if self._callback is None:
             return
         now = time.monotonic()
@@ -59,15 +70,15 @@ class _Counter:
 
     def sent(self, size: int) -> None:
         self.bytes_done += size
-        self.tell()
+        self.report()
 
 
 @attrs.frozen
-class Options:
-    """How to upload. `concurrency` is the number of workers."""
+class UploadOptions:
+    """How to upload. `concurrency` is the number of workers; `stops` says after which errors no more files start."""
 
     concurrency: int
-    stop_at_error: bool = False
+    stops: Callable[[Exception], bool] | None = None
     digest: bool = False
     multipart_threshold: int = MULTIPART_THRESHOLD
     on_progress: OnProgress | None = None
@@ -80,13 +91,13 @@ class Options:
 class Uploads:
     """The outcomes of an upload as they happen: `async for record in uploads`, or `await uploads.next_page()`.
 
-    Nothing starts before the first outcome is asked for, and nothing is kept of those that were given. Leaving the
+    Nothing starts before the first outcome is requested, and nothing is kept of those that were returned. Leaving the
     loop early, or `aclose()`, cancels what is in flight.
     """
 
-    def __init__(self, steps: BatchUploadAPI, feed: Feed, options: Options, *, page: int = 1) -> None:
-        self._steps = steps
-        self._feed = feed
+    def __init__(self, api: BatchUploadAPI, reader: SourceReader, options: UploadOptions, *, page: int = 1) -> None:
+        self._api = api
+        self._reader = reader
         self._options = options
         self._page = page
         self._names = NameSet()
@@ -98,8 +109,13 @@ class Uploads:
         self._failure: BaseException | None = None
         self._started = self._stopping = self._closed = False
 
+    @property
+    def skipped(self) -> list[str]:
+        """Paths of files of operating systems and Office that were left out so far; see `UploadReport`."""
+        return list(self._reader.skipped)
+
     async def next_page(self) -> list[UploadRecord] | None:
-        """The outcomes since the last call, waiting for at least one; None when there are no more.
+        """Return the outcomes since the last call, waiting for at least one; None when there are no more.
 
         Raises:
             Exception: what an iterable of sources raised, after everything in flight has settled.
@@ -131,7 +147,7 @@ class Uploads:
         with anyio.CancelScope(shield=True):
             if workers:
                 await asyncio.wait(workers)
-            await self._feed.aclose()
+            await self._reader.aclose()
 
     async def __aiter__(self) -> AsyncIterator[UploadRecord]:
         try:
@@ -168,25 +184,26 @@ class Uploads:
     async def _finish(self) -> None:
         if self._closed:
             return
-        await self._feed.aclose()
+        await self._reader.aclose()
         self._closed = True
         if self._failure is not None:
             raise self._failure
-        self._counter.tell(finally_=True)
+        self._counter.report(finally_=True)
 
     async def _work(self) -> None:
-        feed, counter = self._feed, self._counter
-        while not self._stopping and (item := await feed.next()) is not None:
+        reader, counter = self._reader, self._counter
+        while not self._stopping and (file := await reader.next()) is not None:
             number = self._count
             self._count += 1
             counter.files_found += 1
-            record = await self._upload(item)
+            record = await self._upload(file)
             if record.error is None:
                 counter.files_done += 1
             else:
                 counter.files_failed += 1
-                self._stopping |= self._options.stop_at_error
-            counter.tell()
+                stops = self._options.stops
+                self._stopping |= stops is not None and stops(record.error)
+            counter.report()
             self._outcomes.append((number, record))
             if len(self._outcomes) >= self._page:
                 _wake(self._news)
@@ -199,62 +216,76 @@ class Uploads:
         # Shared by all workers: cancelling one of them must not take it from the others.
         await asyncio.wait([self._room])
 
-    async def _upload(self, item: Item) -> UploadRecord:
+    async def _upload(self, file: SourceFile) -> UploadRecord:
         began = time.monotonic()
         size: int | None = None
         try:
-            if item.error is not None:
-                raise item.error
-            if not self._names.add(item.name):
-                raise InvalidRequestError(
-                    f"{item.source}: an earlier file of this upload has the name {item.name!r}, or one that differs "
-                    "only in case or Unicode form; give it another name"
-                )
-            body = item.body()
+            if file.error is not None:
+                raise file.error
+            if not self._names.add(file.name):
+                raise duplicate_name(file)
+            body = await file.body()
             size = body.length
             self._counter.bytes_found += size
-            finish: Callable[[], str] | None = None
-            if self._options.digest:
-                body, finish = await digested(body)
-            attempts = await upload_one(
-                self._steps,
-                item.name,
-                body,
-                threshold=self._options.multipart_threshold,
-                on_bytes=self._counter.sent,
-            )
-            digest = None if finish is None else finish()
+            attempts, digest = await self._send(file.name, body)
         except ClosedClientError:
             raise
         except AIHubError as error:
             attempts = len(error.attempts) if isinstance(error, RequestError) else 0
-            return UploadRecord(item.name, item.source, size, attempts, time.monotonic() - began, error=error)
-        return UploadRecord(item.name, item.source, size, attempts, time.monotonic() - began, digest)
+            return UploadRecord(file.name, file.source, size, attempts, time.monotonic() - began, error=error)
+        return UploadRecord(file.name, file.source, size, attempts, time.monotonic() - began, digest)
+
+    async def _send(self, name: str, body: ContentBody) -> tuple[int, str | None]:
+        async def send(body: ContentBody) -> tuple[int, str | None]:
+            finish: Callable[[], str] | None = None
+            if self._options.digest:
+                body, finish = await digested(body)
+            attempts = await upload_one(
+                self._api, name, body, threshold=self._options.multipart_threshold, on_bytes=self._counter.sent
+            )
+            return attempts, None if finish is None else finish()
+
+        return await with_fresh_body(send, body)
+
+
+def duplicate_name(file: SourceFile) -> InvalidRequestError:
+    """Return the error of a file whose name an earlier one has."""
+    return InvalidRequestError(
+        f"{file.source}: an earlier file of this upload has the name {file.name!r}, or one that differs only in case "
+        "or Unicode form; give it another name, for example with naming='relative'"
+    )
+
+
+def is_error_of_all(error: Exception | None) -> bool:
+    """Whether every file of the same batch would meet this error."""
+    if isinstance(error, NotFoundError):
+        return error.operation in _OF_BATCH
+    return isinstance(error, AuthenticationError | ForbiddenError)
 
 
 async def upload_one(
-    steps: BatchUploadAPI,
+    api: BatchUploadAPI,
     name: str,
-    body: Body,
+    body: ContentBody,
     *,
     threshold: int,
     concurrency: int | None = None,
     resume: UploadResume | None = None,
     on_bytes: Callable[[int], None] | None = None,
 ) -> int:
-    """Upload one file, in parts when it is larger than `threshold` bytes; gives the attempts for its record."""
+    """Upload one file, in parts when it is larger than `threshold` bytes; return the attempts for its record."""
     if body.length > threshold:
-        return await upload_in_parts(steps, name, body, concurrency=concurrency, resume=resume, on_bytes=on_bytes)
-    attempts = await steps.put(name, body)
+        return await upload_in_parts(api, name, body, concurrency=concurrency, resume=resume, on_bytes=on_bytes)
+    attempts = await api.put(name, body)
     if on_bytes is not None:
         on_bytes(body.length)
     return attempts
 
 
-async def collect(steps: BatchUploadAPI, feed: Feed, options: Options) -> list[UploadRecord]:
-    """All outcomes, in the order of their sources."""
+async def collect(api: BatchUploadAPI, reader: SourceReader, options: UploadOptions) -> list[UploadRecord]:
+    """Return all outcomes, in the order of their sources."""
     numbered: list[tuple[int, UploadRecord]] = []
-    async with Uploads(steps, feed, options, page=_PAGE) as uploads:
+    async with Uploads(api, reader, options, page=_PAGE) as uploads:
         while (page := await uploads.next_numbered()) is not None:
             numbered += page
     numbered.sort(key=lambda outcome: outcome[0])

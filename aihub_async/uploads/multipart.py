@@ -5,10 +5,8 @@ import contextlib
 import functools
 import logging
 from collections.abc import Callable
-from typing import Protocol
 
 import anyio
-import attrs
 
 from aihub_async.errors import (
     AIHubError,
@@ -17,8 +15,7 @@ from aihub_async.errors import (
 )
 from aihub_async.models import MultipartUploadSession
 from aihub_async.reconcile.commits import commit_once
-from aihub_async.transport.body import Body, BytesBody, FileBody, StreamBody
-from aihub_async.uploads.contents import ReadBody
+from aihub_async.transport.body import ContentBody
 from aihub_async.uploads.single import BatchUploadAPI
 
 logger = logging.getLogger("aihub_async")
@@ -61,75 +58,10 @@ class UploadResume:
         self.session, self.parts, self._key = None, {}, None
 
 
-class _Parts(Protocol):
-    async def body(self, offset: int, length: int) -> Body:
-        """The body of the next part; offsets ascend."""
-        ...
-
-    async def aclose(self) -> None: ...
-
-
-@attrs.frozen
-class _RandomParts:
-    whole: BytesBody | FileBody | ReadBody
-
-    async def body(self, offset: int, length: int) -> Body:
-        return self.whole.part(offset, length)
-
-    async def aclose(self) -> None:
-        pass
-
-
-class _StreamParts:
-    """Parts of a stream: each is held in memory, so that it can be sent again."""
-
-    def __init__(self, whole: StreamBody) -> None:
-        self._name = whole.name
-        self._length = whole.length
-        self._chunks = whole.chunks()
-        self._buffer = bytearray()
-        self._position = 0
-
-    async def body(self, offset: int, length: int) -> Body:
-        await self._fill(offset - self._position)
-        self._take(offset - self._position)
-        await self._fill(length)
-        data = self._take(length)
-        if self._position == self._length:
-            # The stream must end here, or it gave more than it was said to have.
-            await self._fill(1)
-        return BytesBody(data)
-
-    async def _fill(self, size: int) -> None:
-        while len(self._buffer) < size:
-            chunk = await anext(self._chunks, None)
-            if chunk is None:
-                return
-            self._buffer += chunk
-
-    def _take(self, size: int) -> bytes:
-        data = bytes(memoryview(self._buffer)[:size])
-        del self._buffer[:size]
-        self._position += size
-        return data
-
-    async def aclose(self) -> None:
-        await self._chunks.aclose()
-
-
-def divided(body: Body) -> _Parts:
-    """Prepare a body to be sent in parts."""
-    if isinstance(body, BytesBody | FileBody | ReadBody):
-        return _RandomParts(body)
-    if isinstance(body, StreamBody):
-        return _StreamParts(body)
-    raise TypeError(f"{type(body).__name__} cannot be divided")
-
-
 async def upload_in_parts(
     steps: BatchUploadAPI,
     name: str,
-    body: Body,
+    body: ContentBody,
     *,
     concurrency: int | None = None,
     resume: UploadResume | None = None,
@@ -142,7 +74,7 @@ async def upload_in_parts(
         RequestError: a part or the commit failed for good.
     """
     state = resume if resume is not None else UploadResume()
-    key = (name, _identity(body))
+    key = (name, body.identity)
     if not state.fits(key):
         if state.session is not None:
             await abort(steps, state)
@@ -161,21 +93,19 @@ async def upload_in_parts(
     return 1 + repeated
 
 
-def _identity(body: Body) -> object:
-    if isinstance(body, FileBody):
-        return (body.path, body.fingerprint, body.offset, body.length)
-    return (type(body), body.length, hash(body.data) if isinstance(body, BytesBody) else None)
-
-
 async def _send_parts(
-    steps: BatchUploadAPI, body: Body, state: UploadResume, concurrency: int, on_bytes: Callable[[int], None] | None
+    steps: BatchUploadAPI,
+    body: ContentBody,
+    state: UploadResume,
+    concurrency: int,
+    on_bytes: Callable[[int], None] | None,
 ) -> int:
     session = state.session
     if session is None:
         raise RuntimeError("no session")
     size = session.part_size
     missing = iter([number for number in range(1, -(-body.length // size) + 1) if number not in state.parts])
-    parts, turn = divided(body), asyncio.Lock()
+    parts, turn = body.parts(), asyncio.Lock()
     repeated = 0
 
     async def work() -> None:
@@ -187,7 +117,7 @@ async def _send_parts(
                 if number is None:
                     return
                 offset = (number - 1) * size
-                part = await parts.body(offset, min(size, body.length - offset))
+                part = await parts.part(offset, min(size, body.length - offset))
             state.parts[number], attempts = await steps.put_part(session.session_id, number, part)
             repeated += attempts - 1
             if on_bytes is not None:

@@ -1,8 +1,8 @@
-"""One file: sent whole, or in parts when it is large."""
+"""One file: sent whole, and once more when it was touched meanwhile."""
 
 import hashlib
-from collections.abc import AsyncIterator, Callable
-from typing import Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -10,16 +10,21 @@ import attrs
 
 from aihub_async.errors import SourceError
 from aihub_async.models import MultipartUploadSession
-from aihub_async.transport.body import CHUNK, Body, BytesBody, StreamBody, Write, is_out_of_descriptors
+from aihub_async.transport.body import Body, ContentBody, StreamBody, Write
+from aihub_async.transport.descriptors import Patience
+from aihub_async.transport.file_body import SourceTouchedError
 
-_PATIENCE = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
+T = TypeVar("T")
+
+_SMALL = 64 * 1024
+"""Bytes that are hashed in less time than a visit to a thread takes."""
 
 
 class BatchUploadAPI(Protocol):
     """The requests of uploads to one batch."""
 
-    async def put(self, name: str, body: Body) -> int:
-        """Send a file whole; gives the number of attempts."""
+    async def put(self, name: str, body: ContentBody) -> int:
+        """Send a file whole and return the number of attempts."""
         ...
 
     async def open_session(self, name: str, size: int) -> MultipartUploadSession:
@@ -27,7 +32,7 @@ class BatchUploadAPI(Protocol):
         ...
 
     async def put_part(self, session_id: str, number: int, body: Body) -> tuple[str, int]:
-        """Send a part; gives its id and the number of attempts."""
+        """Send a part and return its id and the number of attempts."""
         ...
 
     async def commit(self, session_id: str, parts: dict[int, str]) -> None:
@@ -39,43 +44,57 @@ class BatchUploadAPI(Protocol):
         ...
 
     async def size_of(self, name: str) -> int | None:
-        """Size in bytes of a file of the batch, None when there is none."""
+        """Return the size in bytes of a file of the batch, None when there is none."""
         ...
 
 
-async def digested(body: Body) -> tuple[Body, Callable[[], str]]:
-    """A body, and what gives its SHA-256 once it has been sent.
+async def with_fresh_body(send: Callable[[ContentBody], Awaitable[T]], body: ContentBody) -> T:
+    """Send a file, and once more from its beginning when it was touched meanwhile.
 
-    A stream is hashed on its way. Everything else is read a second time for it, before it is sent: that the file is
-    still the same then is what its fingerprint is for.
+    A new link, another name or other permissions change no content; what is sent the second time is consistent, also
+    if the content did change.
+
+    Raises:
+        SourceChangedError: it changed in size or content, or was touched again.
+    """
+    try:
+        return await send(body)
+    except SourceTouchedError as touched:
+        fresh = touched.fresh()
+    return await send(fresh)
+
+
+async def digested(body: ContentBody) -> tuple[ContentBody, Callable[[], str]]:
+    """Return a body, and what returns its SHA-256 once it has been sent.
+
+    A stream is hashed on its way. Everything else is read a second time for it, before it is sent: its fingerprint
+    shows whether the file is still the same then.
     """
     if isinstance(body, StreamBody):
         return _hashing(body)
     digest = hashlib.sha256()
-    if isinstance(body, BytesBody) and body.length <= CHUNK:
-        digest.update(body.data)
-    else:
 
-        async def update(chunk: bytes | memoryview) -> None:
+    async def update(chunk: bytes | memoryview) -> None:
+        if len(chunk) <= _SMALL:
+            digest.update(chunk)
+        else:
             await anyio.to_thread.run_sync(digest.update, chunk)
 
-        await _with_patience(body, update)
+    await _read_patiently(body, update)
     return body, digest.hexdigest
 
 
-async def _with_patience(body: Body, write: Write) -> None:
+async def _read_patiently(body: ContentBody, write: Write) -> None:
     """Read a body, waiting a few seconds for a descriptor while the process has none left."""
-    for pause in _PATIENCE:
+    patience = Patience()
+    while True:
         try:
             return await body.write_to(write)
         except SourceError as error:
-            if not is_out_of_descriptors(error.__cause__):
-                raise
-        await anyio.sleep(pause)
-    return await body.write_to(write)
+            await anyio.sleep(patience.pause_after(error))
 
 
-def _hashing(body: StreamBody) -> tuple[Body, Callable[[], str]]:
+def _hashing(body: StreamBody) -> tuple[ContentBody, Callable[[], str]]:
     digest = hashlib.sha256()
 
     async def opened() -> AsyncIterator[bytes]:

@@ -4,7 +4,16 @@ import asyncio
 import os
 import stat
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -12,18 +21,17 @@ import anyio.to_thread
 import attrs
 
 from aihub_async.errors import AIHubError, InvalidRequestError, SourceError
-from aihub_async.transport.body import Body, BytesBody, FileBody
-from aihub_async.uploads.contents import ByteStream, RemoteFile, file_body, remote_files
-from aihub_async.uploads.walking import Filter, Found, Walk
-
-Content = bytes | bytearray | memoryview | os.PathLike[str] | BinaryIO
-"""Content of one file: bytes, a path object, or an open binary file."""
+from aihub_async.transport.body import ContentBody
+from aihub_async.transport.file_body import FileBody
+from aihub_async.uploads.contents import ByteStream, Content, binary_file, to_body
+from aihub_async.uploads.remote import RemoteFile, folded_url, is_url, remote_files
+from aihub_async.uploads.walking import FolderWalk, Found, PathFilter
 
 Source = str | os.PathLike[str] | tuple[str, str | Content | ByteStream] | BinaryIO
 """A path or an fsspec URL, a folder, ``(name, content)``, or an open binary file; a str is a path."""
 
-Sources = Source | Iterable[Source] | AsyncIterable[Source]
-"""One source or many; iterables are pulled as fast as files are sent, and never become lists."""
+Sources = Source | Mapping[str, Content | ByteStream] | Iterable[Source] | AsyncIterable[Source]
+"""One source or many, or contents by name; iterables are pulled as fast as files are sent, and never become lists."""
 
 Naming = Literal["name", "relative"] | Callable[[Path], str] | None
 """How files without a name get one: the last part of the path (the default), the path below the folder that was
@@ -32,43 +40,8 @@ given, joined by ``__`` (the API does not say what a slash in a name does), or w
 _END = object()
 
 
-def content_body(content: Content, name: str) -> Body:
-    """The request body for a content; `name` is used in errors.
-
-    Raises:
-        InvalidRequestError: text, or something else that has no bytes.
-        SourceError: the file cannot be read.
-    """
-    if isinstance(content, str):
-        raise InvalidRequestError(
-            f"{name}: a str could be content or a path; pass pathlib.Path(…) for a file, or .encode() for content"
-        )
-    if isinstance(content, bytes | bytearray | memoryview):
-        # A copy of what may change, for a repeated request must send the same.
-        return BytesBody(bytes(content))
-    if isinstance(content, os.PathLike):
-        return FileBody.measure(content)
-    if not hasattr(content, "read"):
-        raise InvalidRequestError(
-            f"{name}: pass bytes, a path, or a file opened with 'rb', not {type(content).__name__}"
-        )
-    return file_body(content, name)
-
-
-def open_body(name: str, content: Content | ByteStream) -> Body:
-    """The request body for one content that may be a stream.
-
-    Raises:
-        InvalidRequestError: text, or something else that has no bytes.
-        SourceError: the file cannot be read.
-    """
-    if isinstance(content, os.PathLike):
-        return FileBody.measure(content)
-    return content.body(name) if isinstance(content, ByteStream) else content_body(content, name)
-
-
 @attrs.frozen
-class Item:
+class SourceFile:
     """One file to upload: its name in the batch, where it comes from, and its content (a str is a path)."""
 
     name: str
@@ -76,53 +49,78 @@ class Item:
     content: str | Content | ByteStream | RemoteFile
     error: AIHubError | None = None
 
-    def body(self) -> Body:
-        """The request body.
+    @property
+    def is_light(self) -> bool:
+        """Whether it costs neither memory nor a descriptor before it is sent."""
+        return isinstance(self.content, str | os.PathLike | ByteStream | RemoteFile)
+
+    def check(self) -> None:
+        """Check what can be checked without reading. Touches the disk: to be called in a thread.
 
         Raises:
             SourceError: it cannot be read.
             InvalidRequestError: it has no bytes.
         """
+        if self.error is not None:
+            raise self.error
+        if isinstance(self.content, str | os.PathLike):
+            path = FileBody.measure(self.content).name
+            if not os.access(path, os.R_OK):
+                raise SourceError(f"cannot read {path!r}: permission denied", name=path)
+        elif not isinstance(self.content, bytes | bytearray | memoryview | ByteStream | RemoteFile):
+            binary_file(self.content, self.name)
+
+    async def body(self) -> ContentBody:
+        """Return the request body.
+
+        Raises:
+            SourceError: it cannot be read.
+            InvalidRequestError: it has no bytes.
+        """
+        if self.error is not None:
+            raise self.error
         content = self.content
         if isinstance(content, str):
             return FileBody.measure(content)
-        if isinstance(content, RemoteFile):
-            return content.body()
-        return open_body(self.name, content)
+        return content.body() if isinstance(content, RemoteFile) else await to_body(content, self.name)
 
 
-class Feed:
-    """Gives the files of sources one by one, to any number of tasks."""
+class SourceReader:
+    """Returns the files of sources one by one, to any number of tasks.
 
-    def __init__(self, sources: Sources, naming: Naming, wanted: Filter) -> None:
+    `skipped` lists the paths of litter that was left out: see `PathFilter`.
+    """
+
+    def __init__(self, sources: Sources, naming: Naming = None, accepted: PathFilter | None = None) -> None:
         if naming not in {None, "name", "relative"} and not callable(naming):
             raise InvalidRequestError(f"naming is 'name', 'relative' or a callable, not {naming!r}")
+        self.skipped: list[str] = []
         self._naming = naming
-        self._wanted = wanted
+        self._accepted = accepted or PathFilter()
         self._lock = asyncio.Lock()
-        self._ready: deque[Item] = deque()
-        self._walk: Walk | None = None
+        self._ready: deque[SourceFile] = deque()
+        self._walk: FolderWalk | None = None
         self._stream: AsyncIterator[Any] | None = None
         self._iterator: Iterator[Any] = iter(())
-        if _is_source(sources):
-            self._iterator = iter((sources,))
-        elif isinstance(sources, AsyncIterable):
+        if isinstance(sources, AsyncIterable) and not hasattr(sources, "read"):
             self._stream = aiter(sources)
-        elif isinstance(sources, Iterable):
-            self._iterator = iter(sources)
         else:
-            raise InvalidRequestError(
-                f"sources are paths, (name, content) pairs, open files, or an iterable of them, not {sources!r}"
-            )
+            self._iterator = _iterator(sources)
+        # Whether something makes the sources one by one, which may hold a lot of memory together.
+        self.is_streaming = self._stream is not None or self._iterator is sources
 
-    async def next(self) -> Item | None:
-        """The next file; None at the end. Sources are asked for one at a time, folders in chunks."""
+    def put_back(self, files: Iterable[SourceFile]) -> None:
+        """Return these files first."""
+        self._ready.extendleft(reversed(list(files)))
+
+    async def next(self) -> SourceFile | None:
+        """Return the next file; None at the end. Sources are pulled one at a time, folders in chunks."""
         if self._ready:
             return self._ready.popleft()
         async with self._lock:
             while not self._ready:
                 if self._walk is not None:
-                    await self._go_on_walking(self._walk)
+                    await self._continue_walk(self._walk)
                     continue
                 source = await anext(self._stream, _END) if self._stream is not None else next(self._iterator, _END)
                 if source is _END:
@@ -131,7 +129,7 @@ class Feed:
             return self._ready.popleft()
 
     async def aclose(self) -> None:
-        """Close the generators that the sources came from."""
+        """Close the generators that the sources come from."""
         self._walk = None
         if isinstance(self._stream, AsyncGenerator):
             await self._stream.aclose()
@@ -140,76 +138,126 @@ class Feed:
 
     async def _open(self, source: Any) -> None:
         if isinstance(source, str | os.PathLike):
-            await self._open_path(os.fspath(source))
+            await self._open_path(os.fsdecode(source))
         elif _is_pair(source):
             name, content = source
             await self._open_pair(name, content)
         elif hasattr(source, "read"):
-            name = getattr(source, "name", None)
-            if not isinstance(name, str):
-                raise InvalidRequestError("an open file without a name needs one: pass (name, file)")
-            self._ready.append(Item(os.path.basename(name), name, source))  # noqa: PTH119  # not a path of ours
+            name = _name_of(source)
+            self._ready.append(SourceFile(os.path.basename(name), name, source))  # noqa: PTH119  # not a path of ours
         else:
-            raise InvalidRequestError(
-                f"sources are paths, (name, content) pairs and open files, not {type(source).__name__}"
-            )
+            raise _no_source(source)
 
     async def _open_pair(self, name: str, content: Any) -> None:
         if isinstance(content, os.PathLike):
-            content = os.fspath(content)
+            content = os.fsdecode(content)
         if not isinstance(content, str):
-            self._ready.append(Item(name, name, content))
-        elif "://" not in content:
-            self._ready.append(Item(name, content, content))
+            self._ready.append(SourceFile(name, name, content))
+        elif is_url(content):
+            found = await self._look_up(content)
+            if len(found) == 1:
+                self._ready.append(attrs.evolve(found[0], name=name))
+            else:
+                error = SourceError(f"{content} is a folder, which cannot have the name of one file", name=content)
+                self._ready.append(SourceFile(name, content, content, error))
         else:
-            files = await self._look_up(content)
-            self._ready.extend(attrs.evolve(item, name=name) for item in files)
+            self._ready.append(_checked(SourceFile(name, content, content)))
 
-    async def _open_path(self, path: str | bytes) -> None:
-        if isinstance(path, bytes):
-            path = os.fsdecode(path)
-        if "://" in path:
+    async def _open_path(self, path: str) -> None:
+        if is_url(path):
             self._ready.extend(await self._look_up(path))
         elif _is_folder(path):
-            self._walk = Walk(path, self._wanted)
+            self._walk = FolderWalk(path, self._accepted)
         else:
-            self._ready.append(self._named(path, os.path.basename(path)))  # noqa: PTH119  # a Path costs 10 µs
+            self._ready.append(_checked(self._named(path, os.path.basename(path))))  # noqa: PTH119  # a Path costs 10 µs
 
-    async def _go_on_walking(self, walk: Walk) -> None:
+    async def _continue_walk(self, walk: FolderWalk) -> None:
         found = await anyio.to_thread.run_sync(walk.take)
         if not found:
             self._walk = None
-        self._ready.extend(self._found(file) for file in found)
+        for file in found:
+            if file.litter:
+                self.skipped.append(file.path)
+            else:
+                self._ready.append(self._of_folder(file))
 
-    def _found(self, file: Found) -> Item:
-        item = self._named(file.path, file.relative)
-        return item if file.error is None else attrs.evolve(item, error=file.error)
+    def _of_folder(self, found: Found) -> SourceFile:
+        file = self._named(found.path, found.relative)
+        return file if found.error is None else attrs.evolve(file, error=found.error)
 
-    async def _look_up(self, url: str) -> list[Item]:
+    async def _look_up(self, url: str) -> list[SourceFile]:
         try:
             found = await anyio.to_thread.run_sync(remote_files, url)
         except SourceError as error:
-            return [Item(url.rpartition("/")[2], url, url, error)]
+            return [SourceFile(url.rpartition("/")[2], url, url, error)]
         if isinstance(found, RemoteFile):
             return [attrs.evolve(self._named(found.path, found.path.rpartition("/")[2]), source=url, content=found)]
+        accepted = [file for file in found if self._accepted.accepts_file(file.relative)]
+        litter = [file for file in accepted if self._accepted.skips_as_litter(file.relative)]
+        self.skipped += [file.url for file in litter]
         return [
             attrs.evolve(self._named(file.path, file.relative), source=file.url, content=file)
-            for file in found
-            if self._wanted.wants_file(file.relative)
+            for file in accepted
+            if file not in litter
         ]
 
-    def _named(self, path: str, relative: str) -> Item:
+    def _named(self, path: str, relative: str) -> SourceFile:
         if callable(self._naming):
-            return Item(self._naming(Path(path)), path, path)
+            return SourceFile(self._naming(Path(path)), path, path)
         if self._naming == "relative":
-            return Item(relative.replace("/", "__"), path, path)
-        return Item(relative.rpartition("/")[2], path, path)
+            return SourceFile(relative.replace("/", "__"), path, path)
+        return SourceFile(relative.rpartition("/")[2], path, path)
 
 
-def _is_source(sources: object) -> bool:
+def _iterator(sources: Any) -> Iterator[Any]:
     if isinstance(sources, str | os.PathLike) or hasattr(sources, "read"):
-        return True
-    return _is_pair(sources)
+        return iter((sources,))
+    if isinstance(sources, tuple) and _is_pair(sources):
+        return _of_tuple(sources)
+    if isinstance(sources, Mapping):
+        return iter(sources.items())
+    if isinstance(sources, bytes | bytearray | memoryview) or not isinstance(sources, Iterable):
+        raise _no_source(sources)
+    return iter(sources)
+
+
+def _of_tuple(sources: tuple[str, Any]) -> Iterator[Any]:
+    """Decide whether a tuple is one file with its name, or two sources."""
+    name, content = sources
+    if isinstance(content, str):
+        return iter(sources)
+    if isinstance(content, os.PathLike) and os.path.exists(name):  # noqa: PTH110  # it may be no path
+        raise InvalidRequestError(
+            f"{sources!r} could be two files, or one file and its name; pass a list: [path, path] or [(name, path)]"
+        )
+    return iter((sources,))
+
+
+def _name_of(file: Any) -> str:
+    for name in (getattr(file, "name", None), getattr(file, "filename", None)):
+        if isinstance(name, str) and name:
+            return name
+    raise InvalidRequestError("an open file without a name needs one: pass (name, file)")
+
+
+def _no_source(source: object) -> InvalidRequestError:
+    if isinstance(source, bytes | bytearray | memoryview):
+        return InvalidRequestError(
+            "bytes need a name: pass (name, bytes), or for a stream (name, aihub_async.ByteStream(open, length))"
+        )
+    return InvalidRequestError(
+        f"sources are paths, (name, content) pairs, open files, or an iterable of them, not {type(source).__name__}"
+    )
+
+
+def _checked(file: SourceFile) -> SourceFile:
+    """Add the error of a path object that was made of a URL, for its file cannot be what is meant."""
+    path = file.source
+    url = folded_url(path)
+    if url is None or os.path.exists(path):  # noqa: PTH110  # a Path costs 10 µs
+        return file
+    error = SourceError(f"{path!r} is no local file; pass a URL as text: {url!r}", name=path)
+    return attrs.evolve(file, error=error)
 
 
 def _is_pair(source: object) -> bool:

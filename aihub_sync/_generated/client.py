@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     from aihub_async.results.processed import Processed
     from aihub_async.transport.events import Hook
     from aihub_async.transport.messages import Response
+    from aihub_async.uploads.contents import Content
     from aihub_async.uploads.engine import UploadProgress
-    from aihub_async.uploads.sources import Content, Sources
+    from aihub_async.uploads.sources import Sources
     from aihub_sync._webhooks import WebhookReceiver
 
 

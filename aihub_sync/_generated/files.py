@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from aihub_async.models import DeletionJob, FileJob, FileMetadata, FileNode, FolderListing
     from aihub_async.resources import files
-    from aihub_async.uploads.sources import Content
+    from aihub_async.uploads.contents import Content
 
 
 class Files(Facade):

@@ -296,8 +296,8 @@ async def test_a_file_that_changes_while_it_is_encoded_is_refused(
     path.write_bytes(b"x" * 100)
     measure = _named_files.named_bodies
 
-    def measure_and_cut(files):
-        bodies = measure(files)
+    async def measure_and_cut(files):
+        bodies = await measure(files)
         path.write_bytes(b"x")
         return bodies
 

@@ -13,7 +13,7 @@ from aihub_async import errors
 from aihub_async import operations as ops
 from aihub_async.policies.retry import RetryQuota
 from aihub_async.resources._base import build_request
-from aihub_async.uploads.sources import content_body
+from aihub_async.uploads.contents import to_body
 
 OK = b"HTTP/1.1 200 Whatever\r\nContent-Length: 20\r\n\r\n" + b'{"id":1, "name":"a"}'
 
@@ -355,7 +355,7 @@ async def test_the_wall_clock_may_jump(server, make_client, busy, fake_clock):
 async def test_a_file_that_shrank_aborts_without_retry(server, client, tmp_path):
     file = tmp_path / "a.bin"
     file.write_bytes(b"x" * 3_000_000)
-    body = content_body(file, "a.bin")
+    body = await to_body(file, "a.bin")
     file.write_bytes(b"x" * 1000)
     server.says(OK)
     with pytest.raises(errors.SourceChangedError):

@@ -1,5 +1,6 @@
 """Names and ids in URLs: they arrive as what they were, or are refused."""
 
+import asyncio
 from urllib.parse import unquote
 
 import pytest
@@ -18,7 +19,7 @@ tricky = st.text(alphabet="./%\\?#;+& \x00\r\n:@é2eEfF\ud800", min_size=1, max_
 
 
 def raw(method, path, *, params=None, json=None, content=None, headers=None):
-    return raw_request(method, path, SecretValue((json, content, headers)), params=params)
+    return asyncio.run(raw_request(method, path, SecretValue((json, content, headers)), params=params))
 
 
 def on_the_wire(path: str) -> list[str]:

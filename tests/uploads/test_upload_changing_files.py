@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from aihub_async.errors import SourceChangedError, SourceError, UploadError
-from aihub_async.transport import body as bodies
+from aihub_async.transport import file_body as bodies
 from aihub_async.uploads.contents import ByteStream
 
 BIG = bytes(range(256)) * 4096  # 1 MiB: four chunks

@@ -12,7 +12,7 @@ from aihub_async import AsyncAIHub
 from aihub_async.clock import Clock
 from aihub_async.emulator.faults import Fault
 from aihub_async.errors import ConnectError
-from aihub_async.transport import body as bodies
+from aihub_async.transport import file_body as bodies
 
 
 async def test_no_descriptor_for_a_file_is_waited_for(client, hub, batch, folder, monkeypatch, stored):
@@ -41,7 +41,7 @@ async def main(root, key, batch, folder):
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (20, hard))
         report = await client.batches.upload(int(batch), folder, max_concurrency=40, on_error="collect")
-        print(report.files, [str(record.error) for record in report.failed])
+        print(len(report.files), [str(record.error) for record in report.failed])
 
 asyncio.run(main(*sys.argv[1:]))
 """

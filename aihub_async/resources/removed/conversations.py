@@ -78,7 +78,7 @@ class Conversations(RemovedResource):
             raise InvalidRequestError(
                 "fast_mode needs enable_entity_detection, write_converted_image and write_thumbnail to be False"
             )
-        body = _form(
+        body = await _form(
             files,
             name=name,
             description=description,
@@ -201,7 +201,7 @@ class Conversations(RemovedResource):
             InvalidRequestError: no files, or too large ones.
             OutcomeUnknownError: the connection broke and the files may or may not have been added.
         """
-        body = _form(files, process_files=process_files)
+        body = await _form(files, process_files=process_files)
         if len(body.parts) == 1:
             raise InvalidRequestError("no files were given")
         response = await self._ask(ops.ADD_DOCUMENTS, body=body, conversation_id=conversation_id)
@@ -256,9 +256,10 @@ def _is_over(conversation: Conversation) -> bool:
     return conversation.state == ConversationState.COMPLETE
 
 
-def _form(files: NamedFiles, **values: str | bool | None) -> FormBody:
+async def _form(files: NamedFiles, **values: str | bool | None) -> FormBody:
     texts = {name: _text(value) for name, value in values.items() if value is not None}
-    return form({name: BytesBody(text.encode(), "text/plain") for name, text in texts.items()}, named_bodies(files))
+    bodies = {name: BytesBody(text.encode(), "text/plain") for name, text in texts.items()}
+    return form(bodies, await named_bodies(files))
 
 
 def _text(value: str | bool) -> str:

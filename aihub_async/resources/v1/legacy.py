@@ -18,9 +18,8 @@ from aihub_async.models import (
     settings_dict,
 )
 from aihub_async.pagination import Page, Pages
-from aihub_async.resources._base import Id, given
+from aihub_async.resources._base import Id, as_batch_id, given
 from aihub_async.resources._named_files import NamedFiles, inline_files
-from aihub_async.resources.batches import as_batch_id
 from aihub_async.resources.v1._base import LegacyResource, with_webhook
 from aihub_async.resources.v1.handles import LegacyRunHandle
 from aihub_async.resources.v1.jobs import LegacyJobs

@@ -1,0 +1,36 @@
+"""Reports of uploads: their exception, and the comparison with what the batch lists."""
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from aihub_async.errors import AIHubError, UploadError
+from aihub_async.models.uploads import UploadRecord, UploadReport
+
+
+def upload_error(report: UploadReport) -> UploadError:
+    """Return the exception for a report with errors; its cause is the first of them."""
+    failed = report.failed
+    more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
+    error = UploadError(
+        f"{len(failed)} of {len(report)} files failed: {failed[0].source}: {failed[0].error}{more}", report=report
+    )
+    error.__cause__ = failed[0].error
+    return error
+
+
+def verified(records: Sequence[UploadRecord], sizes: Mapping[str, int | None]) -> list[UploadRecord]:
+    """Return the records, those with an error of their own whose file the batch does not list with the right size."""
+    return [_verified(record, sizes) for record in records]
+
+
+def _verified(record: UploadRecord, sizes: Mapping[str, int | None]) -> UploadRecord:
+    if record.error is not None:
+        return record
+    if record.name not in sizes:
+        return attrs.evolve(record, error=AIHubError(f"{record.name} was uploaded, but the batch does not list it"))
+    listed = sizes[record.name]
+    if listed is not None and listed != record.size:
+        message = f"{record.name} was uploaded with {record.size} bytes, but the batch lists it with {listed}"
+        return attrs.evolve(record, error=AIHubError(message))
+    return record
