@@ -18,8 +18,8 @@ from aihub_async.limits import MAX_NAME_LENGTH
 from aihub_async.models.uploads import UploadReport
 from aihub_async.processing import new_batch_name
 from aihub_async.uploads.names import NameSet
-from aihub_async.uploads.sources import Feed, Item
-from aihub_async.uploads.walking import Filter
+from aihub_async.uploads.sources import SourceFile, SourceReader
+from aihub_async.uploads.walking import PathFilter
 
 _BATCHES_LOOKED_THROUGH = 1000
 """Batches that are searched for one of the same name."""
@@ -71,9 +71,9 @@ class Selection:
         typer.Option(metavar="NAME", help="Workspace of the new batch. (default: your own)", rich_help_panel=INPUT),
     ] = None
 
-    def feed(self, sources: Sequence[str]) -> Feed:
+    def feed(self, sources: Sequence[str]) -> SourceReader:
         """Return the files of the sources."""
-        return Feed(sources, self.naming, Filter(self.include, self.exclude))
+        return SourceReader(sources, self.naming, PathFilter(self.include, self.exclude))
 
     @property
     def naming(self) -> Literal["relative"] | None:
@@ -139,7 +139,7 @@ def _check_existence(sources: Sequence[str]) -> None:
             usage(f"{source}: there is no such file or folder")
 
 
-def _check_name(item: Item, names: NameSet) -> None:
+def _check_name(item: SourceFile, names: NameSet) -> None:
     if len(item.name) > MAX_NAME_LENGTH:
         usage(f"{item.source}: its name in the batch has {len(item.name)} characters, and {MAX_NAME_LENGTH} is most")
     if not names.add(item.name):
@@ -182,13 +182,13 @@ async def send(
     return batch_id, report
 
 
-async def _without_existing(client: AsyncAIHub, batch_id: int, feed: Feed) -> AsyncIterator[tuple[str, str]]:
+async def _without_existing(client: AsyncAIHub, batch_id: int, feed: SourceReader) -> AsyncIterator[tuple[str, str]]:
     sizes = {node.name: node.metadata.size async for node in client.batches.iter_files(batch_id) if node.metadata}
     skipped = 0
     while (item := await feed.next()) is not None:
         if item.error is not None:
             raise item.error
-        if item.name in sizes and sizes[item.name] == item.body().length:
+        if item.name in sizes and sizes[item.name] == (await item.body()).length:
             skipped += 1
             continue
         # Without its content, which the upload opens by itself.
