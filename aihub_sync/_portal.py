@@ -1,151 +1,166 @@
-"""One event loop in one thread, shared by all sync clients of the process: every call is a task of an anyio group.
+"""The event loop thread that all sync clients of a process share: anyio's `BlockingPortal`, and what it lacks.
 
-The thread starts with the first call and stops with the last client. anyio's own blocking portal does the same with two
-hand-offs for each call, one to begin it and one to end it; here a call is handed over once.
+The first call starts the thread, and closing the last client stops it. anyio's `start_blocking_portal` is not used
+because it joins its thread without a time limit: a blocked callback would hang the end of the process.
 """
 
 import asyncio
 import atexit
-import concurrent.futures
+import concurrent.futures.thread  # noqa: F401 - importing it later fails in threads that outlive the main thread
 import contextlib
+import contextvars
 import importlib
 import os
 import threading
-from collections.abc import Collection, Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any, TypeVar
 
 import anyio
-import anyio.lowlevel
-from anyio.abc import TaskGroup
+from anyio.from_thread import BlockingPortal
 
-from aihub_async.client import AsyncAIHub
+from aihub_async.errors import ClosedClientError
 
-Posted = concurrent.futures.Future[None]
+T = TypeVar("T")
+AsyncFunction = Callable[[], Coroutine[Any, Any, T]]
 
-EXIT_GRACE = 1.0
-"""Seconds that closing a client, or the end of the process, waits for clean-ups that still go on."""
+CLOSE_GRACE = 2.0
+"""Seconds that closing a client, and the end of the process, wait for the loop."""
+
+_loops: Any = asyncio
+with contextlib.suppress(ImportError):
+    _loops = importlib.import_module("uvloop")
 
 
 class LoopThread(threading.Thread):
-    """A thread with an event loop and a task group for the calls, until `stop` is set on the loop."""
+    """A thread with an event loop and a portal to it, until `stop` is set."""
 
-    def __init__(self, before: "LoopThread | None") -> None:
-        super().__init__(name="aihub_sync", daemon=True, target=self._live, args=(before,))
-        maker: Any = asyncio
-        with contextlib.suppress(ImportError):
-            maker = importlib.import_module("uvloop")
-        self.loop: asyncio.AbstractEventLoop = maker.new_event_loop()
-        self._posted: set[Posted] = set()
+    def __init__(self) -> None:
+        super().__init__(name="aihub_sync", daemon=True)
+        self._starter = threading.get_native_id()
+        self._portal: Future[BlockingPortal] = Future()
+        self._futures: set[Future[Any]] = set()
+        self.loop: asyncio.AbstractEventLoop = _loops.new_event_loop()
+        self.starting: list[None] = []
         self.stop = asyncio.Event()
-        self.ready = threading.Event()
-        self.entering: list[None] = []
-        self.interrupted: set[asyncio.Task[Any]] = set()
-        self.tasks: TaskGroup
 
-    def post(self, coroutine: Coroutine[Any, Any, None]) -> Posted:
-        """Run a coroutine without waiting, from any thread: also from this one, where the portal refuses."""
-        future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
-        self._posted.add(future)
-        future.add_done_callback(self._posted.discard)
+    def start_task(self, function: AsyncFunction[T]) -> Future[T]:
+        """Start a task; the caller was counted in `starting` while the loop ran."""
+        try:
+            return self.track(self._portal.result().start_task_soon(function))
+        finally:
+            self.starting.pop()
+
+    def track(self, future: Future[T]) -> Future[T]:
+        """Keep the future until it is done, and cancel it if the loop ends before."""
+        self._futures.add(future)
+        future.add_done_callback(self._futures.discard)
         return future
 
-    async def close(self, clients: Collection[AsyncAIHub], *, last: bool) -> None:
-        """On the loop: close clients, and with the last one the loop."""
+    def run(self) -> None:
+        """Run the event loop."""
+        options = {"loop_factory": self._checked_loop}
         try:
-            if self.interrupted:
-                await asyncio.wait(self.interrupted, timeout=EXIT_GRACE)
-            for client in clients:
-                await client.aclose()
+            contextvars.Context().run(lambda: anyio.run(self._serve, backend_options=options))
+        except BaseException as error:  # noqa: BLE001 - the error that ends a running loop is raised at its caller
+            if not self._portal.done():
+                self._portal.set_exception(error)
         finally:
-            if last:
-                self.stop.set()
+            self.stop.set()
+            self.loop.close()
+            # Tasks that are cancelled before their first step leave their future pending.
+            for future in tuple(self._futures):
+                future.cancel()
 
-    def _live(self, before: "LoopThread | None") -> None:
-        if before is not None:
-            # A client is in one loop at a time: the last one must have ended. Calls queue up meanwhile.
-            before.join(EXIT_GRACE)
-        # Raised by a callback, they end the loop and go to the caller, and this thread has nothing to add.
-        with contextlib.suppress(SystemExit, KeyboardInterrupt):
-            anyio.run(self._serve, backend_options={"loop_factory": lambda: self.loop})
+    def _checked_loop(self) -> asyncio.AbstractEventLoop:
+        if threading.get_native_id() == self._starter:
+            raise RuntimeError("threads are patched to run in the thread that starts them (gevent, eventlet)")
+        return self.loop
 
     async def _serve(self) -> None:
-        async with anyio.create_task_group() as self.tasks:
-            self.ready.set()
+        async with BlockingPortal() as portal:
+            self._portal.set_result(portal)
             try:
                 await self.stop.wait()
             finally:
-                portal.leave(self)
-                # A hand-off to a loop that has ended would wait for ever.
-                with anyio.move_on_after(EXIT_GRACE, shield=True):
-                    while self.entering:  # noqa: ASYNC110 - other threads count it down, and an event would be late
+                with shared.lock:
+                    self.stop.set()
+                # A call that is handed to a loop which has ended never returns.
+                with anyio.move_on_after(CLOSE_GRACE, shield=True):
+                    while self.starting:  # noqa: ASYNC110 - other threads count it down, and an event would be late
                         await anyio.sleep(0.001)
-                    # The last hand-off may still be on its way to becoming a task.
-                    await anyio.lowlevel.checkpoint()
-                self.tasks.cancel_scope.cancel()
+                await portal.stop(cancel_remaining=True)
 
 
-class Portal:
-    """The way to the loop thread, of which there is one at most."""
+class SharedLoop:
+    """The loop thread of this process, and the open clients that it runs for, by the functions that close them."""
 
     def __init__(self) -> None:
-        self.clients: set[AsyncAIHub] = set()
+        self.clients: set[AsyncFunction[None]] = set()
         self.reset()
 
     def reset(self) -> None:
-        """Start anew: after a fork the thread is in the parent only, and the lock may be held by it."""
-        # Reentrant: a garbage collection inside a locked section may retire a client.
-        self._lock = threading.RLock()
+        """Forget the thread: after a fork it exists in the parent only, and the lock may be held by it."""
+        self.lock = threading.RLock()
         self._thread: LoopThread | None = None
-        self._last: LoopThread | None = None
 
-    def is_here(self) -> bool:
-        """True on the loop thread itself."""
-        return self._thread is not None and self._thread.ident == threading.get_ident()
+    def start(self, call: AsyncFunction[T]) -> Future[T]:
+        """Start a call on the loop."""
+        try:
+            with self.lock:
+                if self._thread is None or self._thread.stop.is_set():
+                    thread = LoopThread()
+                    thread.start()
+                    self._thread = thread
+                thread = self._thread
+                thread.starting.append(None)
+            # The loop takes the lock to stop, so nobody may hold it and wait for the loop.
+            return thread.start_task(call)
+        except (RuntimeError, OSError) as error:
+            raise ClosedClientError(f"no event loop can run the call here: {error}") from error
 
-    def enter(self) -> LoopThread:
-        """The thread to hand a call to; the caller takes one from its `entering` afterwards."""
-        # The lock is not held during the hand-off: the loop may need it, to retire a client.
-        with self._lock:
-            thread = self._running()
-            thread.entering.append(None)
-            return thread
+    def post(self, function: AsyncFunction[None]) -> Future[None] | None:
+        """Start a task without waiting, if a loop runs; takes no lock, for a garbage collection may come here."""
+        thread = self._thread
+        if thread is None or thread.stop.is_set():
+            return None
+        coroutine = function()
+        try:
+            return thread.track(asyncio.run_coroutine_threadsafe(coroutine, thread.loop))
+        except RuntimeError:
+            # The loop has just ended.
+            coroutine.close()
+            return None
 
-    def post(self, coroutine: Coroutine[Any, Any, None], only: LoopThread | None = None) -> Posted | None:
-        """Run a coroutine on the loop without waiting for it; with `only`, not at all if that thread is not it."""
-        # Under the lock: what comes behind the loop's last callback would never run.
-        with self._lock:
-            if only is None or only is self._thread:
-                return self._running().post(coroutine)
-        coroutine.close()
-        return None
+    def retire(self, close: AsyncFunction[None]) -> Future[None] | None:
+        """Begin to close a client."""
+        closing = self.post(close)
+        if closing is None:
+            self.clients.discard(close)
+        else:
+            closing.add_done_callback(lambda _: self._discard(close))
+        return closing
 
-    def retire(self, *clients: AsyncAIHub) -> Posted | None:
-        """Begin to close clients; with the last one the thread ends."""
-        with self._lock:
-            self.clients.difference_update(clients)
-            thread, self._thread = self._thread, self._thread if self.clients else None
-            return None if thread is None else thread.post(thread.close(clients, last=not self.clients))
+    def _discard(self, close: AsyncFunction[None]) -> None:
+        self.clients.discard(close)
+        if not self.clients:
+            self.post(self._stop)
 
-    def leave(self, thread: LoopThread) -> None:
-        """Send no more calls to a thread."""
-        with self._lock:
-            if self._thread is thread:
-                self._thread = None
+    async def _stop(self) -> None:
+        with self.lock:
+            thread = self._thread
+            if thread is not None and thread.loop is asyncio.get_running_loop() and not self.clients:
+                thread.stop.set()
 
     def shut_down(self) -> None:
-        """At the end of the process: let clean-ups finish, close what is open, stop the thread."""
-        self.retire(*self.clients)
-        if self._last is not None:
-            self._last.join(2 * EXIT_GRACE)
-
-    def _running(self) -> LoopThread:
-        if self._thread is None:
-            self._thread = self._last = LoopThread(self._last)
-            self._thread.start()
-        return self._thread
+        """Close every client and wait for the thread, at the end of the process."""
+        for close in tuple(self.clients):
+            self.retire(close)
+        if self._thread is not None:
+            self._thread.join(CLOSE_GRACE)
 
 
-portal = Portal()
-atexit.register(portal.shut_down)
+shared = SharedLoop()
+atexit.register(shared.shut_down)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=portal.reset)
+    os.register_at_fork(after_in_child=shared.reset)

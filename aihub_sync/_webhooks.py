@@ -10,7 +10,7 @@ from aihub_async.errors import ConfigurationError
 from aihub_async.models import Run
 from aihub_async.webhooks import receiver
 from aihub_async.webhooks.bus import Bus
-from aihub_sync._base import Lease
+from aihub_sync._facade import Lease
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -111,8 +111,8 @@ class WebhookReceiver:
         return self.handle(headers, environ["wsgi.input"].read(int(length)))
 
     def close(self) -> None:
-        """Let go of the connections of the bus, before the client is closed."""
-        if self._lease is not None:
+        """Close the connections of the bus; closing the client does it too."""
+        if self._lease is not None and self._lease.is_open:
             self._lease.run(self.wrapped.aclose())
 
     def __repr__(self) -> str:

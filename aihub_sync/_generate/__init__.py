@@ -12,7 +12,17 @@ from pathlib import Path
 
 from aihub_sync._generate.docstrings import UnknownError
 from aihub_sync._generate.layout import Imports, import_order
-from aihub_sync._generate.rules import BASE, BY_HAND, CLIENT, COMMAND, PACKAGE, PAGES, SHARED_MODULES, SYNC_NAMES, Rules
+from aihub_sync._generate.rules import (
+    BY_HAND,
+    CLIENT,
+    COMMAND,
+    PACKAGE,
+    PAGES,
+    PAGES_MODULE,
+    SHARED_MODULES,
+    SYNC_NAMES,
+    Rules,
+)
 from aihub_sync._generate.sources import Class, Sources, parse_module, read_sources
 from aihub_sync._generate.writer import Writer, names_in, parsed
 
@@ -50,7 +60,7 @@ def _names_file(exported: Sequence[str], homes: Mapping[str, str]) -> str:
         imports.add(homes.get(name) or BY_HAND.get(name, "aihub_async"), twin)
     for name in SHARED_MODULES:
         imports.add("aihub_async", name)
-    imports.add(BASE, "Pages")
+    imports.add(PAGES_MODULE, "Pages")
     names = sorted({*(SYNC_NAMES.get(name, name) for name in exported), *SHARED_MODULES, "Pages"}, key=import_order)
     listed = "\n".join(f'    "{name}",' for name in names)
     header = f'# Written by `{COMMAND}`. DO NOT EDIT.\n"""The public names."""\n'

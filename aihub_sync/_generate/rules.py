@@ -6,7 +6,9 @@ from aihub_sync._generate.docstrings import PHRASES, Docstrings
 
 COMMAND = "python -m aihub_sync._generate"
 PACKAGE = "aihub_sync._generated"
-BASE = "aihub_sync._base"
+FACADE = "aihub_sync._facade"
+PAGES_MODULE = "aihub_sync._pages"
+COMPAT = "aihub_sync._compat"
 
 CLIENT = "AsyncAIHub"
 SYNC_NAMES = {CLIENT: "AIHub"}
@@ -24,15 +26,11 @@ SPECIAL = {
     "aclose": "close",
     "__aenter__": "__enter__",
     "__aexit__": "__exit__",
-    "__repr__": "__repr__",
 }
 """Methods that are not simply passed on, and their names."""
 
-DROPPED = frozenset({"__await__"})
-"""Special methods without a sync twin: `wait()` is the twin of awaiting."""
-
-ON_LOOP = frozenset({"IngestJob.stop"})
-"""Plain methods that touch what only the event loop may touch; nobody waits for them."""
+DROPPED = frozenset({"__await__", "__repr__"})
+"""Special methods that are not generated: `wait()` takes the place of awaiting, and `Facade` has a `__repr__`."""
 
 ASYNCHRONOUS = frozenset(
     {"Awaitable", "Coroutine", "AsyncIterator", "AsyncIterable", "AsyncGenerator", "AbstractAsyncContextManager"}
@@ -66,5 +64,5 @@ class Rules:
 
     def unused(self) -> list[str]:
         """Rules that nothing needs any more."""
-        known = {*SPECIAL, *DROPPED, *ON_LOOP, *PAGES, *OLD_NAMES, *SYNC_NAMES, *BY_HAND}
+        known = {*SPECIAL, *DROPPED, *PAGES, *OLD_NAMES, *SYNC_NAMES, *BY_HAND}
         return sorted(known - self.used) + sorted(PHRASES.keys() - self.docs.used)

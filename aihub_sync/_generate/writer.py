@@ -7,15 +7,16 @@ from aihub_sync._generate.docstrings import UnknownError
 from aihub_sync._generate.layout import Imports, call, definition, docstring, unparse
 from aihub_sync._generate.rules import (
     ASYNCHRONOUS,
-    BASE,
     BY_HAND,
     CLIENT,
     COMMAND,
+    COMPAT,
     DROPPED,
+    FACADE,
     OLD_NAMES,
-    ON_LOOP,
     PACKAGE,
     PAGES,
+    PAGES_MODULE,
     SPECIAL,
     SYNC_NAMES,
     Rules,
@@ -31,7 +32,7 @@ class Writer:
         self._homes = homes
         self._rules = rules
         twins = {self._sync(name): Import(home, self._sync(name)) for name, home in homes.items()}
-        pages = {name: Import(BASE, "Pages") for name in PAGES}
+        pages = {name: Import(PAGES_MODULE, "Pages") for name in PAGES}
         by_hand = {name: Import(home, name) for name, home in BY_HAND.items()}
         self._imports = Imports({**twins, **pages, **by_hand, CLIENT: twins[SYNC_NAMES[CLIENT]]})
         self._class: Class
@@ -51,7 +52,7 @@ class Writer:
         self._origin = self._module
         home, _, stem = self._module.name.rpartition(".")
         self._imports.add(home, stem, typing_only=True)
-        self._imports.add(BASE, "Facade")
+        self._imports.add(FACADE, "Facade")
         yield f"class {self._sync(item.name)}(Facade):"
         yield from docstring(self._rules.docs.rewrite(item.doc, item.name), 4)
         yield ""
@@ -76,17 +77,20 @@ class Writer:
         where = f"{CLIENT}.__init__"
         parameters = self._parameters(function.args, where)
         parameters.insert(parameters.index("*"), "debug: bool | None = None")
+        parameters.append("api_token: str | None = None")
         arguments = self._arguments(function.args)
         attached = list(self._by_hand(function.args))
         for name in attached:
             arguments[arguments.index(f"{name}={name}")] = f"{name}=None if {name} is None else {name}.wrapped"
         self._imports.add(self._module.name, CLIENT)
-        for name in ("Lease", "hidden", "warn_of_debug"):
-            self._imports.add(BASE, name)
+        self._imports.add(FACADE, "Lease")
+        for name in ("hidden", "one_key", "warn_of_debug"):
+            self._imports.add(COMPAT, name)
         yield ""
         yield from definition(function, "__init__", parameters, "None", 4)
+        yield "        api_key, api_token = hidden(api_key), hidden(api_token)"
+        yield "        api_key = one_key(api_key, api_token)"
         yield "        warn_of_debug(debug)"
-        yield "        api_key = hidden(api_key)"
         yield from call("wrapped = ", CLIENT, arguments, "", 8)
         yield f"        self._bind(wrapped, Lease({', '.join(['wrapped', *attached])}))"
 
@@ -99,7 +103,7 @@ class Writer:
                 yield arg.arg
 
     def _bind(self, item: Class, stem: str) -> Iterator[str]:
-        self._imports.add(BASE, "Lease", typing_only=True)
+        self._imports.add(FACADE, "Lease", typing_only=True)
         yield ""
         yield f"    def _bind(self, wrapped: {stem}.{item.name}, lease: Lease) -> None:"
         yield "        super()._bind(wrapped, lease)"
@@ -149,7 +153,7 @@ class Writer:
         names = OLD_NAMES.get(where)
         if names is not None and not decorator_names(function) & {"overload"}:
             self._rules.used.add(where)
-            self._imports.add(BASE, "renamed")
+            self._imports.add(COMPAT, "renamed")
             pairs = ", ".join(f'{old}="{new}"' for old, new in names.items())
             yield f"    @renamed({pairs})"
 
@@ -164,8 +168,6 @@ class Writer:
                 yield "        return self"
             case "__aexit__" if "aclose" in self._class.methods:
                 yield "        self.close()"
-            case "__repr__":
-                yield "        return self._repr()"
             case _:
                 raise UnknownError(f"{self._class.name}.{name}: a context manager needs aclose()")
 
@@ -179,10 +181,6 @@ class Writer:
         ):
             raise UnknownError(f"{where}: an async generator crosses threads once per item; return pages")
         arguments = self._arguments(function.args)
-        if where in ON_LOOP and not arguments:
-            self._rules.used.add(where)
-            yield f"        self._lease.call_soon({target})"
-            return
         if not isinstance(function, ast.AsyncFunctionDef):
             yield from self._pass_on(target, returns, where, arguments)
             return

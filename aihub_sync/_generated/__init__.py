@@ -68,10 +68,10 @@ from aihub_async import (
     errors,
     models,
 )
-from aihub_sync._base import Pages
 from aihub_sync._generated.client import AIHub
 from aihub_sync._generated.handles import JobHandle, RunHandle
 from aihub_sync._generated.v1_handles import LegacyJobHandle, LegacyRunHandle
+from aihub_sync._pages import Pages
 from aihub_sync._webhooks import WebhookReceiver
 
 __all__ = [

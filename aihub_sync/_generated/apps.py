@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aihub_sync._base import Facade
+from aihub_sync._facade import Facade
 from aihub_sync._generated.deployments import Deployments
 from aihub_sync._generated.runs import Runs
 
 if TYPE_CHECKING:
     from aihub_async.resources import apps
-    from aihub_sync._base import Lease
+    from aihub_sync._facade import Lease
 
 
 class Apps(Facade):

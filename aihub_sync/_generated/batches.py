@@ -6,7 +6,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aihub_async.limits import MULTIPART_THRESHOLD
-from aihub_sync._base import Facade, Pages, renamed
+from aihub_sync._compat import renamed
+from aihub_sync._facade import Facade
+from aihub_sync._pages import Pages
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

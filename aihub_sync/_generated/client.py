@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from aihub_async.client import AsyncAIHub
-from aihub_sync._base import Facade, Lease, hidden, warn_of_debug
+from aihub_sync._compat import hidden, one_key, warn_of_debug
+from aihub_sync._facade import Facade, Lease
 from aihub_sync._generated.apps import Apps
 from aihub_sync._generated.audit import Audit
 from aihub_sync._generated.batches import Batches
@@ -109,9 +110,11 @@ class AIHub(Facade):
         clock: Clock | None = None,
         webhooks: WebhookReceiver | None = None,
         api_version: str | None = None,
+        api_token: str | None = None,
     ) -> None:
+        api_key, api_token = hidden(api_key), hidden(api_token)
+        api_key = one_key(api_key, api_token)
         warn_of_debug(debug)
-        api_key = hidden(api_key)
         wrapped = AsyncAIHub(
             api_key,
             ib_context,
@@ -391,6 +394,3 @@ class AIHub(Facade):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-    def __repr__(self) -> str:
-        return self._repr()

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aihub_sync._base import Facade, Pages
+from aihub_sync._facade import Facade
 from aihub_sync._generated.handles import RunHandle
+from aihub_sync._pages import Pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from aihub_async.resources._run_submission import Settings
     from aihub_async.results.processed import Processed
     from aihub_async.results.tables import Table
-    from aihub_sync._base import Lease
+    from aihub_sync._facade import Lease
 
 
 class DeploymentRuns(Facade):

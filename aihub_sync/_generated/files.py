@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aihub_sync._base import Facade, Pages
+from aihub_sync._facade import Facade
+from aihub_sync._pages import Pages
 
 if TYPE_CHECKING:
     import os

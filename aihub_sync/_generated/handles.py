@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aihub_sync._base import Facade, Pages
+from aihub_sync._facade import Facade
+from aihub_sync._pages import Pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,9 +107,6 @@ class RunHandle(Facade):
         """The handle as JSON; `client.apps.runs.handle()` takes it back."""
         return self._async.to_json()
 
-    def __repr__(self) -> str:
-        return self._repr()
-
 
 class JobHandle(Facade):
     """A job that goes on at the server, such as a deletion: ``handle.wait()`` waits for its end.
@@ -146,6 +144,3 @@ class JobHandle(Facade):
     def to_json(self) -> str:
         """The handle as JSON; `client.jobs.handle()` takes it back."""
         return self._async.to_json()
-
-    def __repr__(self) -> str:
-        return self._repr()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aihub_sync._base import Facade
+from aihub_sync._facade import Facade
 
 if TYPE_CHECKING:
     from aihub_async.ingest import job
@@ -70,7 +70,7 @@ class IngestJob(Facade):
 
     def stop(self) -> None:
         """Let `run` finish what is in flight and return; from any thread, or from a signal handler."""
-        self._lease.call_soon(self._async.stop)
+        self._async.stop()
 
     def status(self) -> IngestStatus:
         """How far the journal says that the job is; it can be asked while another process works.

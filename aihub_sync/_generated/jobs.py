@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aihub_sync._base import Facade, renamed
+from aihub_sync._compat import renamed
+from aihub_sync._facade import Facade
 from aihub_sync._generated.handles import JobHandle
 
 if TYPE_CHECKING:

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aihub_sync._base import Facade, Pages, renamed
+from aihub_sync._compat import renamed
+from aihub_sync._facade import Facade
 from aihub_sync._generated.handles import RunHandle
+from aihub_sync._pages import Pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

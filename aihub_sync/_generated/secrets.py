@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aihub_sync._base import Facade
+from aihub_sync._facade import Facade
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

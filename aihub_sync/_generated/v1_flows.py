@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aihub_sync._base import Facade
+from aihub_sync._facade import Facade
 from aihub_sync._generated.v1_handles import LegacyJobHandle, LegacyRunHandle
 from aihub_sync._generated.v1_jobs import FlowJobs
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aihub_async.models import FlowSettings, LegacyResults
     from aihub_async.resources._named_files import NamedFiles
     from aihub_async.resources.v1 import flows
-    from aihub_sync._base import Lease
+    from aihub_sync._facade import Lease
 
 
 class Flows(Facade):

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aihub_sync._base import Facade, Pages
+from aihub_sync._facade import Facade
+from aihub_sync._pages import Pages
 
 if TYPE_CHECKING:
     from aihub_async.models import LegacyJobStatus, LegacyRecord
@@ -44,9 +45,6 @@ class LegacyJobHandle(Facade):
         """
         return self._lease.run(self._async.wait(timeout, through_review=through_review, poll_interval=poll_interval))
 
-    def __repr__(self) -> str:
-        return self._repr()
-
 
 class LegacyRunHandle(Facade):
     """A run that was started; `wait()` waits for its end, `results()` gives what it found."""
@@ -79,9 +77,6 @@ class LegacyRunHandle(Facade):
             WaitTimeoutError: it goes on after `timeout`.
         """
         return self._lease.run(self._async.wait(timeout, through_review=through_review, poll_interval=poll_interval))
-
-    def __repr__(self) -> str:
-        return self._repr()
 
     @property
     def output_folder(self) -> str | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aihub_sync._base import Facade, Pages
+from aihub_sync._facade import Facade
 from aihub_sync._generated.v1_handles import LegacyRunHandle
 from aihub_sync._generated.v1_jobs import LegacyJobs
+from aihub_sync._pages import Pages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from aihub_async.resources._base import Id
     from aihub_async.resources._named_files import NamedFiles
     from aihub_async.resources.v1 import legacy
-    from aihub_sync._base import Lease
+    from aihub_sync._facade import Lease
 
 
 class LegacyApps(Facade):

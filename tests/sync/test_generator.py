@@ -38,7 +38,6 @@ def no_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the rules that only the real sources need."""
     for table in (rules, writer):
         monkeypatch.setattr(table, "OLD_NAMES", {})
-        monkeypatch.setattr(table, "ON_LOOP", frozenset())
         monkeypatch.setattr(table, "DROPPED", frozenset())
         monkeypatch.setattr(table, "BY_HAND", {})
         monkeypatch.setattr(table, "SPECIAL", {"aclose": "close"})
@@ -95,7 +94,8 @@ class TestShapes:
         text = written('def iter(self, n: int) -> Pages[Result]:\n    """All."""')
         assert "    def iter(self, n: int) -> Pages[Result]:" in text
         assert "        return Pages(self._async.iter(n), self._lease)" in text
-        assert "from aihub_sync._base import Facade, Pages" in text
+        assert "from aihub_sync._facade import Facade\n" in text
+        assert "from aihub_sync._pages import Pages\n" in text
 
     def test_a_twin_written_by_hand_is_handed_to_the_client(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for table in (rules, writer):

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 from aihub_async.emulator import Emulator
 from aihub_sync import AIHub, Pages
-from aihub_sync._base import Lease
+from aihub_sync._facade import Lease
 
 
 class Source:

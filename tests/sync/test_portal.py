@@ -13,10 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from anyio.from_thread import BlockingPortal
 
 from aihub_async.emulator import Emulator, Fault
 from aihub_sync import AIHub, capture_responses, errors
-from aihub_sync._base import Call
+from aihub_sync._portal import SharedLoop
 
 Make = Callable[..., AIHub]
 
@@ -134,18 +135,32 @@ def test_the_advised_line_works(make_client: Make) -> None:
     assert answers[0].exception() is None
 
 
-def test_what_ends_the_loop_does_not_end_the_client(make_client: Make, loop_threads) -> None:
+def test_what_ends_the_loop_does_not_end_the_client(make_client: Make, hub: Emulator, loop_threads) -> None:
     def hook(event: object) -> None:
         if not ended:
             ended.append(True)
-            raise SystemExit
+            asyncio.get_running_loop().call_soon(sys.exit)
 
     ended: list[bool] = []
+    hub.faults.add(Fault(kind="status", status=503, times=1))
     client = make_client(hooks=[hook])
     with pytest.raises((SystemExit, errors.AIHubError)):
         client.batches.list()
     settle(lambda: not loop_threads())
     assert client.batches.list().batches == []
+
+
+def test_an_exit_in_a_hook_reaches_the_caller_alone(make_client: Make, loop_threads) -> None:
+    def hook(event: object) -> None:
+        raise SystemExit(3)
+
+    client, other = make_client(hooks=[hook]), make_client()
+    other.batches.list()
+    (thread,) = loop_threads()
+    with pytest.raises(SystemExit, match="3"):
+        client.batches.list()
+    assert other.batches.list().batches == []
+    assert loop_threads() == [thread]
 
 
 def test_context_variables_reach_the_call(client: AIHub) -> None:
@@ -200,11 +215,14 @@ def test_calls_return_with_and_without_sniffio(hub: Emulator, sniffio: str) -> N
     assert (out, err) == ("True\n", "")
 
 
-def test_a_hand_off_that_fails_on_the_loop_reaches_the_caller(client: AIHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hand_off_that_fails_is_a_typed_error(client: AIHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("This portal is not running")
+
     client.batches.list()
     with monkeypatch.context() as patch:
-        patch.setattr(Call, "_carry", None)
-        with pytest.raises(TypeError):
+        patch.setattr(BlockingPortal, "start_task_soon", fail)
+        with pytest.raises(errors.ClosedClientError, match="no event loop can run the call here: This portal"):
             client.batches.list()
     assert client.batches.list().batches == []
 
@@ -327,11 +345,11 @@ def test_an_interrupt_during_the_hand_off_leaves_nothing_running(
 ) -> None:
     client.batches.list()
     hub.faults.add(Fault(kind="latency", seconds=30, times=1))
-    hand_over = Call._hand_over
+    start = SharedLoop.start
 
     def interrupted(*arguments: Any) -> None:
         if begun:
-            hand_over(*arguments)
+            start(*arguments)
             settle(lambda: hub.requests.total == 2)
         raise KeyboardInterrupt
 
@@ -344,7 +362,7 @@ def test_an_interrupt_during_the_hand_off_leaves_nothing_running(
             cancelled.set()
 
     with monkeypatch.context() as patch:
-        patch.setattr(Call, "_hand_over", interrupted)
+        patch.setattr(SharedLoop, "start", interrupted)
         with pytest.raises(KeyboardInterrupt):
             client._lease.run(work())
     assert cancelled.is_set() is begun
