@@ -231,7 +231,8 @@ def _seen(items: list[msgspec.Raw]) -> Iterator[RunSummary]:
     for raw in items:
         try:
             item: Any = _read_item(raw)
-        except msgspec.ValidationError:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            # The page was only split into its items: what is inside one is first read here.
             item = _read_tolerantly(raw)
         if item is not None:
             yield RunSummary(item.id, item.status, item.start_timestamp, item.tags, raw)
