@@ -41,7 +41,11 @@ class Inbox(Protocol):
         ...
 
     async def recently_delivered(self, ids: Iterable[str]) -> set[str]:
-        """Those of the ids that were delivered lately."""
+        """Return those of the ids that were delivered lately."""
+        ...
+
+    def ended_undelivered(self) -> None:
+        """Note that polling has found the end of a run whose webhook has not arrived."""
         ...
 
 
@@ -396,6 +400,8 @@ class Scheduler:
             self.health.delivered()
         elif watch.expects_webhook:
             self.health.missed()
+            if self._inbox is not None:
+                self._inbox.ended_undelivered()
         # Its waits leave one after the other; it must not teach the same twice.
         watch.notified = watch.expects_webhook = False
 

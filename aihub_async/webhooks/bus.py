@@ -1,4 +1,4 @@
-"""How deliveries reach the process that waits: a small bus, in this process or between several."""
+"""The bus by which deliveries reach the process that waits, in one process or between several."""
 
 import enum
 from collections import OrderedDict
@@ -10,7 +10,7 @@ from anyio.abc import TaskStatus
 
 
 class Claim(enum.Enum):
-    """Who handles an event: `NEW` the one that asked, `BUSY` somebody else right now, `DONE` somebody did."""
+    """The result of claiming an event: `NEW` it is yours, `BUSY` another handler has it, `DONE` it has been handled."""
 
     NEW = "new"
     BUSY = "busy"
@@ -18,10 +18,10 @@ class Claim(enum.Enum):
 
 
 class Bus(Protocol):
-    """Tells all processes of delivered webhooks, and remembers for a while what was told and handled."""
+    """Notifies all processes of deliveries, and remembers for a while what was delivered and handled."""
 
     async def publish(self, run_id: str) -> None:
-        """Tell everybody who listens, and remember it for those who will ask."""
+        """Notify everybody who listens, and remember the id for those who start to wait later."""
         ...
 
     async def listen(self, wake: Callable[[str], None], *, task_status: TaskStatus[None]) -> None:
@@ -29,19 +29,19 @@ class Bus(Protocol):
         ...
 
     async def recently_delivered(self, ids: Iterable[str]) -> set[str]:
-        """Those of the ids that were published lately."""
+        """Return those of the ids that were published lately."""
         ...
 
     async def claim(self, event: str) -> Claim:
-        """Ask to handle an event; `NEW` must be followed by `settle`."""
+        """Claim an event; `NEW` must be followed by `settle`."""
         ...
 
     async def settle(self, event: str, *, done: bool) -> None:
-        """End a claim: done, or to be handled again."""
+        """End a claim: the event is done, or to be handled again."""
         ...
 
     async def aclose(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         ...
 
 
@@ -49,21 +49,21 @@ class LocalBus:
     """The bus of a single process.
 
     Args:
-        remember: how many of the last ids and events are remembered.
+        remember: How many of the last ids and events are remembered.
     """
 
     def __init__(self, remember: int = 10_000) -> None:
         self._remember = remember
         self._listeners: list[Callable[[str], None]] = []
-        self._heard: OrderedDict[str, None] = OrderedDict()
+        self._delivered: OrderedDict[str, None] = OrderedDict()
         self._events: OrderedDict[str, bool] = OrderedDict()
 
     async def publish(self, run_id: str) -> None:
-        """Tell everybody who listens."""
-        self._heard[run_id] = None
-        self._heard.move_to_end(run_id)
-        if len(self._heard) > self._remember:
-            self._heard.popitem(last=False)
+        """Notify everybody who listens."""
+        self._delivered[run_id] = None
+        self._delivered.move_to_end(run_id)
+        if len(self._delivered) > self._remember:
+            self._delivered.popitem(last=False)
         for wake in list(self._listeners):
             wake(run_id)
 
@@ -77,11 +77,11 @@ class LocalBus:
             self._listeners.remove(wake)
 
     async def recently_delivered(self, ids: Iterable[str]) -> set[str]:
-        """Those of the ids that were published lately."""
-        return {run_id for run_id in ids if run_id in self._heard}
+        """Return those of the ids that were published lately."""
+        return {run_id for run_id in ids if run_id in self._delivered}
 
     async def claim(self, event: str) -> Claim:
-        """Ask to handle an event."""
+        """Claim an event."""
         state = self._events.get(event)
         if state is not None:
             return Claim.DONE if state else Claim.BUSY
@@ -98,4 +98,4 @@ class LocalBus:
             self._events.pop(event, None)
 
     async def aclose(self) -> None:
-        """There is nothing to let go of."""
+        """Do nothing: there are no connections."""

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 import anyio
@@ -16,23 +17,32 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 logger = logging.getLogger("aihub_async")
+T = TypeVar("T")
 
-_RECONNECT = 1.0
-_BUSY, _DONE = b"busy", b"done"
+_RECONNECT_SECONDS = 1.0
+_CONNECT_SECONDS = 5.0
+_COMMAND_SECONDS = 10.0
+_FIRST_RETRY_SECONDS = 0.05
+_LONGEST_RETRY_SECONDS = 2.0
+_SETTLE_SECONDS = 20.0
+"""A server that waits for the response to its delivery has given up by then."""
+_CLAIM_SECONDS = 5.0
+_DONE = "done"
 
 
 class RedisBus:
     """Deliveries reach the process that waits, whichever received them.
 
-    While Redis is out of order, waits of the receiving process are still woken, deliveries are answered 503 so that
+    While Redis is not available, waits of the receiving process are still woken, deliveries are answered 503 so that
     the server repeats them, and polling finds the rest.
 
     Args:
-        url: such as ``redis://localhost:6379/0``.
-        prefix: of channel and keys; processes with the same prefix belong together.
-        remember: seconds for which deliveries that came before their wait are remembered.
-        remember_events: seconds for which handled events are remembered.
-        lease: seconds after which an event whose handler vanished may be handled again.
+        url: Such as ``redis://localhost:6379/0``.
+        prefix: Of channel and keys; processes with the same prefix belong together.
+        remember: Seconds for which deliveries that came before their wait are remembered.
+        remember_events: Seconds for which handled events are remembered.
+        lease: Seconds after which an event whose handler has vanished may be handled again; longer than handlers take.
+        max_connections: Connections of this process at most; further commands wait for a free one.
 
     Example:
         >>> receiver = WebhookReceiver("https://me.example/hooks/aihub", bus=RedisBus("redis://localhost"))
@@ -46,12 +56,14 @@ class RedisBus:
         remember: float = 3600,
         remember_events: float = 86_400,
         lease: float = 300,
+        max_connections: int = 32,
     ) -> None:
         self._url = url
         self._prefix = prefix
         self._remember = int(remember * 1000)
         self._remember_events = int(remember_events * 1000)
-        self._lease = int(lease * 1000)
+        self._lease = lease
+        self._max_connections = max_connections
         self._local = LocalBus()
         self._name = uuid4().hex
         self._redis: Redis | None = None
@@ -60,32 +72,40 @@ class RedisBus:
     def _connection(self) -> Any:
         loop = asyncio.get_running_loop()
         if self._redis is None or self._loop is not loop:
-            from redis.asyncio import Redis  # noqa: PLC0415 - an extra, loaded when used
+            from redis.asyncio import BlockingConnectionPool, Redis  # noqa: PLC0415 - an extra, loaded when used
 
+            # The ordinary pool raises when more commands run concurrently than it has connections.
+            pool = BlockingConnectionPool.from_url(
+                self._url,
+                max_connections=self._max_connections,
+                timeout=_COMMAND_SECONDS,
+                socket_connect_timeout=_CONNECT_SECONDS,
+            )
             # Connections belong to their event loop.
-            self._redis, self._loop = Redis.from_url(self._url, socket_connect_timeout=5), loop
+            self._redis, self._loop = Redis.from_pool(pool), loop
         return self._redis
 
-    def _heard_key(self, run_id: str) -> str:
+    def _delivered_key(self, run_id: str) -> str:
         return f"{self._prefix}:heard:{run_id}"
 
     def _event_key(self, event: str) -> str:
         return f"{self._prefix}:event:{event}"
 
     async def publish(self, run_id: str) -> None:
-        """Tell everybody who listens, this process first.
+        """Wake everybody who listens, this process first.
 
         Raises:
-            redis.RedisError: the others could not be told.
+            redis.RedisError: The other processes could not be reached.
         """
         await self._local.publish(run_id)
-        async with self._connection().pipeline(transaction=False) as pipeline:
-            pipeline.set(self._heard_key(run_id), 1, px=self._remember)
-            pipeline.publish(self._prefix, f"{self._name} {run_id}")
-            await pipeline.execute()
+        with anyio.fail_after(_COMMAND_SECONDS):
+            async with self._connection().pipeline(transaction=False) as pipeline:
+                pipeline.set(self._delivered_key(run_id), 1, px=self._remember)
+                pipeline.publish(self._prefix, f"{self._name} {run_id}")
+                await pipeline.execute()
 
     async def listen(self, wake: Callable[[str], None], *, task_status: TaskStatus[None]) -> None:
-        """Call `wake` with each id that is published, until cancelled; a lost connection is made anew."""
+        """Call `wake` with each id that is published, until cancelled; reconnect when the connection is lost."""
         from redis.exceptions import RedisError  # noqa: PLC0415 - an extra, loaded when used
 
         async with anyio.create_task_group() as tasks:
@@ -100,55 +120,84 @@ class RedisBus:
                                 task_status.started()
                                 started = True
                             if message["type"] == "message":
-                                self._hear(message["data"], wake)
+                                self._receive(message["data"], wake)
                 except (RedisError, OSError) as error:
-                    logger.warning("the webhook bus is out of order (%s); polling goes on", type(error).__name__)
+                    logger.warning("the webhook bus is not available (%s); polling continues", type(error).__name__)
                 if not started:
                     task_status.started()
                     started = True
-                await anyio.sleep(_RECONNECT)
+                await anyio.sleep(_RECONNECT_SECONDS)
 
-    def _hear(self, data: bytes, wake: Callable[[str], None]) -> None:
+    def _receive(self, data: bytes, wake: Callable[[str], None]) -> None:
         sender, _, run_id = data.decode("utf-8", "replace").partition(" ")
         if run_id and sender != self._name:
             wake(run_id)
 
     async def recently_delivered(self, ids: Iterable[str]) -> set[str]:
-        """Those of the ids that were published lately, by any process."""
+        """Return those of the ids that were published lately, by any process."""
         from redis.exceptions import RedisError  # noqa: PLC0415 - an extra, loaded when used
 
         wanted = list(ids)
         found = await self._local.recently_delivered(wanted)
         try:
-            values = await self._connection().mget([self._heard_key(run_id) for run_id in wanted])
+            with anyio.fail_after(_COMMAND_SECONDS):
+                values = await self._connection().mget([self._delivered_key(run_id) for run_id in wanted])
         except (RedisError, OSError):
             return found
         return found | {run_id for run_id, value in zip(wanted, values, strict=True) if value is not None}
 
     async def claim(self, event: str) -> Claim:
-        """Ask to handle an event, among all processes.
+        """Claim an event, among all processes.
 
         Raises:
-            redis.RedisError: nobody can tell.
+            redis.RedisError: Redis is not available.
         """
-        before = await self._connection().set(self._event_key(event), _BUSY, nx=True, get=True, px=self._lease)
-        if before is None:
-            return Claim.NEW
-        return Claim.DONE if before == _DONE else Claim.BUSY
+        key, mine = self._event_key(event), f"busy {uuid4().hex}"
+
+        async def take() -> Claim:
+            before = await self._connection().set(key, mine, nx=True, get=True, px=int(self._lease * 1000))
+            text = before.decode() if isinstance(before, bytes) else before
+            # Our own value: an earlier try took it, and its answer was lost.
+            if text is None or text == mine:
+                return Claim.NEW
+            return Claim.DONE if text == _DONE else Claim.BUSY
+
+        return await self._retried(take, _CLAIM_SECONDS)
 
     async def settle(self, event: str, *, done: bool) -> None:
-        """End a claim.
+        """End a claim; while Redis is not available, retry for as long as the lease holds, at most 20 seconds.
 
         Raises:
-            redis.RedisError: it could not be recorded.
+            redis.RedisError: It could not be recorded.
         """
-        if done:
-            await self._connection().set(self._event_key(event), _DONE, px=self._remember_events)
-        else:
-            await self._connection().delete(self._event_key(event))
+        key = self._event_key(event)
+
+        async def record() -> None:
+            if done:
+                await self._connection().set(key, _DONE, px=self._remember_events)
+            else:
+                await self._connection().delete(key)
+
+        await self._retried(record, min(self._lease, _SETTLE_SECONDS))
+
+    async def _retried(self, command: Callable[[], Awaitable[T]], seconds: float) -> T:
+        """Run a command again after errors of the connection, for so many seconds."""
+        from redis.exceptions import RedisError  # noqa: PLC0415 - an extra, loaded when used
+
+        ends = time.monotonic() + seconds
+        pause = _FIRST_RETRY_SECONDS
+        while True:
+            try:
+                with anyio.fail_after(_COMMAND_SECONDS):
+                    return await command()
+            except (RedisError, OSError):
+                if time.monotonic() + pause >= ends:
+                    raise
+            await anyio.sleep(pause)
+            pause = min(_LONGEST_RETRY_SECONDS, 2 * pause)
 
     async def aclose(self) -> None:
-        """Close the connections."""
+        """Close the connections; those of an event loop that has ended are gone already."""
         redis, self._redis = self._redis, None
-        if redis is not None:
+        if redis is not None and self._loop is asyncio.get_running_loop():
             await redis.aclose()

@@ -2,6 +2,7 @@ import asyncio
 import gzip
 import hmac
 import io
+import itertools
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from typing import Any, Self
 
 import aiohttp
 import anyio
+import attrs
 import pytest
 import pytest_asyncio
 from aiohttp import web
@@ -33,6 +35,19 @@ GOOD = {SECRET_HEADER: "s3cret"}
 
 def payload(run_id: str = "run-1", **more: Any) -> bytes:
     return json.dumps({"status": "OK", "job_id": run_id, **more}).encode()
+
+
+class AsyncClosing:
+    """Closes a bus at the end."""
+
+    def __init__(self, bus: RedisBus) -> None:
+        self.bus = bus
+
+    async def __aenter__(self) -> RedisBus:
+        return self.bus
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.bus.aclose()
 
 
 class Site:
@@ -187,6 +202,10 @@ async def test_the_secret_is_compared_in_constant_time(site: Site, monkeypatch: 
         b'{"status": "OK"}',
         b'{"job_id": 7}',
         b'{"job_id": "../../etc"}',
+        b'{"job_id": ".."}',
+        b'{"job_id": "."}',
+        b'[{"job_id": ".."}, {"job_id": "run-1"}]',
+        b'{"a":' * 100_000,
         b'{"job_id": ""}',
         b'{"job_id": "a\\u0000b"}',
         b"[" * 200_000,
@@ -232,13 +251,26 @@ async def test_forged_ids_cost_nothing_and_nothing_of_a_payload_is_fetched(
 async def test_nothing_shows_the_secret(site: Site) -> None:
     assert "s3cret" not in repr(site.receiver)
     assert "token" not in repr(WebhookReceiver("https://me.example/hook?token=1"))
+    shown = repr(WebhookReceiver("https://user:pass@me.example:8443/hook"))
+    assert shown == "WebhookReceiver('https://me.example:8443/hook')"
     assert len(WebhookReceiver("https://me.example/hook").config()["headers"][SECRET_HEADER]) >= 32
 
 
-@pytest.mark.parametrize("url", ["", "me.example/hook", "ftp://me.example", "https://"])
+@pytest.mark.parametrize("url", ["", "me.example/hook", "ftp://me.example", "https://", "http://["])
 def test_a_url_that_is_none_is_refused(url: str) -> None:
-    with pytest.raises(ConfigurationError):
-        WebhookReceiver(url)
+    with pytest.raises(ConfigurationError) as caught:
+        WebhookReceiver(url, secret="s3cret")
+    frames = [frame.frame.f_locals for frame in caught.traceback]
+    shown = "".join(repr(value) for variables in frames for value in variables.values() if value is not frames)
+    assert "WebhookReceiver('***')" in shown, "a traceback with locals shows the receiver"
+
+
+def test_a_secret_that_no_header_can_carry_is_not_shown() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        WebhookReceiver("https://me.example/hook", secret="s3cret\n")
+    library = [frame.frame.f_locals for frame in caught.traceback if "aihub_async" in str(frame.path)]
+    assert library
+    assert not [variables for variables in library if "s3cret\n" in variables.values()]
 
 
 def test_processes_with_a_bus_need_one_secret() -> None:
@@ -317,6 +349,172 @@ async def test_confirmations_are_rate_limited(time: Any) -> None:
     answers = [await receiver.handle(GOOD, payload(f"forged-{number}")) for number in range(500)]
     assert (answers.count(404), answers.count(503)) == (100, 400)
     assert len(asked) == 100
+
+
+async def test_an_unknown_status_is_reported_and_no_end(caplog: pytest.LogCaptureFixture) -> None:
+    async def fetch(run_id: str) -> Run:
+        return Run(id=run_id, status="ARCHIVED")
+
+    receiver = WebhookReceiver("https://me.example/hook", secret="s3cret")
+    receiver.on_run(lambda run: pytest.fail("not an end"))
+    receiver.attach(fetch, Clock())
+    assert [await receiver.handle(GOOD, payload("run-1")) for _ in range(3)] == [503, 503, 503]
+    assert [record.getMessage().count("'ARCHIVED'") for record in caplog.records] == [1]
+
+
+# Formats
+
+EVENT = {
+    "id": "1",
+    "eventType": "Run.Ended",
+    "subject": "runs",
+    "eventTime": "2026-08-01T00:00:00Z",
+    "data": {"job_id": "run-1"},
+}
+CLOUD = {"specversion": "1.0", "type": "run.ended", "source": "/aihub", "id": "1", "data": {"job_id": "run-1"}}
+VALIDATION = {
+    **EVENT,
+    "eventType": "Microsoft.EventGrid.SubscriptionValidationEvent",
+    "data": {"validationCode": "512d38b6-c7b8-40c8-89fe-f46f9e9622b6", "validationUrl": "https://elsewhere.example/"},
+}
+HANDSHAKE = {"aeg-event-type": "SubscriptionValidation"}
+
+
+def without_data(event: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {**{key: value for key, value in event.items() if key != "data"}, **more}
+
+
+async def woken(receiver: WebhookReceiver, body: Any) -> tuple[int, list[str]]:
+    """What a delivery is answered, and whom it wakes."""
+    ids: list[str] = []
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(lambda task_status: receiver.listen(ids.append, task_status=task_status))
+        status = await receiver.handle(GOOD, json.dumps(body).encode())
+        tasks.cancel_scope.cancel()
+    return status, sorted(ids)
+
+
+@pytest.mark.parametrize(
+    ("body", "ids"),
+    [
+        ([EVENT], ["run-1"]),
+        ([EVENT, {**EVENT, "data": {"run_id": "run-2"}}, EVENT], ["run-1", "run-2"]),
+        (without_data(EVENT, data='{"job_id": "run-3"}'), ["run-3"]),
+        (CLOUD, ["run-1"]),
+        ([CLOUD, {**CLOUD, "data": {"job_id": "run-2"}}], ["run-1", "run-2"]),
+        (without_data(CLOUD, data_base64="eyJqb2JfaWQiOiAicnVuLTQifQ=="), ["run-4"]),
+        ({"status": "OK", "job_id": "run-5"}, ["run-5"]),
+    ],
+)
+async def test_event_grid_and_cloud_events_are_read(body: Any, ids: list[str]) -> None:
+    receiver = WebhookReceiver("https://me.example/hook", secret="s3cret")
+    assert await woken(receiver, body) == (200, ids)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [],
+        [[EVENT]],
+        [EVENT, {}],
+        {**EVENT, "data": 7},
+        {**EVENT, "data": "{"},
+        without_data(CLOUD, data_base64="!"),
+        without_data(CLOUD, data_base64=7),
+        [EVENT] * 1001,
+    ],
+)
+async def test_events_without_a_run_are_refused(body: Any) -> None:
+    receiver = WebhookReceiver("https://me.example/hook", secret="s3cret")
+    assert await woken(receiver, body) == (400, [])
+
+
+async def test_one_event_to_be_repeated_decides_for_all() -> None:
+    states = {"going": "RUNNING", "done": "COMPLETE"}
+
+    async def fetch(run_id: str) -> Run:
+        if run_id not in states:
+            raise NotFoundError("404", RequestDetails("getRunStatus", "GET", "/"))
+        return Run(id=run_id, status=states[run_id])
+
+    receiver = WebhookReceiver("https://me.example/hook", secret="s3cret")
+    seen: list[str] = []
+    receiver.on_run(lambda run: seen.append(run.id))
+    receiver.attach(fetch, Clock())
+
+    async def answer(*ids: str) -> int:
+        return await receiver.handle(GOOD, json.dumps([{"job_id": run_id} for run_id in ids]).encode())
+
+    assert [await answer("done", "going"), await answer("done", "gone"), await answer("gone")] == [503, 200, 404]
+    assert seen == ["done"]
+
+
+async def test_the_handshake_of_event_grid_is_answered() -> None:
+    receiver = WebhookReceiver("https://me.example/hook", secret="s3cret")
+    body = json.dumps([VALIDATION]).encode()
+    for headers in (HANDSHAKE, {**HANDSHAKE, **GOOD}):
+        answer = await receiver.respond("POST", headers, body)
+        assert (answer.status, json.loads(answer.body)) == (
+            200,
+            {"validationResponse": VALIDATION["data"]["validationCode"]},
+        )
+    assert (await receiver.respond("POST", {**HANDSHAKE, SECRET_HEADER: "wrong"}, body)).status == 401
+    assert (await receiver.respond("POST", HANDSHAKE, json.dumps([EVENT]).encode())).status == 400
+    assert (await receiver.respond("POST", {}, body)).status == 401
+
+
+async def test_the_handshake_of_cloud_events_is_answered() -> None:
+    receiver = WebhookReceiver("https://me.example/hook", secret="s3cret")
+    asked = {"WebHook-Request-Origin": "eventgrid.azure.net", "WebHook-Request-Rate": "120"}
+    answer = await receiver.respond("OPTIONS", asked, b"")
+    assert answer.status == 200
+    assert answer.headers["WebHook-Allowed-Origin"] == "eventgrid.azure.net"
+    assert answer.headers["WebHook-Allowed-Rate"] == "120"
+    assert (await receiver.respond("OPTIONS", {}, b"")).status == 405
+    assert (await receiver.respond("OPTIONS", {"WebHook-Request-Origin": "a\r\nb"}, b"")).status == 405
+
+
+@pytest.mark.parametrize(
+    ("extract", "expected"),
+    [
+        (lambda body: body["event"]["run"], (200, ["run-9"])),
+        (lambda body: [body["event"]["run"], "run-10"], (200, ["run-10", "run-9"])),
+        (lambda body: None, (400, [])),
+        (lambda body: "../x", (400, [])),
+        (lambda body: [7], (400, [])),
+        (lambda body: body["absent"], (400, [])),
+    ],
+)
+async def test_the_user_finds_the_id_in_other_formats(extract: Any, expected: Any) -> None:
+    receiver = WebhookReceiver("https://me.example/hook", secret="s3cret", run_id=extract)
+    assert await woken(receiver, {"event": {"run": "run-9"}}) == expected
+
+
+# Silence
+
+
+async def test_a_route_that_nothing_reaches_is_reported_once(
+    hub: Emulator, batch_id: int, time: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver = WebhookReceiver("http://127.0.0.1:9/hook")
+    async with (
+        AsyncAIHub(api_root=hub.api_root, api_key=hub.api_key, clock=time.clock, webhooks=receiver) as client,
+        time.running(client),
+    ):
+        for _ in range(5):
+            await (await client.apps.runs.submit(app_name=APP, batch_id=batch_id))
+    messages = [record.getMessage() for record in caplog.records if "received nothing" in record.getMessage()]
+    assert len(messages) == 1
+    assert "127.0.0.1:9/hook" in messages[0]
+
+
+async def test_a_route_that_works_is_not_reported(
+    hub: Emulator, expects_webhook: AsyncAIHub, batch_id: int, site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    await (await expects_webhook.apps.runs.submit(app_name=APP, batch_id=batch_id))
+    for _ in range(5):
+        site.receiver.ended_undelivered()
+    assert not [record for record in caplog.records if "received nothing" in record.getMessage()]
 
 
 # ASGI
@@ -497,6 +695,109 @@ async def test_once_means_once_after_a_restart(redis_url: str) -> None:
         assert await receiver.handle(GOOD, payload("run-1")) == 200
         await receiver.aclose()
     assert seen == ["run-1"]
+
+
+@needs_redis
+async def test_many_concurrent_deliveries_are_all_handled_once(redis_url: str) -> None:
+    """More of them than an ordinary pool of redis-py has connections."""
+    seen: list[str] = []
+
+    async def fetch(run_id: str) -> Run:
+        return Run(id=run_id, status="COMPLETE")
+
+    async def store(run: Run) -> None:
+        await asyncio.sleep(0.01)
+        seen.append(run.id)
+
+    async with AsyncClosing(RedisBus(redis_url, prefix=os.urandom(4).hex(), lease=5)) as bus:
+        receiver = WebhookReceiver("https://me.example/hook", secret="s3cret", bus=bus)
+        receiver.on_run(store)
+        receiver.attach(fetch, attrs.evolve(Clock(), monotonic=itertools.count(0, 1000).__next__))
+        answers: list[int] = []
+
+        async def deliver(number: int) -> None:
+            answers.append(await receiver.handle(GOOD, payload(f"run-{number}")))
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(300):
+                tasks.start_soon(deliver, number)
+    assert answers == [200] * 300
+    assert sorted(seen) == sorted({f"run-{number}" for number in range(300)})
+
+
+class FailingBus(LocalBus):
+    """A bus that fails to record the first ends, and forgets claims as after a lease."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failures = 1
+
+    async def settle(self, event: str, *, done: bool) -> None:
+        if self.failures:
+            self.failures -= 1
+            self._events.pop(event, None)
+            raise ConnectionError("the bus is gone")
+        await super().settle(event, done=done)
+
+
+async def test_what_was_handled_is_not_handled_again_when_the_bus_cannot_record_it() -> None:
+    seen: list[str] = []
+
+    async def fetch(run_id: str) -> Run:
+        return Run(id=run_id, status="COMPLETE")
+
+    receiver = WebhookReceiver("https://me.example/hook", secret="s3cret", bus=FailingBus())
+    receiver.on_run(lambda run: seen.append(run.id))
+    receiver.attach(fetch, Clock())
+    assert [await receiver.handle(GOOD, payload("run-1", copy=number)) for number in range(3)] == [200, 200, 200]
+    assert seen == ["run-1"]
+
+
+@needs_redis
+async def test_the_end_of_a_claim_is_recorded_when_redis_is_back(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = os.urandom(4).hex()
+    async with (
+        AsyncClosing(RedisBus(redis_url, prefix=prefix)) as bus,
+        AsyncClosing(RedisBus(redis_url, prefix=prefix)) as other,
+    ):
+        assert await bus.claim("run:COMPLETE") is Claim.NEW
+        connection, failures = bus._connection(), [ConnectionError("gone"), ConnectionError("gone")]
+
+        async def set_later(*arguments: Any, **options: Any) -> Any:
+            if failures:
+                raise failures.pop()
+            return await type(connection).set(connection, *arguments, **options)
+
+        monkeypatch.setattr(connection, "set", set_later)
+        await bus.settle("run:COMPLETE", done=True)
+        assert failures == []
+        assert await other.claim("run:COMPLETE") is Claim.DONE
+
+
+@needs_redis
+async def test_a_claim_whose_answer_was_lost_is_ours(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with AsyncClosing(RedisBus(redis_url, prefix=os.urandom(4).hex())) as bus:
+        connection, failures = bus._connection(), [ConnectionError("gone")]
+
+        async def set_and_lose(*arguments: Any, **options: Any) -> Any:
+            answer = await type(connection).set(connection, *arguments, **options)
+            if failures:
+                raise failures.pop()
+            return answer
+
+        monkeypatch.setattr(connection, "set", set_and_lose)
+        assert await bus.claim("run:COMPLETE") is Claim.NEW
+        assert await bus.claim("run:COMPLETE") is Claim.BUSY
+
+
+async def test_a_receiver_closes_after_its_client(hub: Emulator) -> None:
+    receiver = WebhookReceiver("http://127.0.0.1:9/x", secret="s3cret", bus=RedisBus("redis://127.0.0.1:1"))
+    async with AsyncAIHub(api_root=hub.api_root, api_key=hub.api_key, webhooks=receiver):
+        pass
+    await receiver.aclose()
+    await receiver.aclose()
 
 
 async def test_without_its_redis_a_receiver_asks_for_another_delivery(hub: Emulator, batch_id: int, time: Any) -> None:
