@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import re
+import stat
 import sys
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -15,10 +16,13 @@ import msgspec
 
 from aihub_async.errors import InvalidRequestError
 from aihub_async.models import FileMetadata
+from aihub_async.paths import local_path
 
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-[0-9]{1,19}/([0-9]{1,19}|\*)")
 _UNFIT = re.compile(r'[\x00-\x1f\x7f<>:"|?*\ud800-\udfff]')
 _DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)\s*(\..*)?", re.IGNORECASE)
+# Links are not followed, and a FIFO does not block; names that a system lacks count as nothing.
+_FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 # File systems take 255; the partial file and its note need a longer name than the file.
 _MAX_NAME_BYTES = 240
 
@@ -52,7 +56,7 @@ class Download:
         download = cls(target, origin, file, file.seek(0, os.SEEK_END))
         if not resume or origin.size is None or _read_origin(target) != origin or download.received > origin.size:
             download._cut(0)
-            _note(target).write_bytes(msgspec.json.encode(origin))
+            _write_note(target, origin)
         return download
 
     @property
@@ -61,15 +65,15 @@ class Download:
         return self.received == self.origin.size
 
     def request_headers(self) -> Mapping[str, str]:
-        """Ask for what is missing, uncompressed: a range counts the bytes of what is sent."""
+        """Return headers that request what is missing, uncompressed: a range counts the bytes of what is sent."""
         if self.received and self.complete:
-            # All bytes came, but not the end of the answer. A range of nothing is an error, so one is asked for again.
+            # All bytes came, but not the end of the answer. A range of nothing is an error, so one byte is repeated.
             self._cut(self.received - 1)
         headers = {"Accept-Encoding": "identity"}
         return {**headers, "Range": f"bytes={self.received}-"} if self.received else headers
 
     def begin(self, status: int, headers: Mapping[str, str]) -> str | None:
-        """Check that the answer continues the file; a whole file starts it anew."""
+        """Check that the answer continues the file; a whole file starts it again."""
         modified = headers.get("Last-Modified")
         if modified is not None and self.origin.last_modified not in {None, modified}:
             return "the file changed during the download"
@@ -131,7 +135,7 @@ class Digest:
         return self._hash.digest()
 
     def request_headers(self) -> Mapping[str, str]:
-        """Begin anew."""
+        """Start again."""
         self._hash = hashlib.sha256()
         return {"Accept-Encoding": "identity"}
 
@@ -147,6 +151,19 @@ class Digest:
     async def feed(self, chunk: bytes | memoryview) -> None:
         """Take the next bytes."""
         self._hash.update(chunk)
+
+
+def checked_target(to: str | os.PathLike[str]) -> Path:
+    """Return where to store a download, checked before anything is sent.
+
+    Raises:
+        InvalidRequestError: a URL.
+        FileNotFoundError: its folder does not exist.
+    """
+    target = Path(local_path(to, "to"))
+    if not target.is_dir() and not target.absolute().parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "there is no such folder to store a download in", str(target.parent))
+    return target
 
 
 def local_name(path: str) -> str:
@@ -171,8 +188,20 @@ def _open_alone(path: Path) -> BinaryIO:
 
     Raises:
         BlockingIOError: another download writes it.
+        FileExistsError: it is a link, so that the bytes would end up in another file, or no file at all.
     """
-    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666), "r+b")
+    flags = os.O_RDWR | os.O_CREAT | _FLAGS
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise _no_partial_file(path) from None
+        raise
+    status = os.fstat(descriptor)
+    if path.is_symlink() or not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        os.close(descriptor)
+        raise _no_partial_file(path)
+    file = os.fdopen(descriptor, "r+b")
     if sys.platform != "win32":
         import fcntl  # noqa: PLC0415  # not on every system
 
@@ -184,12 +213,24 @@ def _open_alone(path: Path) -> BinaryIO:
     return file
 
 
+def _no_partial_file(path: Path) -> FileExistsError:
+    return FileExistsError(errno.EEXIST, "is a link or no regular file, and not written to; remove it", str(path))
+
+
 def _part(target: Path) -> Path:
     return target.with_name(target.name + ".part")
 
 
 def _note(target: Path) -> Path:
     return target.with_name(target.name + ".part.json")
+
+
+def _write_note(target: Path, origin: _Origin) -> None:
+    note = _note(target)
+    # Removed and created, so that a link of this name is not followed.
+    note.unlink(missing_ok=True)
+    with os.fdopen(os.open(note, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o666), "wb") as file:
+        file.write(msgspec.json.encode(origin))
 
 
 def _read_origin(target: Path) -> _Origin | None:

@@ -22,7 +22,7 @@ from aihub_async.models.decode import encode
 from aihub_async.pagination import Page, Pages
 from aihub_async.policies.retry import FailureKind
 from aihub_async.resources._base import Resource, build_request, given
-from aihub_async.resources._download import Digest, Download
+from aihub_async.resources._download import Digest, Download, checked_target
 from aihub_async.resources._filesystem import APPEND_BYTES, PUBLIC_DETAILS, file_job, pieces
 from aihub_async.resources.v1._base import refuse_error
 from aihub_async.secrecy import SecretValue
@@ -85,13 +85,13 @@ class Files(Resource):
     async def download(self, path: str, to: str | os.PathLike[str], *, resume: bool = True) -> Path:
         """Stream a file to disk with little memory.
 
-        The bytes go to ``<to>.part``, which replaces `to` when all are there and on disk. A broken transfer goes on
+        The bytes go to ``<to>.part``, which replaces `to` when all are there and on disk. A broken transfer continues
         where it stopped; with `resume`, so does a later call after a crash, unless the remote file has changed.
 
         Args:
             path: full path of the remote file.
             to: local file, or a folder to put it in under its own name.
-            resume: go on with what an earlier call left.
+            resume: continue what an earlier call left.
 
         Returns:
             The local path.
@@ -99,10 +99,13 @@ class Files(Resource):
         Raises:
             NotFoundError: there is no such file.
             ProtocolError: the server sent another range than asked for, or the file changed meanwhile.
-            OSError: the disk is full or not writable; an existing `to` is untouched.
+            InvalidRequestError: `to` is a URL.
+            OSError: the disk is full or not writable, there is no such folder, or ``<to>.part`` is a link (which is
+                not followed); an existing `to` is untouched.
         """
+        target = checked_target(to)
         metadata = await self.get_file_metadata(path)
-        with Download.prepare(path, Path(to), metadata, resume=resume) as download:
+        with Download.prepare(path, target, metadata, resume=resume) as download:
             if not download.complete:
                 await self._fill(download, path)
             # Waits for the disk.

@@ -1,27 +1,11 @@
 """Files behind fsspec URLs, such as ``s3://bucket/folder``."""
 
-import re
 from typing import Any
 
 import attrs
 
 from aihub_async.errors import SourceError
 from aihub_async.uploads.contents import ReadBody
-
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*::)*[A-Za-z][A-Za-z0-9+.-]*://")
-_FOLDED_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(?!/)")
-"""What `pathlib.Path` makes of a URL. One letter is a drive of Windows."""
-
-
-def is_url(path: str) -> bool:
-    """Whether a text is a URL and not a local path."""
-    return _URL.match(path) is not None
-
-
-def folded_url(path: str) -> str | None:
-    """Return the URL that a path object was made of by mistake, None if it was made of a path."""
-    found = _FOLDED_URL.match(path)
-    return None if found is None else f"{found[1]}://{path[found.end() :]}"
 
 
 @attrs.frozen

@@ -21,10 +21,11 @@ import anyio.to_thread
 import attrs
 
 from aihub_async.errors import AIHubError, InvalidRequestError, SourceError
+from aihub_async.paths import folded_url, is_url
 from aihub_async.transport.body import ContentBody
 from aihub_async.transport.file_body import FileBody
 from aihub_async.uploads.contents import ByteStream, Content, binary_file, to_body
-from aihub_async.uploads.remote import RemoteFile, folded_url, is_url, remote_files
+from aihub_async.uploads.remote import RemoteFile, remote_files
 from aihub_async.uploads.walking import FolderWalk, Found, PathFilter
 
 Source = str | os.PathLike[str] | tuple[str, str | Content | ByteStream] | BinaryIO

@@ -48,13 +48,13 @@ class Files(Facade):
     def download(self, path: str, to: str | os.PathLike[str], *, resume: bool = True) -> Path:
         """Stream a file to disk with little memory.
 
-        The bytes go to ``<to>.part``, which replaces `to` when all are there and on disk. A broken transfer goes on
+        The bytes go to ``<to>.part``, which replaces `to` when all are there and on disk. A broken transfer continues
         where it stopped; with `resume`, so does a later call after a crash, unless the remote file has changed.
 
         Args:
             path: full path of the remote file.
             to: local file, or a folder to put it in under its own name.
-            resume: go on with what an earlier call left.
+            resume: continue what an earlier call left.
 
         Returns:
             The local path.
@@ -62,7 +62,9 @@ class Files(Facade):
         Raises:
             NotFoundError: there is no such file.
             ProtocolError: the server sent another range than asked for, or the file changed meanwhile.
-            OSError: the disk is full or not writable; an existing `to` is untouched.
+            InvalidRequestError: `to` is a URL.
+            OSError: the disk is full or not writable, there is no such folder, or ``<to>.part`` is a link (which is
+                not followed); an existing `to` is untouched.
         """
         return self._lease.run(self._async.download(path, to, resume=resume))
 

@@ -3,6 +3,8 @@
 import asyncio
 import errno
 import io
+import os
+from pathlib import Path
 
 import pytest
 
@@ -290,3 +292,41 @@ def test_a_download_does_not_leave_the_folder(tmp_path):
         assert download.target == folder / "evil"
     assert {file.name for file in tmp_path.iterdir()} == {"inner"}
     assert _download._part(folder / "x") == folder / "x.part"
+
+
+@pytest.mark.parametrize("suffix", [".part", ".part.json"])
+@pytest.mark.parametrize("link", ["symbolic", "dangling", "hard"])
+async def test_a_link_in_the_way_is_never_written_through(server, client, remote, tmp_path, suffix, link):
+    precious, target = tmp_path / "precious.txt", tmp_path / "out" / "f.txt"
+    target.parent.mkdir()
+    if link != "dangling":
+        precious.write_bytes(b"precious")
+    place = target.with_name(target.name + suffix)
+    if link == "hard":
+        place.hardlink_to(precious)
+    else:
+        place.symlink_to(precious)
+    server.says(remote.head, remote.whole)
+    if suffix == ".part":
+        with pytest.raises(FileExistsError, match=r"f\.txt\.part"):
+            await client.files.download("/org/ws/fs/d/f.txt", target)
+        assert not target.exists()
+    else:
+        await client.files.download("/org/ws/fs/d/f.txt", target)
+        assert target.read_bytes() == CONTENT
+    assert precious.read_bytes() == b"precious" if link != "dangling" else not precious.exists()
+
+
+async def test_a_pipe_in_the_way_does_not_block(server, client, remote, target):
+    os.mkfifo(target.with_name(target.name + ".part"))
+    server.says(remote.head, remote.whole)
+    with pytest.raises(FileExistsError):
+        await client.files.download("/org/ws/fs/d/file.bin", target)
+
+
+@pytest.mark.parametrize("to", ["s3://bucket/f.txt", Path("s3://bucket/f.txt"), "no/such/folder/f.txt"])
+async def test_where_to_is_checked_before_the_first_request(server, client, tmp_path, monkeypatch, to):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((errors.InvalidRequestError, FileNotFoundError)):
+        await client.files.download("/org/ws/fs/d/f.txt", to)
+    assert (server.seen, list(tmp_path.iterdir())) == ([], [])
