@@ -13,6 +13,7 @@ from aihub_async.cli.exits import MEANINGS, ExitCode, ending_in_one_line, fail, 
 from aihub_async.cli.ingest import ingest
 from aihub_async.cli.options import FLAG, command
 from aihub_async.cli.process import process, results
+from aihub_async.cli.results import compare_runs, schema, score_run, view
 from aihub_async.cli.serve import serve
 from aihub_async.cli.upload import upload
 
@@ -58,6 +59,10 @@ def root(
 command(app, panel=DOCUMENTS, example="aihub process invoices/ --app Invoices --out results.csv")(process)
 command(app, panel=DOCUMENTS, example="aihub upload scans/ --batch-name march --include '*.pdf'")(upload)
 command(app, panel=DOCUMENTS, example="aihub results 8b1e42d0-… --out results.xlsx")(results)
+command(app, panel=DOCUMENTS, example="aihub view 8b1e42d0-… --source scans/ --open")(view)
+command(app, panel=DOCUMENTS, example="aihub schema 8b1e42d0-… --style pydantic")(schema)
+command(app, "compare", panel=DOCUMENTS, example="aihub compare 8b1e42d0-… c07d5a11-…")(compare_runs)
+command(app, "score", panel=DOCUMENTS, example="aihub score 8b1e42d0-… truth.csv --json")(score_run)
 command(app, panel=DOCUMENTS, example="aihub ingest archive/ --app Invoices --out results/   (again to resume)")(ingest)
 
 app.add_typer(runs.app, name="runs", rich_help_panel=SERVICE)

@@ -86,6 +86,41 @@ Out = Annotated[
 
 
 @attrs.frozen
+class Shape:
+    """What the rows of an output file are."""
+
+    wide: Annotated[
+        bool,
+        typer.Option(
+            "--wide",
+            metavar=FLAG,
+            help="With --out FILE: one row per document and one column per field.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False
+    add: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--add",
+            metavar="WORD",
+            show_default=False,
+            help="With --wide, a further column per field: error, confidence, ocr, valid, alerts, page, boxes or "
+            "edits; repeatable.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None
+    keep_formulas: Annotated[
+        bool,
+        typer.Option(
+            "--keep-formulas",
+            metavar=FLAG,
+            help="Leave texts in CSV that a spreadsheet would run (=…) as they are.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False
+
+
+@attrs.frozen
 class Connection:
     """How to reach the service."""
 

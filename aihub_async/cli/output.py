@@ -7,13 +7,16 @@ from typing import Any
 
 from aihub_async.cli import terminal
 from aihub_async.cli.exits import end_partial, usage
-from aihub_async.cli.options import local_path
+from aihub_async.cli.options import Shape, local_path
 from aihub_async.cli.terminal import Column
 from aihub_async.cli.text import value_text
+from aihub_async.errors import ConfigurationError
 from aihub_async.results.columns import ColumnSet
+from aihub_async.results.fields import FACTS
 from aihub_async.results.files import FORMATS, RowFile
 from aihub_async.results.processed import Processed
 from aihub_async.results.rows import FieldRow
+from aihub_async.results.rows import Shape as RowShape
 
 STDOUT = "-"
 """The value of --out that stands for standard output."""
@@ -88,13 +91,25 @@ def _check_package(extension: str, text: str) -> None:
         usage(f"--out {text} needs {package}: pip install 'aihub-async[{extra}]'")
 
 
-def present(processed: Processed, target: str | None) -> None:
+def check_shape(shape: Shape, target: str | None) -> RowShape:
+    """Refuse options about rows that do not go together, before any work; return the shape of the rows."""
+    if shape.add and not shape.wide:
+        usage("--add needs --wide")
+    if shape.wide and target in {None, STDOUT}:
+        usage("--wide needs --out FILE")
+    try:
+        return RowShape.of("document" if shape.wide else "field", include=shape.add or ())
+    except ConfigurationError:
+        words = ", ".join(sorted(FACTS))
+        usage(f"--add {' --add '.join(shape.add or ())}: the words are {words}")
+
+
+def present(processed: Processed, target: str | None, shape: Shape) -> None:
     """Show or write what a run found; end with code 3 if there are files from which nothing could be extracted."""
     path = None if target in {None, STDOUT} else Path(str(target))
     rows = list(processed.rows())
     if path is not None:
-        write_rows(path, rows)
-        terminal.note(f"{len(rows)} fields written to {path}")
+        terminal.note(_write(processed, rows, path, shape))
     if terminal.is_json():
         terminal.emit(_document(processed, rows, path))
     elif target == STDOUT:
@@ -103,6 +118,18 @@ def present(processed: Processed, target: str | None) -> None:
         show(rows)
         _show_packet(processed)
     _report_failed(processed)
+
+
+def _write(processed: Processed, rows: Sequence[FieldRow], path: Path, shape: Shape) -> str:
+    """Write the output file; return what to say about it."""
+    if not shape.wide:
+        write_rows(path, rows, formulas=shape.keep_formulas)
+        return f"{len(rows)} fields written to {path}"
+    table = processed.table(include=shape.add or ())
+    table.write(path, formulas=shape.keep_formulas)
+    said = f"{len(table)} documents written to {path}"
+    renamed = "; ".join(f"the field {field} is the column {column}" for column, field in table.renamed.items())
+    return f"{said}; {renamed}" if renamed else said
 
 
 def _show_packet(processed: Processed) -> None:
@@ -166,10 +193,10 @@ def shortened(value: object) -> str:
     return text if len(text) <= _MAX_VALUE else text[: _MAX_VALUE - 1] + "…"
 
 
-def write_rows(path: Path, rows: Iterable[FieldRow]) -> None:
+def write_rows(path: Path, rows: Iterable[FieldRow], *, formulas: bool = False) -> None:
     """Write one row per field; the file appears when it is complete, in the format that its extension names."""
     columns = ColumnSet(_KINDS, is_open=False)
-    with RowFile(path, path.suffix.removeprefix(".").lower(), columns) as output:
+    with RowFile(path, path.suffix.removeprefix(".").lower(), columns, formulas=formulas) as output:
         plain = [row._asdict() for row in rows]
         columns.observe(plain)
         output.write(plain)

@@ -7,8 +7,8 @@ import typer
 from aihub_async.cli import terminal
 from aihub_async.cli.connection import check_key, open_client
 from aihub_async.cli.exits import ending_in_one_line, run, usage
-from aihub_async.cli.options import FLAG, RUN, AnyConnection, Connection, Out, Output
-from aihub_async.cli.output import check_target, present
+from aihub_async.cli.options import FLAG, RUN, AnyConnection, Connection, Out, Output, Shape
+from aihub_async.cli.output import check_shape, check_target, present
 from aihub_async.cli.progress import WorkDisplay
 from aihub_async.cli.sending import Selection, Trail, check_selection, check_sources, send
 from aihub_async.limits import MAX_FILES_PER_RUN
@@ -34,6 +34,7 @@ ThroughReview = Annotated[
 def process(
     selection: Selection,
     output: Output,
+    shape: Shape,
     connection: AnyConnection,
     sources: Annotated[
         list[str] | None, typer.Argument(help="Files and folders.", show_default=False, metavar="SOURCE")
@@ -69,6 +70,7 @@ def process(
     _check_one_app(chosen)
     check_selection(paths, selection)
     check_target(out)
+    request = check_shape(shape, out).request
     check_key(connection)
     display = WorkDisplay()
     trail = Trail(display, is_lasting=not connection.emulator)
@@ -92,7 +94,7 @@ def process(
                     timeout=timeout,
                     through_review=through_review,
                     on_update=display.run,
-                    include_confidence_scores=True,
+                    **request,
                 )
 
     processed = run(work(), interrupted=trail.message)
@@ -100,7 +102,7 @@ def process(
         f"run {processed.run.id}: {processed.run.status}, batch {processed.batch_id}, {len(processed.files)} files"
     )
     with ending_in_one_line():
-        present(processed, out)
+        present(processed, out, shape)
 
 
 def _check_one_app(options: dict[str, str | None]) -> None:
@@ -116,6 +118,7 @@ def _check_one_app(options: dict[str, str | None]) -> None:
 def results(
     run_id: Annotated[str, typer.Argument(help="Id of the run.", metavar="RUN_ID")],
     output: Output,
+    shape: Shape,
     connection: Connection,
     timeout: Timeout = None,
     through_review: ThroughReview = False,
@@ -124,14 +127,15 @@ def results(
     """Wait for a run that was started elsewhere, and show its extracted fields."""
     del output
     check_target(out)
+    request = check_shape(shape, out).request
     check_key(connection)
 
     async def work() -> Processed:
         async with open_client(connection) as client:
             with WorkDisplay() as display:
                 await client.apps.runs.wait(run_id, timeout, on_update=display.run, through_review=through_review)
-            return await client.apps.runs.processed(run_id)
+            return await client.apps.runs.processed(run_id, **request)
 
     processed = run(work(), interrupted=lambda: f"the run continues; its results: aihub results {run_id}")
     with ending_in_one_line():
-        present(processed, out)
+        present(processed, out, shape)

@@ -9,7 +9,7 @@ import attrs
 from aihub_async.errors import ConfigurationError
 from aihub_async.models import CaseInfo, Document, Field, ResultFile
 from aihub_async.results import fields as facts
-from aihub_async.results.rows import FlatDocument, Origin, Row, file_name, flatten
+from aihub_async.results.rows import FlatDocument, Origin, Requested, Row, file_name, flatten
 
 UNMEASURED: Final = ("review", "accept")
 
@@ -127,11 +127,16 @@ class Gate:
                 raise ConfigurationError(f"per_field[{name!r}]={limit!r}: a confidence is between 0 and 1")
 
     @property
-    def include(self) -> dict[str, bool]:
+    def request(self) -> Requested:
         """The arguments of `runs.results()` that request what the rules need."""
         thresholds = (self.confidence, self.ocr, self.class_confidence, *self.per_field.values())
         needs_scores = any(limit is not None for limit in thresholds)
-        return {"include_confidence_scores": needs_scores, "include_validation_results": self.valid}
+        return {
+            "include_confidence_scores": needs_scores,
+            "include_source_info": False,
+            "include_review_results": False,
+            "include_validation_results": self.valid,
+        }
 
     def split(self, results: HasResults) -> tuple[list[Checked], list[Checked]]:
         """Return the accepted documents, and those to be reviewed with the reasons.
@@ -180,7 +185,7 @@ class Gate:
         found = [field for file in files for document in file.documents for field in document.fields]
         if not found:
             return
-        needs = self.include
+        needs = self.request
         if needs["include_confidence_scores"] and all(field.confidence is None for field in found):
             raise ConfigurationError("the gate needs confidences: pass include_confidence_scores=True")
         if needs["include_validation_results"] and all(field.validations is None for field in found):

@@ -6,7 +6,7 @@ a value. Page numbers count from 1 everywhere.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, Self, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias, TypedDict
 
 import attrs
 
@@ -104,6 +104,15 @@ def file_error(file: ResultFile) -> str | None:
     return "; ".join(dict.fromkeys(error for error in errors if error is not None))
 
 
+class Requested(TypedDict):
+    """The arguments of `runs.results()` that say what to send."""
+
+    include_confidence_scores: bool
+    include_source_info: bool
+    include_review_results: bool
+    include_validation_results: bool
+
+
 @attrs.frozen
 class Shape:
     """What a row is, and which columns it has.
@@ -152,13 +161,15 @@ class Shape:
         return self.columns == "wide"
 
     @property
-    def request(self) -> dict[str, bool]:
-        """The arguments of `runs.results()` that request what is included."""
+    def request(self) -> Requested:
+        """What to request from the server for these rows; confidences in any case, for they cost nothing."""
         wanted = {facts.REQUESTED_BY.get(name) for name in (*self.include, self.values)}
-        # Field rows have the confidences in any case.
-        scores = self.rows == "field" or "include_confidence_scores" in wanted
-        others = ("include_source_info", "include_review_results", "include_validation_results")
-        return {"include_confidence_scores": scores} | {name: name in wanted for name in others}
+        return {
+            "include_confidence_scores": True,
+            "include_source_info": "include_source_info" in wanted,
+            "include_review_results": "include_review_results" in wanted,
+            "include_validation_results": "include_validation_results" in wanted,
+        }
 
     def fixed(self, extra: Iterable[str] = ()) -> dict[str, str]:
         """Return the columns that do not depend on the app, with their kinds; `extra` names those of the origin."""

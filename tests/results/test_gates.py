@@ -128,7 +128,7 @@ def test_packet_fields_are_checked_too() -> None:
 def test_what_was_not_requested_is_no_low_score(gate: Gate, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         gate.split(results(Field(field_name="a", value="1")))
-    assert gate.include[message]
+    assert dict(gate.request)[message]
 
 
 def test_a_threshold_for_a_field_that_nothing_has_is_noticed() -> None:
