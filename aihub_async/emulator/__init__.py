@@ -3,6 +3,8 @@
 Example:
     >>> async with Emulator() as hub:
     ...     client = AsyncAIHub(api_root=hub.api_root, api_key=hub.api_key)
+    >>> with Emulator() as hub:
+    ...     client = AIHub(api_root=hub.api_root, api_key=hub.api_key)
 """
 
 import importlib
@@ -12,12 +14,16 @@ if TYPE_CHECKING:
     from aihub_async.emulator.app import Emulator
     from aihub_async.emulator.clock import EmulatorClock
     from aihub_async.emulator.documents import Box, Document, ExtractedDocument, Field, Page
-    from aihub_async.emulator.faults import Fault
+    from aihub_async.emulator.faults import KINDS, Fault
+    from aihub_async.emulator.packets import PacketField, RunDocument
+    from aihub_async.emulator.recordings import load_recordings, save_recording
     from aihub_async.emulator.samples import write_samples
     from aihub_async.emulator.scenario import Scenario, ScenarioError, load_scenario
     from aihub_async.emulator.webhooks import WebhookPlan
+    from aihub_async.emulator.world import Organization, User, World
 
 __all__ = [
+    "KINDS",
     "Box",
     "Document",
     "Emulator",
@@ -25,29 +31,44 @@ __all__ = [
     "ExtractedDocument",
     "Fault",
     "Field",
+    "Organization",
+    "PacketField",
     "Page",
+    "RunDocument",
     "Scenario",
     "ScenarioError",
+    "User",
     "WebhookPlan",
+    "World",
+    "load_recordings",
     "load_scenario",
+    "save_recording",
     "write_samples",
 ]
 
 # The pytest plugin lives in this package and is imported at every pytest start: nothing heavy may load with it.
 _HOMES = {
-    "Emulator": "app",
-    "EmulatorClock": "clock",
+    "KINDS": "faults",
     "Box": "documents",
     "Document": "documents",
+    "Emulator": "app",
+    "EmulatorClock": "clock",
     "ExtractedDocument": "documents",
-    "Field": "documents",
-    "Page": "documents",
     "Fault": "faults",
+    "Field": "documents",
+    "Organization": "world",
+    "PacketField": "packets",
+    "Page": "documents",
+    "RunDocument": "packets",
     "Scenario": "scenario",
     "ScenarioError": "scenario",
-    "load_scenario": "scenario",
-    "write_samples": "samples",
+    "User": "world",
     "WebhookPlan": "webhooks",
+    "World": "world",
+    "load_recordings": "recordings",
+    "load_scenario": "scenario",
+    "save_recording": "recordings",
+    "write_samples": "samples",
 }
 
 

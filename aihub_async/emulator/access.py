@@ -126,6 +126,15 @@ def chosen_workspace(given: str | None, account: Account, *, remedy: str) -> str
     return workspace
 
 
+def check_file_path(path: str, account: Account) -> str:
+    """Return the path of a file operation; in the open world every path is accessible.
+
+    Raises:
+        ApiError: 404, no access to it.
+    """
+    return path if account.workspaces is None else check_path(path, account)
+
+
 def check_path(path: str, account: Account) -> str:
     """Return a drive path (`<context>/<workspace>/fs/...`) that is in the caller's context.
 

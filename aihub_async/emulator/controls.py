@@ -303,7 +303,8 @@ class EmulatorControls:
         """Return the account that owns what a test puts into the emulator."""
         known = self._access.users.get(self.settings.user)
         user = known or next(iter(self._access.users.values()))
-        return self._access.account(user, context or self._world.default_context or user.id)
+        member_of = (each.id for each in self._access.organizations if each.has(user.id))
+        return self._access.account(user, context or self._world.default_context or next(member_of, user.id))
 
     def _record(self, log_type: str, operation: str, user: str | None) -> None:
         account = self._home()

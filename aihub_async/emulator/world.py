@@ -45,7 +45,7 @@ class Organization:
 
     Attributes:
         id: Its id, which `IB-Context` names.
-        admins: User ids; admins are members, manage secrets, and may use every workspace.
+        admins: User ids; admins are members, manage secrets, and may use every shared workspace.
         members: User ids.
         auditors: User ids that may read the audit logs, besides the admins.
         workspaces: Shared workspaces with the user ids of their members. Personal workspaces need no entry.

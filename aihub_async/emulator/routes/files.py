@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from aihub_async import operations as ops
+from aihub_async.emulator.access import check_file_path
 from aihub_async.emulator.state import EmulatorState
 from aihub_async.emulator.storage import Child, Node, clean_path
 from aihub_async.emulator.wire import (
@@ -29,7 +30,7 @@ _BACKOFF = re.compile(r"backoff-seconds['\"]?\s*:\s*(\d{1,3}(?:\.\d+)?)\b")
 
 async def read_file(state: EmulatorState, request: Request) -> Response:
     """Send a file or a range of it, or list a folder."""
-    path = clean_path(request.values["path"])
+    path = _path(request)
     expected = request.text("expect-node-type")
     if expected not in {"file", "folder"}:
         raise ApiError(400, "expect-node-type must be file or folder.")
@@ -44,7 +45,7 @@ async def read_file(state: EmulatorState, request: Request) -> Response:
 
 async def write_file(state: EmulatorState, request: Request) -> Response:
     """Create or replace a file; with `If-None-Match: *` only create."""
-    path = clean_path(request.values["path"])
+    path = _path(request)
     condition = request.headers.get("If-None-Match")
     if condition not in {None, "*"}:
         raise ApiError(400, "If-None-Match must be *.")
@@ -66,8 +67,8 @@ async def write_file(state: EmulatorState, request: Request) -> Response:
 
 
 async def get_file_metadata(state: EmulatorState, request: Request) -> Response:
-    """Tell, in headers, whether a path is a file or a folder."""
-    path = clean_path(request.values["path"])
+    """Answer in headers whether a path is a file or a folder."""
+    path = _path(request)
     await _wait_for(state, request, path)
     node = state.drive.find(path)
     if node is not None:
@@ -81,12 +82,16 @@ async def get_file_metadata(state: EmulatorState, request: Request) -> Response:
 
 async def delete_file(state: EmulatorState, request: Request) -> Response:
     """Delete a file or folder in a job, whether it exists or not."""
-    path = clean_path(request.values["path"])
+    path = _path(request)
     state.db.write(
         "UPDATE batches SET deleted = 1 WHERE folder = ? OR (folder > ? AND folder < ?)", path, f"{path}/", f"{path}0"
     )
     job_id = state.jobs.delete(path)
     return Response(202, headers={"Location": f"{state.api_root}/v2/jobs/{job_id}"})
+
+
+def _path(request: Request) -> str:
+    return check_file_path(clean_path(request.values["path"]), request.account)
 
 
 def _missing(state: EmulatorState, path: str) -> ApiError:

@@ -4,6 +4,7 @@ import zipfile
 from collections.abc import Mapping
 
 from aihub_async import operations as ops
+from aihub_async.emulator.access import check_file_path
 from aihub_async.emulator.routes.batches import required_name
 from aihub_async.emulator.routes.v1 import v1
 from aihub_async.emulator.state import EmulatorState
@@ -16,7 +17,7 @@ _START, _END = "0", "-1"
 async def create_node(state: EmulatorState, request: Request) -> Response:
     """Create an empty folder or file in a folder."""
     payload = await request.json()
-    parent = clean_path(request.values["path"])
+    parent = check_file_path(clean_path(request.values["path"]), request.account)
     path = clean_path(f"{parent}/{required_name(payload, 'name')}")
     if state.drive.find(path) or state.drive.is_folder(path):
         raise ApiError(409, f"/{path} exists.")
@@ -33,7 +34,7 @@ async def create_node(state: EmulatorState, request: Request) -> Response:
 
 async def append_to_file(state: EmulatorState, request: Request) -> Response:
     """Write a file from its start, or append to it."""
-    path = clean_path(request.values["path"])
+    path = check_file_path(clean_path(request.values["path"]), request.account)
     cursor = request.headers.get("IB-Cursor")
     if cursor not in {_START, _END}:
         raise ApiError(400, "IB-Cursor must be 0 or -1.")
@@ -88,12 +89,13 @@ async def extract_archive(state: EmulatorState, request: Request) -> Response:
 
 @v1
 async def mount_drive(state: EmulatorState, request: Request) -> Response:
-    """Let a drive appear as a folder."""
+    """Mount a drive as a folder."""
     payload = await request.json()
     details = payload.get("mount_details")
     if payload.get("action") != "mount" or not isinstance(details, dict) or not details.get("client_type"):
         raise ApiError(400, "action must be mount, and mount_details must name a client_type.")
     path = clean_path(f"{request.values['path']}/{required_name(payload, 'mount_point_name')}")
+    check_file_path(path, request.account)
     if state.drive.is_folder(path):
         raise ApiError(409, f"/{path} is mounted already.")
     state.drive.make_folder(path)
@@ -105,7 +107,7 @@ async def _both(request: Request) -> tuple[str, str]:
     paths = [payload.get(name) for name in ("src_path", "dst_path")]
     if not all(isinstance(path, str) for path in paths):
         raise ApiError(400, "src_path and dst_path must be strings.")
-    source, target = (clean_path(str(path)) for path in paths)
+    source, target = (check_file_path(clean_path(str(path)), request.account) for path in paths)
     if target == source or target.startswith(f"{source}/"):
         raise ApiError(400, "dst_path must be outside src_path.")
     return source, target
@@ -120,7 +122,7 @@ def _unzip(local: str, limit: int) -> list[tuple[str, bytes]]:
     try:
         with zipfile.ZipFile(local) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
-            # Checked before anything is unpacked, and held to by zipfile, which stops at the size it was told.
+            # Checked before anything is unpacked, and held to by zipfile, which stops at the declared size.
             if sum(member.file_size for member in members) > limit:
                 raise ApiError(413, f"The archive holds more than {limit} bytes.")
             return [(clean_path(member.filename), archive.read(member)) for member in members]

@@ -8,6 +8,9 @@ from aihub_async.emulator.database import Row
 from aihub_async.emulator.routes.batches import checked_file_name, put_into_batch, required_name
 from aihub_async.emulator.state import EmulatorState
 from aihub_async.emulator.wire import ApiError, Handler, Request, Response, json_integer, json_response, parse_integer
+from aihub_async.emulator.world import Account
+
+_SESSION = "SELECT u.*, b.context, b.workspace FROM uploads u JOIN batches b ON b.id = u.batch_id WHERE u.id = ?"
 
 
 async def create_upload(state: EmulatorState, request: Request) -> Response:
@@ -27,7 +30,7 @@ async def create_upload(state: EmulatorState, request: Request) -> Response:
 
 async def upload_part(state: EmulatorState, request: Request) -> Response:
     """Take one part; a part number sent again replaces what was sent before."""
-    session = _open_session(state, request.values["session_id"])
+    session = _open_session(state, request.values["session_id"], request.account)
     number = parse_integer("part_num", request.values["part_num"], least=1)
     expected = _expected_size(state, session["file_size"], number)
     blob, size = await state.drive.blobs.receive(request.body(), state.settings.part_size)
@@ -35,7 +38,7 @@ async def upload_part(state: EmulatorState, request: Request) -> Response:
         if size != expected:
             raise ApiError(400, f"Part {number} has {size} bytes; {expected} were expected.")
         # It may have been closed while the body was coming.
-        _open_session(state, session["id"])
+        _open_session(state, session["id"], request.account)
     part_id = state.settings.new_id().replace("-", "")
     replaced = state.db.value("SELECT blob FROM parts WHERE upload_id = ? AND number = ?", session["id"], number)
     state.db.write("INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?, ?)", session["id"], number, part_id, blob, size)
@@ -45,9 +48,9 @@ async def upload_part(state: EmulatorState, request: Request) -> Response:
 
 
 async def commit_upload(state: EmulatorState, request: Request) -> Response:
-    """Join the parts into the file, or throw them away."""
+    """Join the parts into the file, or discard them."""
     payload = await request.json()
-    session = _open_session(state, request.values["session_id"])
+    session = _open_session(state, request.values["session_id"], request.account)
     action = payload.get("action")
     if action == "abort":
         _close(state, session["id"], "aborted")
@@ -69,9 +72,9 @@ def _file_size(payload: Mapping[str, Any]) -> int:
     return parse_integer("file_size", value) if isinstance(value, str) else json_integer(payload, "file_size")
 
 
-def _open_session(state: EmulatorState, session_id: str) -> Row:
-    row = state.db.one("SELECT * FROM uploads WHERE id = ?", session_id)
-    if row is None:
+def _open_session(state: EmulatorState, session_id: str, account: Account) -> Row:
+    row = state.db.one(_SESSION, session_id)
+    if row is None or row["context"] != account.context.id or not account.may_use(row["workspace"]):
         raise ApiError(404, f"There is no multipart upload session {session_id}.")
     if row["state"] != "open":
         raise ApiError(409, f"The multipart upload session {session_id} is {row['state']}.")
