@@ -16,31 +16,64 @@ class PrioritySlots:
         self._order = count()
 
     @asynccontextmanager
-    async def take(self, priority: int) -> AsyncIterator[None]:
+    async def take(self, priority: int) -> AsyncIterator["Slot"]:
         """Hold a slot for the duration of the block."""
-        await self._acquire(priority)
+        slot = Slot(self, priority)
+        await slot.acquire()
         try:
-            yield
+            yield slot
         finally:
-            self._release()
+            slot.release()
 
-    async def _acquire(self, priority: int) -> None:
-        if self._free:
-            self._free -= 1
-            return
-        turn = asyncio.get_running_loop().create_future()
+    def enqueue(self, priority: int) -> "asyncio.Future[None]":
+        """Return a future that is done when a slot is handed over."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (-priority, next(self._order), turn))
+        self._hand_over()
+        return turn
+
+    def give_back(self) -> None:
+        """Return a slot."""
+        self._free += 1
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        while self._free and self._waiting:
+            _, _, turn = heapq.heappop(self._waiting)
+            if not turn.done():
+                self._free -= 1
+                turn.set_result(None)
+
+
+class Slot:
+    """One holder of a slot."""
+
+    def __init__(self, slots: PrioritySlots, priority: int) -> None:
+        self._slots = slots
+        self._priority = priority
+        self._held = False
+
+    async def acquire(self) -> None:
+        """Wait for the slot."""
+        await self._wait(self._slots.enqueue(self._priority))
+
+    async def renew(self) -> None:
+        """Let others of a higher priority go first, then hold a slot again."""
+        turn = self._slots.enqueue(self._priority)
+        self.release()
+        await self._wait(turn)
+
+    def release(self) -> None:
+        """Give the slot back, if it is held."""
+        if self._held:
+            self._held = False
+            self._slots.give_back()
+
+    async def _wait(self, turn: "asyncio.Future[None]") -> None:
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._release()  # the slot was handed over while this task was cancelled
+                self._slots.give_back()  # it was handed over while this task was cancelled
             raise
-
-    def _release(self) -> None:
-        while self._waiting:
-            _, _, turn = heapq.heappop(self._waiting)
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._free += 1
+        self._held = True

@@ -197,16 +197,13 @@ class Worker:
 
         async def work() -> None:
             nonlocal blocked, count
-            while True:
-                async with self._slots.take(job.priority):
-                    item = next(inputs, None)
-                    if item is None:
-                        return
+            async with self._slots.take(job.priority) as slot:
+                for position, file in inputs:
                     count += 1
-                    position, file = item
                     done = await self._in_time(job, file)
-                self._keep(job, position, file, done)
-                blocked = blocked or is_blocked(done.entry)
+                    self._keep(job, position, file, done)
+                    blocked = blocked or is_blocked(done.entry)
+                    await slot.renew()
 
         async with asyncio.TaskGroup() as group:
             for _ in range(self._settings.workers):

@@ -5,7 +5,7 @@ import io
 import time
 
 import pytest
-from aihub import AIHub
+from aihub import AIHub, AuditApi, GetAuditLogsRequest
 from aihub.exceptions import (
     BadRequestException,
     ConflictException,
@@ -14,6 +14,7 @@ from aihub.exceptions import (
     UnauthorizedException,
 )
 
+from aihub_async import operations
 from aihub_async.emulator import Emulator, Fault, write_samples
 
 PATH = "acme/jane/fs/Instabase Drive/in/a b.txt"
@@ -157,6 +158,45 @@ def test_secrets(sdk):
     assert (secret.description, secret.allowed_workspaces) == ("new", ["sales"])
     sdk.secrets.delete("db")
     assert sdk.secrets.list().secrets == []
+
+
+def test_audit_logs_by_the_low_level_class(sdk):
+    sdk.batches.create("b")
+    api_client = sdk.batches.api_instance.api_client
+    entries = AuditApi(api_client).get_audit_logs(GetAuditLogsRequest(log_type="api_v2", size=5))
+    assert entries.status == "OK"
+    assert entries.data.results[0].additional_properties["api_path"] == "/v2/batches"
+
+
+def test_every_current_operation_is_reached(sdk, server):
+    server.deployment("daily", app="key-values")
+    batch_id = uploaded(sdk, {"a.txt": b"Order: 7"})
+    sdk.batches.list()
+    sdk.batches.get(batch_id)
+    sdk.batches.list_files(batch_id)
+    sdk.batches.add_large_file(batch_id, "big.bin", b"x" * 1500)
+    run = sdk.apps.runs.create(app_name="key-values", batch_id=batch_id)
+    sdk.apps.deployments.runs.create("daily", batch_id=batch_id)
+    finished(sdk, run.id)
+    sdk.apps.runs.list()
+    sdk.apps.runs.results(run.id)
+    sdk.apps.runs.delete(run.id, delete_input=False)
+    sdk.files.write(PATH, b"x")
+    sdk.files.read(PATH)
+    sdk.files.get_file_metadata(PATH)
+    sdk.files.delete(PATH)
+    sdk.secrets.create("a", "v", "ALL")
+    sdk.secrets.list()
+    sdk.secrets.update("a", value="w")
+    sdk.secrets.delete("a")
+    sdk.batches.delete_file(batch_id, "a.txt")
+    job_id = sdk.batches.delete(batch_id).job_id
+    sdk.jobs.status(job_id)
+    sdk.batches.poll_job(job_id)
+    AuditApi(sdk.batches.api_instance.api_client).get_audit_logs(GetAuditLogsRequest())
+    current = {each.name for each in operations.OPERATIONS if each.standing is operations.Standing.CURRENT}
+    assert set(server.requests.counts) == current
+    assert all(status is not None and status < 400 for status in server.requests.statuses())
 
 
 def test_errors_arrive_as_its_exceptions(sdk, server):

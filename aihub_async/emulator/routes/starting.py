@@ -154,7 +154,7 @@ def run_settings_of(
 
 
 def _check_keys(keys: Mapping[str, Any]) -> None:
-    custom, secret = keys.get("custom") or {}, keys.get("secret") or {}
+    custom, secret = ({} if keys.get(kind) is None else keys[kind] for kind in ("custom", "secret"))
     if not isinstance(custom, dict) or not isinstance(secret, dict):
         raise ApiError(400, "settings.keys has custom and secret, two objects.")
     if not all(isinstance(alias, str) for alias in secret.values()):
