@@ -1,7 +1,7 @@
 """All pages of a list."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import attrs
 
@@ -13,21 +13,35 @@ T = TypeVar("T")
 
 @attrs.frozen
 class Page(Generic[T]):
-    """Items, and the cursor of the next page (None at the end); `short` if they are fewer than were asked for."""
+    """One page of a list.
+
+    Attributes:
+        items: the items.
+        next: the cursor of the next page; None at the end.
+        short: whether they are fewer than were requested.
+        answer: the whole answer, where it has more than the items.
+    """
 
     items: list[T]
     next: str | int | None
     short: bool = False
+    answer: Any = None
 
 
 class Pages(Generic[T]):
     """The items of all pages: `async for item in pages`, or page by page with `await pages.next_page()`.
 
-    Holds two pages at most. Iterating goes on where it stopped.
+    Holds two pages at most. Iteration continues where it stopped.
+
+    Attributes:
+        answer: the last answer, of lists whose answers have more than the items: `RunResults` with its `case_info` for
+            the results of a run. None before the first page.
 
     Raises:
-        PaginationError: a page repeats itself, or more is promised and nothing comes.
+        PaginationError: a page repeats itself, or the server promises more items and sends none.
     """
+
+    answer: Any = None
 
     def __init__(
         self,
@@ -51,6 +65,7 @@ class Pages(Generic[T]):
         if self._done:
             return None
         page = await self._fetch(self._cursor)
+        self.answer = page.answer
         items = self._new_items(page)
         if page.next is None or self._done:
             self._done = True
@@ -83,6 +98,10 @@ class Pages(Generic[T]):
     def _error(self, message: str) -> PaginationError:
         operation = self._operation
         return PaginationError(message, RequestDetails(operation.name, operation.method, operation.path))
+
+    def __repr__(self) -> str:
+        state = "all read" if self._done else f"{len(self._seen)} read" if self._seen else "none read yet"
+        return f"<{type(self).__name__} of {self._operation.name}: {state}>"
 
     async def __aiter__(self) -> AsyncIterator[T]:
         while (items := await self.next_page()) is not None:

@@ -19,8 +19,9 @@ class AsyncPages(Protocol[T]):
 class Pages(Iterator[T]):
     """The items of all pages: `for item in pages`, or page by page with `pages.next_page()`.
 
-    Holds one page at a time. Iteration continues where it stopped. `close()`, or the end of a `with` block, releases
-    what a partly read iterator still holds. Not thread-safe.
+    Holds one page at a time. `answer` is the last answer of lists whose answers have more than the items, such as the
+    `case_info` of a run's results. Iteration continues where it stopped. `close()`, or the end of a `with` block,
+    releases what a partly read iterator still holds. Not thread-safe.
 
     Raises:
         PaginationError: a page repeats itself, or the server promises more items and sends none.
@@ -30,6 +31,11 @@ class Pages(Iterator[T]):
         self._pages: AsyncPages[T] | None = pages
         self._lease = lease
         self._left: Iterator[T] = iter(())
+        self.answer: Any = None
+        self._text = repr(pages)
+
+    def __repr__(self) -> str:
+        return self._text if self._pages is None else repr(self._pages)
 
     def next_page(self) -> list[T] | None:
         """Return the rest of the current page, else the items of the next one; None after the last."""
@@ -37,6 +43,8 @@ class Pages(Iterator[T]):
         if left or self._pages is None:
             return left or None
         page = self._lease.run(self._pages.next_page())
+        self.answer = getattr(self._pages, "answer", None)
+        self._text = repr(self._pages)
         if page is None:
             self._pages = None
         return page

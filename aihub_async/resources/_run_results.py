@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import attrs
 
 from aihub_async import operations as ops
-from aihub_async.models import ResultFile, Run, RunResults
+from aihub_async.models import CaseInfo, ResultFile, Run, RunResults
 from aihub_async.pagination import Page, Pages
 from aihub_async.resources._base import Resource, given
 from aihub_async.results.processed import Processed
@@ -145,7 +145,11 @@ class RunResultsAPI(Resource):
         include_review_results: bool = False,
         include_validation_results: bool = False,
     ) -> Pages[ResultFile]:
-        """The files of a run's results, all pages; arguments as for `results()`."""
+        """Iterate over the files of a run's results, all pages; arguments as for `results()`.
+
+        The fields of the packet are in `pages.answer.case_info` of the returned pages, once they arrived.
+        """
+        case_info: CaseInfo | None = None
         include = (
             include_confidence_scores,
             include_source_info,
@@ -154,8 +158,12 @@ class RunResultsAPI(Resource):
         )
 
         async def fetch(cursor: str | int | None) -> Page[ResultFile]:
+            nonlocal case_info
             answer, following = await self._answer(run_id, cursor, include)
-            return Page(answer.files, following)
+            if answer.case_info is None and case_info is not None:
+                answer = answer.evolve(case_info=case_info)
+            case_info = answer.case_info
+            return Page(answer.files, following, answer=answer)
 
         return Pages(ops.GET_RUN_RESULTS, fetch, start=file_offset)
 

@@ -137,7 +137,10 @@ class RunHandle:
         include_review_results: bool = False,
         include_validation_results: bool = False,
     ) -> Pages[ResultFile]:
-        """The files of the run's results, all pages; arguments as for `client.apps.runs.results()`."""
+        """Iterate over the files of the run's results, all pages; arguments as for `client.apps.runs.results()`.
+
+        The fields of the packet are in `pages.answer.case_info` of the returned pages, once they arrived.
+        """
         return self._calls.iter_results(
             self._id,
             file_offset,

@@ -77,7 +77,10 @@ class RunHandle(Facade):
         include_review_results: bool = False,
         include_validation_results: bool = False,
     ) -> Pages[ResultFile]:
-        """The files of the run's results, all pages; arguments as for `client.apps.runs.results()`."""
+        """Iterate over the files of the run's results, all pages; arguments as for `client.apps.runs.results()`.
+
+        The fields of the packet are in `pages.answer.case_info` of the returned pages, once they arrived.
+        """
         return Pages(
             self._async.results(
                 file_offset,

@@ -142,7 +142,10 @@ class Runs(Facade):
         include_review_results: bool = False,
         include_validation_results: bool = False,
     ) -> Pages[ResultFile]:
-        """The files of a run's results, all pages; arguments as for `results()`."""
+        """Iterate over the files of a run's results, all pages; arguments as for `results()`.
+
+        The fields of the packet are in `pages.answer.case_info` of the returned pages, once they arrived.
+        """
         return Pages(
             self._async.iter_results(
                 run_id,

@@ -1,7 +1,7 @@
 import asyncio
 import csv
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,10 @@ import pytest
 
 from aihub_async import AsyncAIHub, FieldRow, Gate, Processed, Table
 from aihub_async.emulator import Emulator
+from aihub_async.emulator.packets import PacketField
 from aihub_async.models import CaseField, CaseInfo, Document, Field, ResultFile, Run
 from aihub_async.models.uploads import UploadRecord, UploadReport
+from aihub_sync import AIHub
 
 MakeFile = Callable[..., ResultFile]
 RUN = Run(id="run-1", status="COMPLETE")
@@ -168,3 +170,43 @@ async def test_a_run_per_case_a_wide_csv_of_values_and_one_of_validations(tmp_pa
         assert [(row["file"], row["Total"], row["Note"]) for row in csv.DictReader(file)] == [
             (name, "true", "true") for name in ("a.txt", "b.txt", "a.txt", "b.txt")
         ]
+
+
+async def test_packet_fields_arrive_by_every_way(hub: Emulator) -> None:
+    @hub.app("claims", packet=lambda documents: [PacketField("count", str(len(documents)))])
+    def lines(document: Any) -> dict[str, str]:
+        return {"text": document.text}
+
+    async with AsyncAIHub(hub.api_key, api_root=hub.api_root) as client:
+        files = [(f"{number}.txt", b"x") for number in range(25)]
+        processed = await client.process(files, app_name="claims")
+        pages = client.apps.runs.iter_results(processed.run.id)
+        assert (repr(pages), pages.answer) == ("<Pages of getRunResults: none read yet>", None)
+        names = [file.original_file_name async for file in pages]
+        handle_pages = client.apps.runs.handle(processed.run.id).results()
+        await handle_pages.next_page()
+    assert len(names) == len(processed.files) == 25
+    assert repr(pages) == "<Pages of getRunResults: all read>"
+    for case_info in (processed.case_info, pages.answer.case_info, handle_pages.answer.case_info):
+        assert [(field.name, field.value) for field in case_info.fields] == [("count", "25")]
+
+
+def test_packet_fields_arrive_in_the_sync_client(hub_in_thread: Emulator) -> None:
+    @hub_in_thread.app("claims", packet=lambda documents: [PacketField("count", str(len(documents)))])
+    def lines(document: Any) -> dict[str, str]:
+        return {"text": document.text}
+
+    with AIHub(hub_in_thread.api_key, api_root=hub_in_thread.api_root) as client:
+        processed = client.process([("a.txt", b"x")], app_name="claims")
+        pages = client.apps.runs.iter_results(processed.run.id)
+        assert len(list(pages)) == 1
+        assert pages.answer.case_info == processed.case_info
+        assert repr(pages) == "<Pages of getRunResults: all read>"
+        assert client.apps.runs.table(processed.run.id).columns == processed.table().columns
+    assert processed.case_table().columns[:4] == ["batch_id", "run_id", "field", "value"]
+
+
+@pytest.fixture
+def hub_in_thread() -> Iterator[Emulator]:
+    with Emulator().in_thread() as running:
+        yield running
