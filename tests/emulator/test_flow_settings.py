@@ -1,6 +1,7 @@
 """Every setting of the Flow Binary API has an effect."""
 
 import asyncio
+import base64
 import json
 import threading
 
@@ -317,3 +318,16 @@ async def test_a_plain_deployment_webhook_has_its_headers(api, hub, receiver):
     run_id = await deployed_run(api)
     ((headers, body),) = receiver.received
     assert (headers["X-Token"], body["job_id"], body["status"]) == ("t", run_id, "OK")
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "xml"])
+async def test_a_run_in_memory_has_the_format_that_it_is_asked_for(api, form):
+    files = [{"file_name": "a.txt", "file_content": base64.b64encode(b"Order: 7").decode()}]
+    body = {"binary_path": await compiled(api), "options": {"result_format": form}, "files": files}
+    answer = await api("POST", "/v1/flow/run_binary_sync", json=body)
+    if form == "json":
+        assert answer.json["records"][0]["results"][0]["value"] == "7"
+    elif form == "csv":
+        assert answer.body.decode().splitlines() == ["file_name,Order", "a.txt,7"]
+    else:
+        assert answer.json["status"] == "ERROR"
