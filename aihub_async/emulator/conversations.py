@@ -1,4 +1,4 @@
-"""Conversations and queries: answers are the line of the documents that has most words in common with the question."""
+"""Conversations and queries: the answer is the line of the documents that shares the most words with the question."""
 
 import re
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ _NOT_FOUND = "The documents do not say."
 
 
 class Conversations:
-    """Documents that can be asked, and the questions that are answered in the background."""
+    """Conversations with their documents, and queries answered in the background."""
 
     def __init__(
         self, database: Database, drive: Drive, background: Background, threads: Threads, settings: EmulatorSettings
@@ -44,7 +44,7 @@ class Conversations:
         return conversation_id
 
     def add(self, conversation_id: str, files: Sequence[tuple[str, bytes]], *, process: bool) -> dict[str, Any]:
-        """Add files; give the upload status.
+        """Add files; return the upload status.
 
         Raises:
             ApiError: 404 no such conversation.
@@ -70,7 +70,7 @@ class Conversations:
         return status
 
     def resume(self) -> None:
-        """Go on with the documents and queries that the last stop interrupted."""
+        """Continue the documents and queries that the last stop interrupted."""
         for row in self._db.all("SELECT id FROM conversation_documents WHERE state = 'PROCESSING'"):
             self._background.spawn(self._process(row["id"]))
         for row in self._db.all("SELECT id FROM queries WHERE status = 'RUNNING'"):
@@ -92,7 +92,7 @@ class Conversations:
         return row
 
     def documents(self, conversation_id: str, ids: Sequence[int] | None = None) -> list[Row]:
-        """Rows of a conversation's documents, or of some of them.
+        """Return the rows of a conversation's documents, or of some of them.
 
         Raises:
             ApiError: 404, one of `ids` is none of them.
@@ -109,7 +109,7 @@ class Conversations:
         return [known[document_id] for document_id in ids]
 
     def update(self, conversation_id: str, name: str | None, description: str | None) -> None:
-        """Change what is given."""
+        """Change the attributes that are not None."""
         self.get(conversation_id)
         self._db.write(
             "UPDATE conversations SET name = COALESCE(?, name), description = COALESCE(?, description) WHERE id = ?",
@@ -129,7 +129,7 @@ class Conversations:
             self._db.write("DELETE FROM conversation_documents WHERE id = ?", row["id"])
 
     def ask(self, question: str, documents: Sequence[Row]) -> tuple[str, list[dict[str, Any]]]:
-        """The best line, and where it stands as `source_documents`."""
+        """Return the best line, and its place as `source_documents`."""
         words = set(_WORD.findall(question.lower()))
         best = (0, _NOT_FOUND, "", 0)
         for row in documents:
@@ -144,7 +144,7 @@ class Conversations:
         return response, [{"name": name, "pages": [{"page_number": number, "bboxes": _boxes(response)}]}]
 
     def start_query(self, payload: dict[str, Any]) -> str:
-        """Start answering; give the query id."""
+        """Start to answer a query; return its id."""
         query_id = self._settings.new_id()
         self._db.write(
             "INSERT INTO queries VALUES (?, 'RUNNING', ?, '[]', NULL)", query_id, msgspec.json.encode(payload).decode()
@@ -153,7 +153,7 @@ class Conversations:
         return query_id
 
     def query(self, query_id: str) -> Row:
-        """A query's row.
+        """Return a query's row.
 
         Raises:
             ApiError: 404, no such query.

@@ -1,4 +1,4 @@
-"""The emulator's memory: one SQLite database, used from the event loop's thread only."""
+"""The emulator's database: SQLite, used from the event loop's thread only."""
 
 import asyncio
 import sqlite3
@@ -69,11 +69,11 @@ CREATE TABLE IF NOT EXISTS audit(
 class Database:
     """A connection whose writes are committed in groups, a few milliseconds after the first of them.
 
-    A killed process loses at most that much; the emulator forgoes fsync, so that it is never what a test measures.
+    A killed process loses at most that much. There is no fsync, so that a test never measures the emulator's disk.
     """
 
     def __init__(self, path: Path) -> None:
-        # No timeout: whoever holds the lock is another emulator, which will not let go of it soon.
+        # No timeout: the holder of the lock is another emulator, which keeps it until it stops.
         self._connection = sqlite3.connect(path, timeout=0, check_same_thread=False, cached_statements=256)
         self._connection.row_factory = sqlite3.Row
         try:
@@ -85,13 +85,13 @@ class Database:
         self._deferred: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
 
     def write(self, sql: str, *values: Any) -> sqlite3.Cursor:
-        """Execute a change; it is visible at once and durable at the next group commit."""
+        """Execute a change; it is visible immediately and durable at the next group commit."""
         cursor = self._connection.execute(sql, values)
         self._schedule_commit()
         return cursor
 
     def defer(self, sql: str, *values: Any) -> None:
-        """Queue an insert that nobody waits for; it is executed by `flush` or by the next group commit."""
+        """Queue an insert whose result nobody needs; it is executed by `flush` or by the next group commit."""
         self._deferred[sql].append(values)
         self._schedule_commit()
 
@@ -102,16 +102,16 @@ class Database:
             self._connection.executemany(sql, rows)
 
     def all(self, sql: str, *values: Any) -> list[Row]:
-        """All rows of a query."""
+        """Return all rows of a query."""
         return self._connection.execute(sql, values).fetchall()
 
     def one(self, sql: str, *values: Any) -> Row | None:
-        """The first row of a query, or None."""
+        """Return the first row of a query, or None."""
         row: Row | None = self._connection.execute(sql, values).fetchone()
         return row
 
     def value(self, sql: str, *values: Any) -> Any:
-        """The first column of the first row, or None."""
+        """Return the first column of the first row, or None."""
         row = self.one(sql, *values)
         return None if row is None else row[0]
 

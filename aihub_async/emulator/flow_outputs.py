@@ -1,4 +1,4 @@
-"""What a run of a flow binary leaves on the drive: step folders, a log, the results marker, a copy of the binary.
+"""What a run of a flow binary writes to the drive: step folders, a log, the results marker, a copy of the binary.
 
 ```
 OUTPUT/s0_process_files/NAME.ibocr     the text of each page
@@ -43,7 +43,7 @@ class FlowOutputs:
         self._log([f"{TEXT_STEP}: {name}", f"{FIELDS_STEP}: {name}", *developer])
 
     def finish(self, status: str, message: str) -> None:
-        """Write what a run leaves at its end."""
+        """Write the outputs of the end of a run."""
         self._log([f"{status}: {message}"])
         if status != "COMPLETE":
             return

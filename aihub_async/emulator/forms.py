@@ -9,7 +9,7 @@ import attrs
 from aihub_async.emulator.wire import ApiError, Request
 
 MAX_FORM_BYTES = 110_000_000
-"""Largest form: the 100 MB of an upload and some room for its heads."""
+"""Largest form: the 100 MB of an upload, and its part headers."""
 
 _BOUNDARY = re.compile(r'boundary=(?:"([^"]{1,70})"|([^\s;,"]{1,70}))')
 _NAME = re.compile(r'\bname="([^"]*)"')
@@ -25,7 +25,7 @@ class Form:
 
 
 async def read_body(request: Request, limit: int = MAX_FORM_BYTES) -> bytes:
-    """A whole body.
+    """Return a whole body.
 
     Raises:
         ApiError: 413, too large.
@@ -39,7 +39,7 @@ async def read_body(request: Request, limit: int = MAX_FORM_BYTES) -> bytes:
 
 
 async def read_form(request: Request) -> Form:
-    """A multipart form.
+    """Return a multipart form.
 
     Raises:
         ApiError: 400, not one; 413, too large.
@@ -74,7 +74,7 @@ def _add(form: Form, part: bytes) -> None:
 
 
 async def read_json_or_form(request: Request) -> dict[str, Any]:
-    """A JSON object, or the same as an urlencoded form: the published samples of the legacy endpoints send the latter.
+    """Return a JSON object, also one sent as an urlencoded form, as the samples of the legacy endpoints do.
 
     Raises:
         ApiError: 400 neither, 413 too large.

@@ -18,15 +18,15 @@ _AMOUNT = re.compile(r"(?:[$€£]\s?|\b(?:USD|EUR|GBP)\s)\d[\d,. ]*\d|\b\d{1,3}
 _TOTAL = re.compile(r"\b(?:grand total|total due|amount due|total)\b", re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?")
 
-# What the API calls model confidence: how sure each rule is.
+# Model confidence of each kind of rule.
 _SURE, _LIKELY, _GUESSED = 0.98, 0.9, 0.75
-_NEAR = 4  # lines in which the next row of a table is looked for
+_NEAR = 4  # lines in which the next row of a table is searched
 
 
 def key_values(document: Document) -> list[ExtractedDocument]:
-    """Every `Key: value` line, and the dates, e-mail addresses, amounts and total of the text.
+    """Return every `Key: value` line, and the dates, e-mail addresses, amounts and total of the text.
 
-    A table gives one document per row, with a field per column.
+    A table becomes one document per row, with a field per column.
     """
     if document.rows:
         return _records(document)

@@ -26,7 +26,7 @@ class Listener:
         self._changed = asyncio.Event()
 
     async def start(self, host: str | None, port: int) -> int:
-        """Listen; return the port. Without a host, nothing listens.
+        """Start to listen; return the port. Without a host, nothing listens.
 
         Raises:
             OSError: the port is taken.

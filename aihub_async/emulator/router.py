@@ -37,7 +37,7 @@ class Router:
             self._add(operation, handler)
 
     def find(self, method: str, raw_path: str) -> tuple[Route, dict[str, str]]:
-        """The route and the decoded values of its path.
+        """Return the route and the decoded values of its path.
 
         Raises:
             ApiError: 404 no such path, 405 no such method on it, 400 a segment that is not UTF-8.

@@ -1,4 +1,4 @@
-"""Small real documents to try things out with: PDFs with a text layer, a CSV, an e-mail, a text and a web page."""
+"""Small real documents for trials: PDFs with a text layer, a CSV, an e-mail, a text and a web page."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ _LINE_HEIGHT, _TOP, _LEFT, _SIZE = 18, 740, 72, 12
 
 
 def pdf_bytes(pages: Sequence[Sequence[str]]) -> bytes:
-    """A PDF with a text layer: one page per item, one line of text per string.
+    """Return a PDF with a text layer: one page per item, one line of text per string.
 
     Characters outside Latin-1 become `?`, since the text is set in a standard font.
 
@@ -139,7 +139,7 @@ _RECEIPT = """<!doctype html>
 
 
 def write_samples(folder: Path | str) -> list[Path]:
-    """Write six small documents to a folder, which is created where it is missing; give their paths.
+    """Write six small documents to a folder, which is created if missing; return their paths.
 
     Example:
         >>> [path.name for path in write_samples("samples")]

@@ -38,7 +38,7 @@ class Server:
         self._listener = Listener(self._http, faults, state.settings.clock)
 
     async def start(self, host: str | None, port: int) -> int:
-        """Listen; return the port."""
+        """Start to listen; return the port."""
         return await self._listener.start(host, port)
 
     def protocol(self) -> asyncio.Protocol:

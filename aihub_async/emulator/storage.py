@@ -30,11 +30,11 @@ class Blobs:
         self._next = first
 
     def path(self, blob: int) -> str:
-        """Where a blob is."""
+        """Return where a blob is."""
         return f"{self._root}/{blob // _BLOBS_PER_FOLDER}/{blob}"
 
     async def receive(self, chunks: AsyncIterator[bytes], limit: int | None) -> tuple[int, int]:
-        """Write chunks to a new blob as they come; give its number and size.
+        """Write chunks to a new blob as they arrive; return its number and size.
 
         Raises:
             ApiError: 413, more bytes than `limit`. The blob is removed.
@@ -59,18 +59,18 @@ class Blobs:
             raise
 
     def save(self, content: bytes) -> tuple[int, int]:
-        """Write bytes that are at hand to a new blob."""
+        """Write bytes to a new blob; return its number and size."""
         blob, descriptor = self._create()
         with _closing(descriptor):
             _write_all(descriptor, content)
         return blob, len(content)
 
     def read(self, blob: int) -> bytes:
-        """The whole of a blob."""
+        """Return the bytes of a blob."""
         return Path(self.path(blob)).read_bytes()
 
     def reserve(self) -> int:
-        """A new, empty blob for a thread to fill."""
+        """Reserve a new, empty blob for a thread to fill."""
         blob, descriptor = self._create()
         os.close(descriptor)
         return blob
@@ -84,7 +84,7 @@ class Blobs:
                         whole.write(chunk)
 
     def delete(self, blob: int) -> None:
-        """Remove a blob; one that is gone already is fine."""
+        """Remove a blob; a missing one is fine."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path(blob))  # noqa: PTH108 - hot path: no Path object per upload
 
@@ -159,12 +159,12 @@ class Drive:
             self.blobs.delete(replaced)
 
     def find(self, path: str) -> Node | None:
-        """The file at a path."""
+        """Return the file at a path."""
         row = self._db.one("SELECT * FROM nodes WHERE path = ?", path)
         return None if row is None else _node(row)
 
     def is_folder(self, path: str) -> bool:
-        """Whether any file is below a path, a batch is kept there, or it was created as a folder."""
+        """Return whether a file is below a path, a batch is stored there, or it was created as a folder."""
         if self._db.value("SELECT 1 FROM nodes WHERE path > ? AND path < ? LIMIT 1", *_below(path)):
             return True
         if self._db.value("SELECT 1 FROM folders WHERE path >= ? AND path < ? LIMIT 1", *_below(path)):
@@ -188,12 +188,12 @@ class Drive:
         return [_node(row) for row in self._db.all(query, max(low, after), high, since_ns, as_of_ns, limit)]
 
     def count(self, folder: str, most: int) -> int:
-        """How many files are below a folder, counted up to `most`."""
+        """Return the number of files below a folder, counted up to `most`."""
         query = "SELECT COUNT(*) FROM (SELECT 1 FROM nodes WHERE path > ? AND path < ? LIMIT ?)"
         return int(self._db.value(query, *_below(folder), most))
 
     def children(self, folder: str, *, after: str = "", limit: int) -> list[Child]:
-        """What is directly in a folder, beginning after the `cursor` of an earlier child."""
+        """Return what is directly in a folder, from the child after a `cursor`."""
         prefix = f"{folder}/"
         found: list[Child] = []
         while len(found) < limit:
@@ -209,7 +209,7 @@ class Drive:
         return found
 
     def make_folder(self, path: str) -> None:
-        """Let a folder exist without a file in it."""
+        """Create a folder that exists without a file in it."""
         # With a slash at the end, so that it sorts among the paths of files as its files would.
         self._db.write("INSERT OR IGNORE INTO folders VALUES (?)", f"{path}/")
 
@@ -220,7 +220,7 @@ class Drive:
         return found
 
     def remove(self, path: str) -> None:
-        """Remove one file; one that is gone already is fine."""
+        """Remove one file; a missing one is fine."""
         blob = self._db.value("SELECT blob FROM nodes WHERE path = ?", path)
         if blob is None:
             return
@@ -228,7 +228,7 @@ class Drive:
         self.blobs.delete(blob)
 
     def remove_some(self, folder: str, limit: int = 500) -> int:
-        """Remove up to `limit` files below a folder; give how many there were."""
+        """Remove up to `limit` files below a folder; return how many there were."""
         self._db.write("DELETE FROM folders WHERE path >= ? AND path < ?", *_below(folder))
         nodes = self.walk(folder, limit=limit)
         for node in nodes:
@@ -246,13 +246,13 @@ def _below(folder: str) -> tuple[str, str]:
 
 
 def first_free_blob(database: Database) -> int:
-    """The number after every blob in use; leftovers of a killed process are overwritten."""
+    """Return the number after every blob in use; leftovers of a killed process are overwritten."""
     used = (database.value(f"SELECT MAX(blob) FROM {table}") for table in _TABLES_WITH_BLOBS)  # noqa: S608 - own names
     return max(blob or 0 for blob in used) + 1
 
 
 def clean_path(path: str) -> str:
-    """A path of the API without empty segments and outer slashes.
+    """Return a path of the API without empty segments and outer slashes.
 
     Raises:
         ApiError: 400, no path, a `.` or `..` segment, or a NUL.
@@ -264,7 +264,7 @@ def clean_path(path: str) -> str:
 
 
 def read_slices(path: str, start: int, length: int, chunk: int = 1 << 18) -> Iterator[bytes]:
-    """Bytes of a local file in pieces."""
+    """Yield bytes of a local file in pieces."""
     with Path(path).open("rb") as stream:
         stream.seek(start)
         while length > 0 and (piece := stream.read(min(chunk, length))):

@@ -1,4 +1,4 @@
-"""The sending side of webhooks: a POST when a run ends, repeated until it is acknowledged, and ways to get it wrong."""
+"""The sending side of webhooks: a POST when a run ends, repeated until acknowledged, and ways to deliver it wrongly."""
 
 import asyncio
 import ipaddress
@@ -26,10 +26,10 @@ _LARGEST_ANSWER = 65_536  # bytes
 
 @attrs.frozen(kw_only=True)
 class WebhookPlan:
-    """How notifications go wrong.
+    """How notifications are delivered wrongly.
 
     `lost`: never sent. `fail_first`: this many attempts vanish before the first real one. `late`: seconds of delay.
-    `duplicates`: extra copies after the acknowledged one. `early`: delivered before the answer to the request that
+    `duplicates`: extra copies after the acknowledged one. `early`: delivered before the response to the request that
     started the run. `reorder`: this many notifications are held back, then sent newest first.
     """
 
@@ -43,7 +43,7 @@ class WebhookPlan:
 
 @attrs.frozen
 class Delivery:
-    """One attempt to deliver. `attempt` counts from 1; `status` is None when no answer came."""
+    """One attempt to deliver. `attempt` counts from 1; `status` is None if there was no response."""
 
     run_id: str
     attempt: int
@@ -51,7 +51,7 @@ class Delivery:
 
 
 class Webhooks:
-    """Sends notifications, only to this machine."""
+    """Sends notifications, to this machine only."""
 
     def __init__(self, background: Background, settings: EmulatorSettings) -> None:
         self.plan = WebhookPlan()

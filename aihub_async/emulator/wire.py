@@ -1,4 +1,4 @@
-"""Requests and answers as the route handlers see them; nothing here knows the HTTP library."""
+"""Requests and responses as the route handlers see them, independent of the HTTP library."""
 
 import base64
 import binascii
@@ -23,7 +23,7 @@ _FALSE = frozenset({"false", "0", "no"})
 
 
 class ApiError(Exception):
-    """An error answer of the API: a status and, unless empty, a message."""
+    """An error response of the API: a status and, unless empty, a message."""
 
     def __init__(self, status: int, message: str = "", headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
@@ -32,7 +32,7 @@ class ApiError(Exception):
         self.headers = headers or {}
 
     def response(self) -> "Response":
-        """What goes over the wire."""
+        """Return the response that is sent."""
         if not self.message:
             return Response(self.status, headers=self.headers)
         return json_response({"message": self.message}, self.status, self.headers)
@@ -58,7 +58,7 @@ class Response:
 
 
 def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """An answer with a JSON body."""
+    """Return a response with a JSON body."""
     return Response(status, msgspec.json.encode(content), {"Content-Type": "application/json", **(headers or {})})
 
 
@@ -88,23 +88,23 @@ class Request:
         self._chunks = chunks
 
     def body(self) -> AsyncIterator[bytes]:
-        """The request body as it arrives."""
+        """Return the request body in chunks, as it arrives."""
         return self._chunks()
 
     @property
     def query(self) -> dict[str, list[str]]:
-        """The query parameters; each may be given several times."""
+        """The query parameters; each may occur several times."""
         if self._query is None:
             self._query = parse_qs(self._raw_query, keep_blank_values=True)
         return self._query
 
     def text(self, name: str) -> str | None:
-        """A query parameter, or None where it is absent or empty."""
+        """Return a query parameter, or None where it is absent or empty."""
         found = self.query.get(name)
         return found[-1] or None if found else None
 
     def number(self, name: str, *, least: int = 0) -> int | None:
-        """An integer query parameter.
+        """Return an integer query parameter.
 
         Raises:
             ApiError: 400, not an integer or less than `least`.
@@ -115,7 +115,7 @@ class Request:
         return parse_integer(name, raw, least=least)
 
     def flag(self, name: str, *, default: bool) -> bool:
-        """A boolean query parameter.
+        """Return a boolean query parameter.
 
         Raises:
             ApiError: 400, neither true nor false.
@@ -130,7 +130,7 @@ class Request:
         raise ApiError(400, f"{name} must be true or false.")
 
     def path_number(self, name: str) -> int:
-        """An integer of the path.
+        """Return an integer of the path.
 
         Raises:
             ApiError: 400, not an integer.
@@ -138,7 +138,7 @@ class Request:
         return parse_integer(name, self.values[name])
 
     async def json(self) -> dict[str, Any]:
-        """The request body as a JSON object.
+        """Return the request body as a JSON object.
 
         Raises:
             ApiError: 413 too large, 400 not a JSON object.
@@ -158,7 +158,7 @@ class Request:
 
 
 def parse_integer(name: str, raw: str, *, least: int = 0) -> int:
-    """A decimal integer of at least `least`.
+    """Return a decimal integer of at least `least`.
 
     Raises:
         ApiError: 400, anything else.
@@ -169,7 +169,7 @@ def parse_integer(name: str, raw: str, *, least: int = 0) -> int:
 
 
 def json_integer(payload: Mapping[str, Any], name: str) -> int:
-    """An integer of at least 0 in a request body.
+    """Return an integer of at least 0 in a request body.
 
     Raises:
         ApiError: 400, missing or anything else.
@@ -181,12 +181,12 @@ def json_integer(payload: Mapping[str, Any], name: str) -> int:
 
 
 def to_token(cursor: str) -> str:
-    """An opaque page token for a place in a list."""
+    """Return an opaque page token for a place in a list."""
     return base64.urlsafe_b64encode(cursor.encode()).decode()
 
 
 def from_token(token: str) -> str:
-    """The place that a page token stands for.
+    """Return the place that a page token stands for.
 
     Raises:
         ApiError: 400, not a token.
@@ -199,7 +199,7 @@ def from_token(token: str) -> str:
 
 @attrs.define
 class RequestRecord:
-    """One request that reached the emulator. `status` is None while, or when, no answer was sent.
+    """One request that reached the emulator. `status` is None if no response was sent (yet).
 
     `operation` is "" for a path that is no operation. `path` is the raw target with its query.
     """
@@ -238,11 +238,11 @@ class RequestLog:
         return dict(self._counts)
 
     def count(self, operation: str | Operation) -> int:
-        """How many requests arrived for one operation, given as a name or a row of the table."""
+        """Return how many requests arrived for one operation, by its name or row of the table."""
         return self._counts[operation if isinstance(operation, str) else operation.name]
 
     def statuses(self, operation: str | None = None) -> list[int | None]:
-        """The statuses answered, in order of arrival."""
+        """Return the statuses that were sent, in order of arrival."""
         return [record.status for record in self._records if operation in {None, record.operation}]
 
     def clear(self) -> None:

@@ -59,7 +59,7 @@ async def delete_conversation(state: EmulatorState, request: Request) -> Respons
 
 
 async def converse(state: EmulatorState, request: Request) -> Response:
-    """Response a question."""
+    """Answer a question."""
     payload = await request.json()
     question = payload.get("question")
     if not isinstance(question, str) or not question:
@@ -115,7 +115,7 @@ async def run_query(state: EmulatorState, request: Request) -> Response:
         raise ApiError(400, "query must be a string, and model_name multistep or multistep-lite.")
     filters = payload.get("filters") or {}
     ids = filters.get("document_ids") if isinstance(filters, dict) else None
-    # The emulator has no chatbots of its own: a conversation is asked under either name.
+    # The emulator has no chatbots: a conversation answers under either name.
     job = {
         "query": payload["query"],
         "source": str(source.get("id")),

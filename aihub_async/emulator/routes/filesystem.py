@@ -118,7 +118,7 @@ def _accepted(state: EmulatorState, job_id: str) -> Response:
 
 
 def _unzip(local: str, limit: int) -> list[tuple[str, bytes]]:
-    """Names and contents of the files of an archive, of up to `limit` bytes together."""
+    """Return the names and contents of the files of an archive, of up to `limit` bytes together."""
     try:
         with zipfile.ZipFile(local) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
