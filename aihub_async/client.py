@@ -1,8 +1,10 @@
 """`AsyncAIHub`: one client, its pool of connections and its resources."""
 
+import functools
 import os
 import ssl
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -278,6 +280,7 @@ class AsyncAIHub:
         *,
         app_name: str | None = None,
         app_id: str | None = None,
+        deployment_id: str | None = None,
         out: "str | os.PathLike[str]",
         journal: "str | os.PathLike[str] | None" = None,
         owner: str | None = None,
@@ -287,36 +290,46 @@ class AsyncAIHub:
         format: str = "jsonl",
         rows: str = "document",
         raw: bool = False,
+        formulas: bool = False,
         send_all_types: bool = False,
+        include: str | Sequence[str] | None = None,
+        exclude: str | Sequence[str] | None = None,
         batch_files: int = 1000,
         batch_bytes: int = 1 << 30,
         max_runs: int = 8,
-        in_flight_grace: float = 5.0,
+        in_flight_grace: float = 60.0,
+        outage_patience: float = 1800.0,
         on_progress: "Callable[[IngestStatus], None] | None" = None,
     ) -> "IngestJob":
-        """A bulk job: a source of any size through batches, runs and results, which any interruption only delays.
+        """Create a resumable bulk-ingestion job.
 
-        Nothing happens before `job.plan()` or `job.run()`. Making the same job again and running it goes on where it
-        was stopped or killed: nothing is lost, and nothing is run twice.
+        Nothing happens before `job.plan()` or `job.run()`. After an interruption of any kind, create the same job again
+        and run it: it continues where it stopped, loses nothing, and starts no run twice.
 
         Args:
-            sources: a folder, a file, or an iterable of paths or of ``(name, path)``, which must give the same again.
-            app_name: name of the app; this or `app_id`.
+            sources: a folder, a file, or an iterable of paths or of ``(name, path)``, which must yield the same again.
+            app_name: name of the app; exactly one of this, `app_id` and `deployment_id`.
             app_id: id of the app.
+            deployment_id: id of a deployment, from its URL.
             out: folder of the results: one part per batch, and the dead-letter list ``failures.jsonl``.
-            journal: the job's record, an SQLite file; ``job.db`` in `out` by default.
+            journal: the job's record, an SQLite file; ``.aihub/job.db`` in `out` by default.
             owner: who made the app.
             version: of the app; the latest production version by default.
             workspace: of the batches and of the runs' output.
             settings: keys, runtime configuration and tags of all runs; not kept in the journal.
-            format: ``"jsonl"``, ``"csv"`` or ``"parquet"`` (needs the extra `parquet`).
+            format: ``"jsonl"``, ``"csv"``, ``"parquet"`` (extra `parquet`) or ``"xlsx"`` (extra `xlsx`).
             rows: one per ``"document"`` or one per ``"field"``.
             raw: keep the server's result pages too, in ``out/raw``.
-            send_all_types: send files whose extension AI Hub is not known to take, too.
+            formulas: leave texts in CSV that a spreadsheet would run as a formula as they are.
+            send_all_types: also send files whose extension AI Hub is not known to accept.
+            include: only files of folders that match one of these `fnmatch` patterns.
+            exclude: no files or folders of folders that match one of these.
             batch_files: files of a run, at most 1,000.
             batch_bytes: bytes of a batch, about.
             max_runs: runs in flight at once.
-            in_flight_grace: seconds until a request that a killed process left in flight has arrived or never will.
+            in_flight_grace: seconds to look for what a request of unknown outcome may have created, before it is sent
+                again; at least as long as a server may still be working on it.
+            outage_patience: seconds that the server may be unreachable before the job stops with an error.
             on_progress: called with the `IngestStatus` about twice a second.
 
         Raises:
@@ -329,16 +342,18 @@ class AsyncAIHub:
             ...     status = await job.run()
             ...     return status.complete
         """
-        # SQLite and all of the job's machinery are only needed here.
         settings = conceal_settings(settings)
+        # SQLite and all of the job's machinery are only needed here.
+        from aihub_async.ingest.folder import default_journal  # noqa: PLC0415
         from aihub_async.ingest.job import IngestJob  # noqa: PLC0415
         from aihub_async.ingest.options import JobOptions  # noqa: PLC0415
 
         options = JobOptions(
             out=out,
-            journal=os.path.join(out, "job.db") if journal is None else journal,  # noqa: PTH118 - `out` may be text
+            journal=default_journal(Path(out)) if journal is None else journal,
             app_name=app_name,
             app_id=app_id,
+            deployment_id=deployment_id,
             owner=owner,
             version=version,
             workspace=workspace,
@@ -346,13 +361,20 @@ class AsyncAIHub:
             format=format,
             rows=rows,
             raw=raw,
+            formulas=formulas,
             send_all_types=send_all_types,
+            include=include,
+            exclude=exclude,
             batch_files=batch_files,
             batch_bytes=batch_bytes,
             max_runs=max_runs,
             in_flight_grace=in_flight_grace,
+            outage_patience=outage_patience,
         )
-        return IngestJob(self, sources, options, on_progress=on_progress)
+        # Workers of other processes take the API key from their environment.
+        root, context = self.settings.api_root, self.settings.ib_context
+        connect = functools.partial(type(self), ib_context=context, api_root=root)
+        return IngestJob(self, sources, options, connect=connect, on_progress=on_progress)
 
     async def request(
         self,

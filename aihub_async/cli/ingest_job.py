@@ -19,7 +19,8 @@ from aihub_async.cli.exits import fail, run, usage
 from aihub_async.cli.options import AnyConnection
 from aihub_async.cli.terminal import err, out
 from aihub_async.ingest.engines import Engine, dask_engine
-from aihub_async.ingest.job import FAILURES, IngestJob
+from aihub_async.ingest.folder import ResultsFolder, default_journal
+from aihub_async.ingest.job import IngestJob
 from aihub_async.ingest.progress import IngestStatus, read_status
 
 _LINE_EVERY = 5.0
@@ -94,11 +95,11 @@ def run_job(
     try:
         status = run(work())
     finally:
-        journal = options["journal"] or options["out"] / "job.db"
+        journal = options["journal"] or default_journal(options["out"])
         if report is not None and journal.exists():
             _report(journal, report)
     if status is not None:
-        _conclude(status, options["out"])
+        _conclude(status, ResultsFolder(options["out"], options["format"]))
 
 
 def show_status(journal: Path) -> None:
@@ -127,10 +128,10 @@ def _report(journal: Path, target: Path) -> None:
     err.print(f"report: {target}", highlight=False, soft_wrap=True)
 
 
-def _conclude(status: IngestStatus, folder: Path) -> None:
+def _conclude(status: IngestStatus, folder: ResultsFolder) -> None:
     out.print(str(status), highlight=False, soft_wrap=True)
     if status.failed or status.refused:
-        err.print(f"the files without results are listed in {folder / FAILURES}", highlight=False, soft_wrap=True)
+        err.print(f"the files without results are listed in {folder.failures}", highlight=False, soft_wrap=True)
     if not status.complete:
         fail("not complete: run the same command again to go on")
 

@@ -1,8 +1,8 @@
 """Running a job on more than one machine, with an engine that exists.
 
-An engine gets a function and pieces of work, calls the function once for each piece somewhere, and gives the results
-as they come. It must call it again elsewhere when a worker is lost: a shard resumes where it was. Dask is built in;
-Ray, a pool of processes or a job queue need no more than this:
+An engine gets a function and shards, calls the function once for each shard somewhere, and yields the results as they
+arrive. It must call it again elsewhere when a worker is lost: a shard resumes where it was. Dask is built in; Ray, a
+pool of processes or a job queue need no more than this:
 
     class ProcessEngine:
         async def map(self, work, shards):

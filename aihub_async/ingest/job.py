@@ -1,18 +1,21 @@
-"""`IngestJob`: a bulk job that can be planned, run, interrupted and run again."""
+"""`IngestJob`: a bulk job that can be planned, run, interrupted and resumed."""
 
 import asyncio
+import functools
 import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import anyio
 import anyio.to_thread
 import attrs
 
-from aihub_async.errors import IngestError
-from aihub_async.ingest import export, shards
+from aihub_async.errors import ConfigurationError, IngestError
+from aihub_async.ingest import shards
+from aihub_async.ingest.engines import Engine
+from aihub_async.ingest.folder import ResultsFolder, explained, write_lines
 from aihub_async.ingest.journal import queries
 from aihub_async.ingest.journal.file import Journal, no_crash_hook
 from aihub_async.ingest.journal.rows import BatchRow, BatchState
@@ -20,21 +23,18 @@ from aihub_async.ingest.options import JobOptions
 from aihub_async.ingest.pipeline import Pipeline
 from aihub_async.ingest.plan import Plan, make_plan
 from aihub_async.ingest.progress import IngestStatus, read_status, status_of
-from aihub_async.ingest.remote import Remote
+from aihub_async.ingest.remote import Remote, Resources
 from aihub_async.ingest.scan import Candidate, Sources, scan
 
-if TYPE_CHECKING:
-    from aihub_async.client import AsyncAIHub
-    from aihub_async.ingest.engines import Engine
-
-FAILURES = "failures.jsonl"
+_EXPORT_PASSES = 3
+"""How often parts that vanish during a run are written again."""
 
 
 class IngestJob:
-    """A bulk job; `AsyncAIHub.ingest` makes it.
+    """A resumable bulk-ingestion job; `AsyncAIHub.ingest` creates it.
 
-    Everything that it does is in its journal. Whatever interrupts it, making the same job again and running it goes on
-    where it stopped.
+    Everything that it does is in its journal. After any interruption, create the same job again and run it: it
+    continues where it stopped.
 
     Example:
         >>> async def ingest(client):
@@ -45,21 +45,24 @@ class IngestJob:
 
     def __init__(
         self,
-        client: "AsyncAIHub",
+        resources: Resources,
         sources: Sources,
         options: JobOptions,
         *,
+        connect: shards.Connect | None = None,
         on_progress: Callable[[IngestStatus], None] | None = None,
         crash_hook: Callable[[str], None] = no_crash_hook,
     ) -> None:
-        self._client = client
+        self._resources = resources
         self._sources = sources
         self.options = options
+        self._connect = connect
+        self._folder = ResultsFolder(options.out, options.format)
         self._on_progress = on_progress
-        self._boundary = crash_hook
+        self._crash_hook = crash_hook
         self._pipeline: Pipeline | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop_asked = False
+        self._stop_requested = False
 
     async def plan(self, *, contents: bool = True) -> Plan:
         """Read the source and record it in the journal; nothing is sent.
@@ -78,61 +81,98 @@ class IngestJob:
             await pipeline.plan(self._scan())
             return await make_plan(journal, pipeline.changes, contents=contents)
 
-    async def run(self, *, retry_failed: bool = False, engine: "Engine | None" = None) -> IngestStatus:
-        """Do the whole job, or what is left of it.
+    async def run(self, *, retry_failed: bool = False, engine: Engine | None = None) -> IngestStatus:
+        """Do the whole job, or the rest of it.
 
         Results appear in `out` as one part per batch, and at the end the dead-letter list as ``failures.jsonl``.
+        Outages of the server shorter than `outage_patience` are waited out.
 
         Args:
             retry_failed: plan the files on the dead-letter list again, except those that were refused.
-            engine: where to run it, such as a `DaskEngine`; here by default.
+            engine: where to run it, such as a `DaskEngine`; in this process by default.
 
         Returns:
-            How far the job came; `complete` unless it was stopped or a run waits for a review.
+            The status at the end; `complete` unless it was stopped or something waits for somebody (`attention`).
 
         Raises:
-            IngestError: it cannot go on, such as on a full disk. Run the same job again to resume it.
+            IngestError: it cannot continue, such as on a full disk. Run the same job again to resume it.
             JournalError: the journal cannot be used; see the exception tree.
             RequestError: the server refuses everything, or cannot be reached.
         """
         self._loop = asyncio.get_running_loop()
         try:
             async with await self._open() as journal:
+                await anyio.to_thread.run_sync(
+                    functools.partial(self._folder.claim, journal.job, journal.path, is_new=journal.is_new)
+                )
                 status = await self._run(journal, retry_failed, engine)
-                await self._write_failures(journal)
+                await self._write_lists(journal)
                 return status
         finally:
             self._loop = None
 
+    async def retry_failed(self, *, engine: Engine | None = None) -> IngestStatus:
+        """Plan the files on the dead-letter list again, except those that were refused, and run the job."""
+        return await self.run(retry_failed=True, engine=engine)
+
     def stop(self) -> None:
-        """Let `run` finish what is in flight and return; from any thread, or from a signal handler."""
-        self._stop_asked = True
+        """Let `run` finish the requests in flight and return; call it from any thread, or from a signal handler.
+
+        Files that are being sent arrive, and results that are being written are written. Runs continue on the server;
+        the next `run` of the same job collects them.
+        """
+        self._stop_requested = True
         if self._pipeline is not None and self._loop is not None:
             self._loop.call_soon_threadsafe(self._pipeline.stop)
-        shards.tell_to_stop(self.options.journal)
+        shards.request_stop(self.options.journal)
 
     async def status(self) -> IngestStatus:
-        """How far the journal says that the job is; it can be asked while another process works.
+        """Return the status that the journal shows; also while another process works on the job.
 
         Raises:
             JournalError: there is no journal, or it cannot be read.
         """
         return await anyio.to_thread.run_sync(read_status, self.options.journal)
 
-    async def _run(self, journal: Journal, retry_failed: bool, engine: "Engine | None") -> IngestStatus:
+    async def report(self, target: "str | os.PathLike[str]") -> Path:
+        """Write a page about the job as self-contained HTML, and return its path.
+
+        Raises:
+            JournalError: there is no journal, or it cannot be read.
+            IngestError: the page cannot be written.
+        """
+        from aihub_async.ingest.report import write_report  # noqa: PLC0415 - charts are loaded when they are used
+
+        await anyio.to_thread.run_sync(write_report, self.options.journal, Path(target))
+        return Path(target)
+
+    async def _run(self, journal: Journal, retry_failed: bool, engine: Engine | None) -> IngestStatus:
         await shards.merge_all(journal)
-        await self._check_parts(journal)
+        await self._reopen_lost(journal)
         pipeline = self._new_pipeline(journal)
         if retry_failed:
             await pipeline.retry_failed()
-        if self._stop_asked:
+        if self._stop_requested:
             pipeline.stop()
-        return await (pipeline.run(self._scan()) if engine is None else self._run_on(engine, journal, pipeline))
+        if engine is not None:
+            return await self._run_on(engine, journal, pipeline)
+        status = await pipeline.run(self._scan())
+        for _ in range(_EXPORT_PASSES):
+            if pipeline.is_stopped:
+                return status
+            # The folder may have been changed while the job ran.
+            self._folder.claim(journal.job, journal.path, is_new=False)
+            if not await self._reopen_lost(journal):
+                await self._unify(journal)
+                return status
+            status = await pipeline.run(None)
+        raise IngestError(f"results in {self.options.out} vanish while the job runs; find out what deletes them")
 
-    async def _run_on(self, engine: "Engine", journal: Journal, pipeline: Pipeline) -> IngestStatus:
+    async def _run_on(self, engine: Engine, journal: Journal, pipeline: Pipeline) -> IngestStatus:
+        if self._connect is None:
+            raise ConfigurationError("this job has no way to connect from other processes; use client.ingest()")
         await pipeline.plan(self._scan())
-        settings = self._client.settings
-        pieces = await shards.split(journal, self.options, settings.api_root, settings.ib_context)
+        pieces = await shards.split(journal, self.options, self._connect)
         if pieces:
             async for shard, _ in engine.map(shards.run_shard, pieces):
                 await shards.merge(journal, shard.journal)
@@ -151,48 +191,76 @@ class IngestJob:
         source = spec["source"]
         if source is not None and not await anyio.Path(source).exists():
             raise IngestError(f"there is no {source!r} to ingest")
-        return await Journal.open(self.options.journal, spec, now=time.time(), crash_hook=self._boundary)
+        return await Journal.open(self.options.journal, spec, now=time.time(), crash_hook=self._crash_hook)
 
     def _new_pipeline(self, journal: Journal) -> Pipeline:
         self._pipeline = Pipeline(
             journal,
-            Remote(self._client, self.options),
+            Remote(self._resources, self.options),
             self.options,
-            crash_hook=self._boundary,
+            crash_hook=self._crash_hook,
             on_progress=self._on_progress,
         )
         return self._pipeline
 
     def _scan(self) -> Iterator[Candidate]:
         skip = frozenset({os.path.realpath(self.options.out), os.path.realpath(self.options.journal)})
-        return scan(self._sources, send_all_types=self.options.send_all_types, skip=skip)
-
-    async def _check_parts(self, journal: Journal) -> None:
-        """Export again what the journal says is written but the folder does not have."""
         options = self.options
+        return scan(self._sources, send_all_types=options.send_all_types, accepted=options.filter, skip=skip)
 
-        def check(db: sqlite3.Connection) -> None:
-            lost = [
-                batch
-                for batch in queries.batches(db)
-                if batch.state is BatchState.EXPORTED and not _is_written(options, batch)
-            ]
-            anew = (attrs.evolve(batch, state=BatchState.COMPLETE, note="its part is gone") for batch in lost)
-            queries.put_batches(db, anew)
+    async def _reopen_lost(self, journal: Journal) -> int:
+        """Plan the export of parts that the journal has and the folder does not; return how many."""
 
-        await journal.call(check)
+        def check(db: sqlite3.Connection) -> int:
+            exported = queries.batches_in(db, BatchState.EXPORTED)
+            lost = [batch for batch in exported if not self._folder.has(batch, raw=self.options.raw)]
+            reopened = (
+                attrs.evolve(batch, state=BatchState.COMPLETE, rows=0, note="its part is gone") for batch in lost
+            )
+            queries.put_batches(db, reopened)
+            return len(lost)
 
-    async def _write_failures(self, journal: Journal) -> None:
-        path = self.options.out / FAILURES
+        return await journal.call(check)
+
+    async def _unify(self, journal: Journal) -> None:
+        """Give all Parquet parts the same columns, so that any reader takes the folder for one table."""
+        if self.options.format != "parquet":
+            return
+        from aihub_async.results.parquet import unify  # noqa: PLC0415 - the extra is loaded when it is used
+
+        changed: dict[Path, int] = {}
+
+        def replace(temporary: Path, part: Path) -> None:
+            size = temporary.stat().st_size
+            temporary.replace(part)
+            changed[part] = size
+
+        def work() -> None:
+            with explained(self.options.out):
+                unify(self._folder.parts(), replace)
+
+        await anyio.to_thread.run_sync(work)
+
+        def record(db: sqlite3.Connection) -> None:
+            for batch in list(queries.batches_in(db, BatchState.EXPORTED)):
+                size = changed.get(self._folder.part(batch.no))
+                if size is not None:
+                    queries.put_batch(db, attrs.evolve(batch, part_bytes=size))
+
+        if changed:
+            await journal.call(record)
+
+    async def _write_lists(self, journal: Journal) -> None:
+        """Write the dead-letter list and the list of what waits for a review."""
 
         def write(db: sqlite3.Connection) -> None:
-            if export.write_failures(path, queries.failures(db), self._boundary) == 0:
-                path.unlink()
+            write_lines(self._folder.failures, map(attrs.asdict, queries.failures(db)), self._crash_hook)
+            reviews = (_review(batch) for batch in queries.batches_in(db, BatchState.REVIEW))
+            write_lines(self._folder.reviews, reviews, self._crash_hook)
 
         await journal.call(write)
 
 
-def _is_written(options: JobOptions, batch: BatchRow) -> bool:
-    part = export.part_path(options.out, batch.no, options.format)
-    raw = export.part_path(options.out / "raw", batch.no, "jsonl")
-    return part.exists() and part.stat().st_size == batch.part_bytes and (raw.exists() or not options.raw)
+def _review(batch: BatchRow) -> dict[str, object]:
+    return {"batch": batch.no, "group": batch.group, "batch_id": batch.batch_id, "run_id": batch.run_id,
+            "files": batch.files}  # fmt: skip

@@ -1,17 +1,21 @@
 """Putting files into batches, in the journal; runs in the journal's writer thread."""
 
+import os
 import sqlite3
-import unicodedata
 from collections.abc import Iterable
 
 import attrs
 
 from aihub_async.ingest.journal import queries
-from aihub_async.ingest.journal.rows import BatchRow, BatchState, FileRow, FileState
+from aihub_async.ingest.journal.rows import RETRYABLE, BatchRow, BatchState, FileRow, FileState
 from aihub_async.ingest.journal.schema import set_meta
-from aihub_async.ingest.scan import Candidate
+from aihub_async.ingest.progress import Tally
+from aihub_async.ingest.scan import LITTER, Candidate
+from aihub_async.uploads.names import fold
 
 _FOLDERS_KEPT = 4096
+_LITTER_NAMED = 100
+"""Names of skipped files that the journal keeps for the report."""
 _STRETCH = 4000
 """Known files that one look-up reads at most."""
 
@@ -46,10 +50,12 @@ class _Filling:
 class Planner:
     """Splits a stream of candidates into batches of at most `max_files` and about `max_bytes`, in order.
 
-    It goes on where the journal stops: a batch that was being filled is filled further.
+    It continues where the journal stops: a batch that was being filled is filled further.
     """
 
-    def __init__(self, connection: sqlite3.Connection, max_files: int, max_bytes: int) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, max_files: int, max_bytes: int, *, skipped_before: int = 0
+    ) -> None:
         self._max_files = max_files
         self._max_bytes = max_bytes
         self._folders: dict[str, int] = {}
@@ -58,24 +64,22 @@ class Planner:
         self._known: dict[tuple[int, str, str], FileRow] = {}
         self._new: list[FileRow] = []
         self.changes = Changes()
-        self.placed = 0
-        self.placed_bytes = 0
-        self.refused = 0
-        (self._files,) = connection.execute("SELECT count(*) FROM files").fetchone()
-        (self._batches,) = connection.execute("SELECT count(*) FROM batches").fetchone()
-        self._last_file: int
-        (self._last_file,) = connection.execute("SELECT coalesce(max(id), 0) FROM files").fetchone()
-        (self._last_batch,) = connection.execute("SELECT coalesce(max(no), 0) FROM batches").fetchone()
+        # A scan counts the litter again.
+        self._tally = Tally(skipped=-skipped_before)
+        self._skipped = 0
+        self._litter: list[str] = []
+        self._files, self._last_file = queries.last_file(connection)
+        self._batches, self._last_batch = queries.last_batch(connection)
         if self._last_batch:
             last = queries.batch(connection, self._last_batch)
             if last.state is BatchState.FILLING:
                 self._batch = _Filling(last.no, last.first, last.last, last.files, last.bytes)
-                self._names = {_folded(row.upload_name) for row in queries.files_of(connection, last)}
+                self._names = {fold(row.upload_name) for row in queries.files_of(connection, last)}
 
     def add(self, connection: sqlite3.Connection, candidates: Iterable[Candidate]) -> list[int]:
         """Record candidates that are not known yet; returns the numbers of batches that became full."""
         full: list[int] = []
-        chunk = list(candidates)
+        chunk = [candidate for candidate in candidates if not self._is_litter(candidate)]
         self._look_up(connection, chunk)
         for candidate in chunk:
             folder = self._folder(connection, candidate.folder)
@@ -92,6 +96,11 @@ class Planner:
         self.save(connection)
         return full
 
+    def take_tally(self) -> Tally:
+        """Return what has changed since the last call."""
+        tally, self._tally = self._tally, Tally()
+        return tally
+
     def retry(self, connection: sqlite3.Connection, row: FileRow) -> list[int]:
         """Plan a failed file again, as a new row."""
         self._replace(connection, row)
@@ -102,6 +111,15 @@ class Planner:
         full = self._close(connection)
         self.save(connection)
         return full
+
+    def _is_litter(self, candidate: Candidate) -> bool:
+        if candidate.refused is None or candidate.refused[0] != LITTER:
+            return False
+        self._tally.skipped += 1
+        self._skipped += 1
+        if len(self._litter) < _LITTER_NAMED:
+            self._litter.append(os.path.join(candidate.folder, candidate.base))  # noqa: PTH118 - text as stored
+        return True
 
     def _again(self, connection: sqlite3.Connection, known: FileRow, candidate: Candidate) -> bool:
         """Whether a known file must be planned again, as one that failed before and has changed since."""
@@ -120,6 +138,7 @@ class Planner:
                 return False
             if candidate.refused is None:
                 self._flush(connection)
+                self._tally.bytes += candidate.size - known.size
                 queries.put_file(connection, known._replace(size=candidate.size, mtime_ns=candidate.mtime_ns))
                 return False
         self._replace(connection, known)
@@ -132,7 +151,21 @@ class Planner:
     def _replace(self, connection: sqlite3.Connection, row: FileRow) -> None:
         self._flush(connection)
         queries.put_file(connection, row._replace(state=FileState.REPLACED))
-        connection.execute("DELETE FROM failures WHERE file = ?", (row.id,))
+        queries.delete_failure(connection, row.id)
+        self._uncount(row)
+
+    def _uncount(self, row: FileRow) -> None:
+        tally = self._tally
+        if row.state == FileState.REFUSED:
+            tally.refused -= 1
+            return
+        tally.files -= 1
+        tally.bytes -= row.size
+        if row.state in RETRYABLE:
+            tally.failed -= 1
+        if row.state == FileState.NO_RESULT:
+            tally.uploaded -= 1
+            tally.uploaded_bytes -= row.size
 
     def _look_up(self, connection: sqlite3.Connection, chunk: list[Candidate]) -> None:
         """Find the known ones among candidates, with one query for the stretch of each folder that they cover."""
@@ -157,7 +190,7 @@ class Planner:
         row = found._replace(id=self._next_file(), state=FileState.REFUSED)
         self._put(row)
         queries.put_failure(connection, row.id, *refused)
-        self.refused += 1
+        self._tally.refused += 1
 
     def _place(self, connection: sqlite3.Connection, found: FileRow, name: str) -> list[int]:
         full: list[int] = []
@@ -178,8 +211,8 @@ class Planner:
         batch.last = number
         batch.files += 1
         batch.bytes += found.size
-        self.placed += 1
-        self.placed_bytes += found.size
+        self._tally.files += 1
+        self._tally.bytes += found.size
         return full
 
     def _unique(self, name: str) -> str:
@@ -188,7 +221,7 @@ class Planner:
         if not dot:
             stem, extension = name, ""
         candidate, number = name, 1
-        while (folded := _folded(candidate)) in self._names:
+        while (folded := fold(candidate)) in self._names:
             number += 1
             ending = f"~{number}{dot}{extension}"
             candidate = stem[: 255 - len(ending)] + ending
@@ -211,6 +244,8 @@ class Planner:
             queries.put_batch(connection, self._batch.row(BatchState.FILLING))
         set_meta(connection, "files", self._files)
         set_meta(connection, "batches", self._batches)
+        set_meta(connection, "skipped", self._skipped)
+        set_meta(connection, "skipped_names", self._litter)
 
     def _flush(self, connection: sqlite3.Connection) -> None:
         queries.put_files(connection, self._new)
@@ -229,9 +264,3 @@ class Planner:
             self._folders.clear()
         number = self._folders[path] = queries.folder(connection, path)
         return number
-
-
-def _folded(name: str) -> str:
-    if name.isascii():
-        return name.lower()
-    return unicodedata.normalize("NFC", name).casefold()

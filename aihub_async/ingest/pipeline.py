@@ -1,5 +1,6 @@
-"""All stages at once: scan, upload, run, results; each bounded, and the slowest sets the pace."""
+"""All stages concurrently: scan, upload, run, results; each bounded, and the slowest sets the pace."""
 
+import contextlib
 import functools
 import itertools
 import sqlite3
@@ -12,16 +13,20 @@ import anyio.to_thread
 import attrs
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from aihub_async.ingest.adoption import Adoption
+from aihub_async.ingest.folder import ResultsFolder
 from aihub_async.ingest.journal import queries
 from aihub_async.ingest.journal.file import Journal
-from aihub_async.ingest.journal.rows import BatchRow, BatchState, FileRow, FileState
+from aihub_async.ingest.journal.rows import BatchRow, BatchState, FileRow
 from aihub_async.ingest.journal.schema import set_meta
 from aihub_async.ingest.options import JobOptions
 from aihub_async.ingest.packing import Changes, Planner
+from aihub_async.ingest.patience import Patience
 from aihub_async.ingest.progress import IngestStatus, Progress, status_of
 from aihub_async.ingest.remote import Remote
 from aihub_async.ingest.scan import Candidate
-from aihub_async.ingest.stages.run import BatchStages, batch_name
+from aihub_async.ingest.stages.run import BatchStages
+from aihub_async.ingest.stopping import StopRequest, StopRequestedError
 
 _UPLOADS = 2
 _EXPORTS = 2
@@ -29,14 +34,13 @@ _CHUNK = 500
 _PAGE = 100
 _SAMPLE_SECONDS = 2.0
 _REPORT_SECONDS = 0.5
-_INTENTS = frozenset({BatchState.CREATING, BatchState.SUBMITTING})
 
 
 class Pipeline:
-    """Brings all batches of a journal to their end.
+    """Advances all batches of a journal to their end.
 
-    At most `max_runs` runs, two uploads and two exports are under way, so that at most `max_runs` + 4 batches of 1,000
-    files are held in memory.
+    At most `max_runs` runs, two uploads and two exports are in progress, so that at most `max_runs` + 4 batches of
+    1,000 files are in memory.
     """
 
     def __init__(
@@ -51,47 +55,68 @@ class Pipeline:
         self._journal = journal
         self._remote = remote
         self._options = options
-        self._boundary = crash_hook
+        self._crash_hook = crash_hook
         self._on_progress = on_progress
-        self._stopped = False
-        self._steps: BatchStages | None = None
+        self._stop = StopRequest()
+        self._progress: Progress | None = None
         self.changes = Changes()
 
     def stop(self) -> None:
-        """Finish what is in flight and start nothing more: no file, no run; waits for runs end at once."""
-        self._stopped = True
-        if self._steps is not None:
-            self._steps.stop_waiting()
+        """Finish the requests in flight and start nothing more; waits for runs end immediately."""
+        self._stop.request()
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether `stop()` was called."""
+        return self._stop.requested
 
     async def run(self, candidates: Iterator[Candidate] | None) -> IngestStatus:
-        """Do the whole job, or what is left of it.
+        """Do the whole job, or the rest of it.
 
         Args:
             candidates: the source; None to leave the plan as it is.
         """
-        progress = Progress(await self._status())
-        steps = BatchStages(self._journal, self._remote, self._options, progress, self._boundary, lambda: self._stopped)
-        self._progress, self._steps = progress, steps
+        options = self._options
+        progress = self._start_progress(await self._status())
+        patience = Patience(options.outage_patience, self._stop, progress)
+        adoption = Adoption(self._journal, self._remote, patience, self._stop, options.in_flight_grace)
+        stages = BatchStages(
+            self._journal,
+            self._remote,
+            options,
+            ResultsFolder(options.out, options.format),
+            progress,
+            patience,
+            self._stop,
+            self._crash_hook,
+            any_run_accepted=await self._journal.call(queries.has_run),
+        )
         self._upload_slots = anyio.CapacityLimiter(_UPLOADS)
-        self._run_slots = anyio.CapacityLimiter(self._options.max_runs)
+        self._run_slots = anyio.CapacityLimiter(options.max_runs)
         self._export_slots = anyio.CapacityLimiter(_EXPORTS)
-        await self._adopt(steps)
         send, receive = anyio.create_memory_object_stream[int](0)
         try:
             async with anyio.create_task_group() as observers:
-                observers.start_soon(self._sample)
+                observers.start_soon(self._observe, progress)
                 async with anyio.create_task_group() as group:
-                    group.start_soon(self._feed, candidates, send)
-                    for _ in range(self._options.max_runs + _UPLOADS + _EXPORTS):
-                        group.start_soon(self._work, steps, receive.clone())
+                    group.start_soon(self._feed, candidates, progress, adoption, send)
+                    for _ in range(options.max_runs + _UPLOADS + _EXPORTS):
+                        group.start_soon(self._work, stages, adoption, receive.clone())
                     receive.close()
                 observers.cancel_scope.cancel()
         except BaseExceptionGroup as group_error:
             raise first_error(group_error) from None
-        await self._record_sample()
-        self._report()
-        status = await self._status()
-        return attrs.evolve(status, retries=progress.status().retries, elapsed=progress.status().elapsed)
+        await self._record_sample(progress)
+        self._report(progress)
+        measured = progress.status()
+        return attrs.evolve(await self._status(), retries=measured.retries, elapsed=measured.elapsed)
+
+    def _start_progress(self, status: IngestStatus) -> Progress:
+        if self._progress is None:
+            self._progress = Progress(status)
+        else:
+            self._progress.restart(status)
+        return self._progress
 
     async def plan(self, candidates: Iterator[Candidate]) -> None:
         """Record the whole source in the journal; nothing is sent."""
@@ -111,115 +136,100 @@ class Pipeline:
 
     async def _planner(self) -> Planner:
         options = self._options
+        skipped = self._progress.status().skipped if self._progress is not None else 0
 
         def begin(db: sqlite3.Connection) -> Planner:
             set_meta(db, "scanned", False)
-            return Planner(db, options.batch_files, options.batch_bytes)
+            return Planner(db, options.batch_files, options.batch_bytes, skipped_before=skipped)
 
         return await self._journal.call(begin)
 
-    async def _adopt(self, steps: BatchStages) -> None:
-        """Find out what became of the requests that were in flight when the job was last interrupted.
-
-        The server is asked for everything that carries this job's id, so that a journal restored from an older copy
-        does not start anything twice either.
-        """
-        begun = [
-            batch
-            for batch in await self._journal.call(lambda db: list(queries.batches(db)))
-            if batch.state > BatchState.PLANNED
-        ]
-        steps.any_run_accepted = any(batch.run_id for batch in begun)
-        if all(batch.state.is_settled for batch in begun):
-            return
-        intents = [max(batch.created_at, batch.submitted_at) for batch in begun if batch.state in _INTENTS]
-        if intents:
-            # What was sent just before the interruption may still be under way to the server.
-            await anyio.sleep(
-                min(max(max(intents) + self._options.in_flight_grace - time.time(), 0), self._options.in_flight_grace)
-            )
-        prefix = f"aihub-ingest-{self._journal.job}-"
-        batch_ids = await self._remote.find_batches(prefix)
-        run_ids = await self._remote.find_runs(prefix)
-        unsettled = await self._journal.call(lambda db: queries.unsettled(db, 0, 1 << 31))
-        adopted = [
-            changed
-            for batch in unsettled
-            if (changed := _adopted(batch, batch_name(self._journal.job, batch), batch_ids, run_ids)) != batch
-        ]
-        await self._journal.call(functools.partial(_adopt, adopted))
-        self._progress.restart(await self._status())
-
-    async def _feed(self, candidates: Iterator[Candidate] | None, send: MemoryObjectSendStream[int]) -> None:
+    async def _feed(
+        self,
+        candidates: Iterator[Candidate] | None,
+        progress: Progress,
+        adoption: Adoption,
+        send: MemoryObjectSendStream[int],
+    ) -> None:
         async with send:
+            with contextlib.suppress(StopRequestedError):
+                await adoption.prepare()
             after = 0
-            while not self._stopped and (
+            while not self._stop.requested and (
                 page := await self._journal.call(functools.partial(queries.unsettled, after=after, limit=_PAGE))
             ):
                 for batch in page:
                     await send.send(batch.no)
                 after = page[-1].no
-            if candidates is not None and not self._stopped:
-                await self._scan(candidates, send)
+            if candidates is not None and not self._stop.requested:
+                await self._scan(candidates, progress, send)
 
-    async def _scan(self, candidates: Iterator[Candidate], send: MemoryObjectSendStream[int]) -> None:
+    async def _scan(
+        self, candidates: Iterator[Candidate], progress: Progress, send: MemoryObjectSendStream[int]
+    ) -> None:
         planner = await self._planner()
         self.changes = planner.changes
         while chunk := await anyio.to_thread.run_sync(_chunk, candidates):
-            if self._stopped:
+            if self._stop.requested:
                 return
             full = await self._journal.call(functools.partial(_add, planner, chunk))
-            self._progress.scanning(planner.placed, planner.placed_bytes, planner.refused, len(full))
+            progress.planned(planner.take_tally(), len(full))
             for number in full:
                 await send.send(number)
-        for number in await self._journal.call(functools.partial(_finish, planner)):
-            self._progress.scanning(planner.placed, planner.placed_bytes, planner.refused, 1)
+        full = await self._journal.call(functools.partial(_finish, planner))
+        progress.planned(planner.take_tally(), len(full))
+        progress.scanned()
+        for number in full:
             await send.send(number)
-        self._progress.scanned()
 
-    async def _work(self, steps: BatchStages, receive: MemoryObjectReceiveStream[int]) -> None:
+    async def _work(self, stages: BatchStages, adoption: Adoption, receive: MemoryObjectReceiveStream[int]) -> None:
         async with receive:
             async for number in receive:
-                if not self._stopped:
-                    await self._advance(
-                        steps, await self._journal.call(functools.partial(queries.batch, number=number))
-                    )
+                if self._stop.requested:
+                    continue
+                batch = await self._journal.call(functools.partial(queries.batch, number=number))
+                try:
+                    await self._advance(stages, adoption, batch)
+                except StopRequestedError:
+                    continue
 
-    async def _advance(self, steps: BatchStages, batch: BatchRow) -> None:
-        """Bring one batch as far as it goes now."""
+    async def _advance(self, stages: BatchStages, adoption: Adoption, batch: BatchRow) -> None:
+        """Advance one batch as far as it goes now."""
+        before, batch = batch, await adoption.adopt(batch)
+        stages.progress.moved(before, batch)
         while not batch.state.is_settled:
             if batch.state <= BatchState.UPLOADING:
                 async with self._upload_slots:
-                    batch = batch if self._stopped else await steps.upload(batch)
+                    batch = batch if self._stop.requested else await stages.upload(batch)
             elif batch.state <= BatchState.REVIEW:
                 async with self._run_slots:
-                    batch = batch if self._stopped else await steps.run(batch)
-                if batch.state is BatchState.REVIEW:
+                    batch = batch if self._stop.requested else await stages.run(batch)
+                if batch.state in {BatchState.REVIEW, BatchState.SUBMITTING}:
                     return
             else:
                 async with self._export_slots:
-                    batch = await steps.export(batch)
-            if self._stopped and batch.state is not BatchState.COMPLETE:
+                    batch = await stages.export(batch)
+            if self._stop.requested and batch.state is not BatchState.COMPLETE:
                 return
 
-    async def _sample(self) -> None:
+    async def _observe(self, progress: Progress) -> None:
         last = float("-inf")
         while True:
-            self._report()
+            self._report(progress)
             if time.monotonic() - last >= _SAMPLE_SECONDS:
                 last = time.monotonic()
-                await self._record_sample()
+                await self._record_sample(progress)
             await anyio.sleep(_REPORT_SECONDS)
 
-    async def _record_sample(self) -> None:
-        status = self._progress.status()
+    async def _record_sample(self, progress: Progress) -> None:
+        status = progress.status()
         await self._journal.call(
             lambda db: queries.put_sample(db, time.time(), status.uploaded, status.uploaded_bytes, status.done)
         )
 
-    def _report(self) -> None:
+    def _report(self, progress: Progress) -> None:
         if self._on_progress is not None:
-            self._on_progress(self._progress.status())
+            self._on_progress(progress.status())
 
     async def _status(self) -> IngestStatus:
         return await self._journal.call(lambda db: status_of(db, self._journal.path))
@@ -245,26 +255,7 @@ def _finish(planner: Planner, db: sqlite3.Connection) -> list[int]:
     return full
 
 
-def _adopt(adopted: list[BatchRow], db: sqlite3.Connection) -> None:
-    for batch in adopted:
-        queries.put_batch(db, batch)
-        if batch.state is BatchState.RUNNING:
-            # A run has begun, so its files are up, although this copy of the journal does not know it.
-            queries.settle_files(
-                db, [row.id for row in queries.files_of(db, batch, FileState.PLANNED)], FileState.UPLOADED
-            )
-
-
-def _adopted(batch: BatchRow, name: str, batch_ids: dict[str, int], run_ids: dict[str, str]) -> BatchRow:
-    """A batch with what the server already knows of it."""
-    if name in run_ids and batch.state <= BatchState.SUBMITTING and name in batch_ids:
-        return attrs.evolve(batch, state=BatchState.RUNNING, batch_id=batch_ids[name], run_id=run_ids[name])
-    if name in batch_ids and batch.state <= BatchState.CREATING:
-        return attrs.evolve(batch, state=BatchState.UPLOADING, batch_id=batch_ids[name])
-    return batch
-
-
 def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error that stopped everything else."""
+    """Return the error that stopped everything else."""
     first = group.exceptions[0]
     return first_error(first) if isinstance(first, BaseExceptionGroup) else first

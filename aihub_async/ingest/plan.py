@@ -1,15 +1,17 @@
 """What a job would do, from its journal: counted before anything is sent."""
 
+import functools
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import attrs
 
+from aihub_async.ingest.journal import counts, queries, schema
 from aihub_async.ingest.journal.file import Journal
-from aihub_async.ingest.journal.rows import FileState
+from aihub_async.ingest.journal.rows import LIVE, FileState
 from aihub_async.ingest.packing import Changes
 from aihub_async.limits import DEFAULT_PART_SIZE, MULTIPART_THRESHOLD
 
@@ -21,20 +23,18 @@ _SECONDS_PER_REQUEST = 0.1
 _CONNECTIONS = 64
 _BYTES_PER_SECOND = 20e6
 
-_LIVE = (int(FileState.PLANNED), int(FileState.UPLOADED), int(FileState.FAILED))
-
 
 @attrs.frozen
 class Plan:
     """What a job would do. Sizes are bytes.
 
     `files` and `bytes` are what will be or was sent, `types` counts them by extension, `refused` counts what is not
-    sent by reason: empty, too large, unsupported and others. `duplicate_names` counts files whose name another file of
-    the job has too, `duplicate_contents` those whose content an earlier one has (None if not looked for); both are
-    sent, under different names. `batches` is the number of runs, `left` the files that are not sent yet.
-    `requests` and `seconds` are estimates for what is left: 64 connections, 0.1 s a request, 20 MB/s, and no time for
-    the runs themselves. `changes` is what this scan found against the journal, `gone` the planned files that are no
-    longer there.
+    sent by reason: empty, too large, unsupported and others. `skipped` counts the litter of operating systems.
+    `duplicate_names` counts files whose name another file of the job has too, `duplicate_contents` those whose content
+    an earlier one has (None if not looked for); both are sent, under different names. `batches` is the number of runs,
+    `left` the files that are not sent yet. `requests` and `seconds` are estimates for what is left: 64 connections,
+    0.1 s a request, 20 MB/s, and no time for the runs themselves. `changes` is what this scan found against the
+    journal, `gone` the planned files that no longer exist.
     """
 
     files: int
@@ -49,6 +49,7 @@ class Plan:
     seconds: float
     changes: Changes
     gone: int
+    skipped: int = 0
 
     def __str__(self) -> str:
         types = ", ".join(f"{count:,} {name or 'without extension'}" for name, count in self.types.items())
@@ -65,6 +66,8 @@ class Plan:
                 f"{_time(self.seconds)} and the runs' own time"
             ),
         ]
+        if self.skipped:
+            lines.insert(2, f"skipped     {self.skipped:,} files of operating systems, such as .DS_Store")
         if changes.known:
             lines.append(
                 f"since then  {changes.new:,} new, {changes.changed:,} changed, {self.gone:,} gone, "
@@ -81,79 +84,39 @@ async def make_plan(journal: Journal, changes: Changes, *, contents: bool) -> Pl
     """Count what the journal holds."""
     gone = await journal.call(_count_gone) if changes.known else 0
     duplicates = await journal.call(_count_equal_contents) if contents else None
-    return await journal.call(lambda db: _make_plan(db, changes, duplicates, gone))
+    return await journal.call(functools.partial(_make_plan, journal.path, changes, duplicates, gone))
 
 
-def _make_plan(db: sqlite3.Connection, changes: Changes, duplicates: int | None, gone: int) -> Plan:
-    db.create_function("extension", 1, _extension, deterministic=True)
-    live = f"state IN {_LIVE}"
-    files, size = db.execute(f"SELECT count(*), coalesce(sum(size), 0) FROM files WHERE {live}").fetchone()  # noqa: S608 - constants
-    types = db.execute(
-        f"SELECT extension(coalesce(nullif(given, ''), base)) AS kind, count(*) FROM files WHERE {live} "  # noqa: S608 - constants
-        "GROUP BY kind ORDER BY 2 DESC, 1"
-    )
-    refused = (
-        "SELECT reason, count(*) FROM failures JOIN files ON id = file WHERE state = ? GROUP BY reason "
-        "ORDER BY 2 DESC, 1"
-    )
-    (equal_names,) = db.execute(
-        "SELECT coalesce(sum(n), 0) FROM (SELECT count(*) AS n FROM files "  # noqa: S608 - constants
-        f"WHERE {live} GROUP BY coalesce(nullif(given, ''), base) HAVING n > 1)"
-    ).fetchone()
-    left, left_bytes, parts = db.execute(
-        "SELECT count(*), coalesce(sum(size), 0), coalesce(sum(CASE WHEN size > ? THEN 2 + size / ? ELSE 0 END), 0) "
-        "FROM files WHERE state = ?",
-        (MULTIPART_THRESHOLD, DEFAULT_PART_SIZE, int(FileState.PLANNED)),
-    ).fetchone()
-    (batches,) = db.execute("SELECT count(*) FROM batches").fetchone()
-    (left_batches,) = db.execute(
-        "SELECT count(DISTINCT batch) FROM files WHERE state = ?", (int(FileState.PLANNED),)
-    ).fetchone()
-    requests = left + parts + left_batches * (2 + _POLLS) + -(-left // _RESULTS_PAGE)
+def _make_plan(path: Path, changes: Changes, duplicates: int | None, gone: int, db: sqlite3.Connection) -> Plan:
+    by_state = queries.count_by_state(db)
+    left, left_bytes = by_state.get(FileState.PLANNED, (0, 0))
+    left_batches = counts.batches_with(db, FileState.PLANNED)
+    large = counts.parts(db, MULTIPART_THRESHOLD, DEFAULT_PART_SIZE)
+    requests = left + large + left_batches * (2 + _POLLS) + -(-left // _RESULTS_PAGE)
     return Plan(
-        files=files,
-        bytes=size,
-        types=dict(types.fetchall()),
-        refused=dict(db.execute(refused, (int(FileState.REFUSED),)).fetchall()),
-        duplicate_names=equal_names,
+        files=sum(by_state.get(state, (0, 0))[0] for state in LIVE),
+        bytes=sum(by_state.get(state, (0, 0))[1] for state in LIVE),
+        types=counts.by_extension(db),
+        refused=counts.refused(db),
+        duplicate_names=counts.equal_names(db),
         duplicate_contents=duplicates,
-        batches=batches,
+        batches=queries.last_batch(db)[0],
         left=left,
         requests=requests,
         seconds=max(requests * _SECONDS_PER_REQUEST / _CONNECTIONS, left_bytes / _BYTES_PER_SECOND),
         changes=changes,
         gone=gone,
+        skipped=int(schema.read_meta(path, db).get("skipped", 0)),
     )
 
 
-def _extension(name: str) -> str:
-    return name.rpartition(".")[2].lower() if "." in name else ""
-
-
-def _paths(db: sqlite3.Connection, condition: str) -> Iterator[str]:
-    found = db.execute(f"SELECT path, base FROM files JOIN folders ON folders.id = folder WHERE {condition}")  # noqa: S608 - constants
-    for folder, base in found:
-        yield os.path.join(folder, base)  # noqa: PTH118 - a Path object for each of 1,000,000 files is slow
-
-
 def _count_gone(db: sqlite3.Connection) -> int:
-    return sum(not os.path.exists(path) for path in _paths(db, f"state = {int(FileState.PLANNED)}"))  # noqa: PTH110 - as above
+    return sum(not os.path.exists(path) for path in counts.planned_paths(db))  # noqa: PTH110 - a Path object for each is slow
 
 
 def _count_equal_contents(db: sqlite3.Connection) -> int:
-    """Only files that share their size with another are read; digests go to a temporary table, not to memory."""
-    shared = f"SELECT size FROM files WHERE state IN {_LIVE} GROUP BY size HAVING count(*) > 1"  # noqa: S608 - constants
-    equal_size = f"state IN {_LIVE} AND size IN ({shared})"
-    db.execute("CREATE TEMP TABLE digests(digest BLOB NOT NULL)")
-    try:
-        for path in _paths(db, equal_size):
-            digest = _digest(path)
-            if digest is not None:
-                db.execute("INSERT INTO digests VALUES (?)", (digest,))
-        (count,) = db.execute("SELECT count(*) - count(DISTINCT digest) FROM digests").fetchone()
-    finally:
-        db.execute("DROP TABLE digests")
-    return int(count)
+    """Count files of equal content; only files that share their size with another are read."""
+    return counts.repeated(db, (_digest(path) for path in counts.paths_of_equal_size(db)))
 
 
 def _digest(path: str) -> bytes | None:

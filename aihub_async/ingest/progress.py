@@ -1,4 +1,4 @@
-"""How far a job is: counters that cost nothing to keep, and what can be told from a journal."""
+"""The progress of a job: counters that are cheap to keep, and what a journal shows."""
 
 import contextlib
 import sqlite3
@@ -9,17 +9,28 @@ from pathlib import Path
 
 import attrs
 
-from aihub_async.ingest.journal import schema
-from aihub_async.ingest.journal.rows import BatchState, FileState
+from aihub_async.ingest.journal import queries, schema
+from aihub_async.ingest.journal.rows import LIVE, BatchRow, BatchState, FileState
+
+_STAGES = {
+    "uploading": ("creating", "uploading"),
+    "writing results": ("complete",),
+    "waiting for runs": ("submitting", "running"),
+}
+_SHOWN = 10
+"""Lines of `attention` at most."""
 
 
 @attrs.frozen
 class IngestStatus:
-    """How far a job is. Sizes are bytes, times seconds.
+    """The progress of a job. Sizes are bytes, times seconds. Each file counts once, however often the job is resumed.
 
-    `files` and `bytes` are what is planned so far (all of it once `scanned`), `done` the files whose results are
-    written, `failed` and `refused` the rows of the dead-letter list, `batches` the number of batches by state.
-    `elapsed`, the rates and `remaining` are those of the process that works; None from a journal alone.
+    `files` and `bytes` are what is planned so far (all of it once `scanned`), `uploaded` the files that the server got,
+    `done` those whose results are written, `failed` and `refused` the rows of the dead-letter list, `review` the files
+    whose runs wait for a person, `batches` the number of batches by state. `skipped` counts the litter of operating
+    systems that was left out. `attention` says, in sentences, what waits for somebody and how to continue.
+    `outage` is for how long the server has not answered, if it does not at the moment. `elapsed`, `retries`, the rates
+    and `remaining` are measured by the process that works; from a journal alone they are unknown.
     """
 
     files: int
@@ -33,6 +44,10 @@ class IngestStatus:
     retries: int
     batches: Mapping[str, int]
     scanned: bool
+    review: int = 0
+    skipped: int = 0
+    attention: tuple[str, ...] = ()
+    outage: float | None = None
     elapsed: float | None = None
     files_per_second: float | None = None
     bytes_per_second: float | None = None
@@ -43,9 +58,25 @@ class IngestStatus:
         """True when nothing is left to do: every file has its results or is on the dead-letter list."""
         return self.scanned and self.done + self.failed == self.files
 
+    @property
+    def stage(self) -> str:
+        """What the job is doing now, in a word or two."""
+        if self.complete:
+            return "complete"
+        if self.outage is not None:
+            return "waiting for the server"
+        for stage, states in _STAGES.items():
+            if any(self.batches.get(state) for state in states):
+                return stage
+        return "planning" if not self.scanned else "waiting for review" if self.review else "starting"
+
     def __str__(self) -> str:
-        text = f"{self.done:,} of {self.files:,} files done, {self.uploaded:,} uploaded"
+        text = (
+            f"{self.done:,} of {self.files:,} files{'' if self.scanned else ' so far'} done, {self.uploaded:,} uploaded"
+        )
         text += f" ({self.uploaded_bytes / 1e6:,.1f} MB), {self.failed:,} failed, {self.refused:,} refused"
+        if self.review:
+            text += f", {self.review:,} in review"
         if self.batches:
             text += "; batches: " + ", ".join(f"{count} {name}" for name, count in self.batches.items())
         if self.files_per_second:
@@ -64,48 +95,45 @@ def _duration(seconds: float) -> str:
 
 
 def status_of(connection: sqlite3.Connection, path: Path) -> IngestStatus:
-    """What the journal says."""
+    """Return the status that the journal shows."""
     facts = schema.read_meta(path, connection)
-    by_state = {
-        FileState(state): (count, size)
-        for state, count, size in connection.execute(
-            "SELECT state, count(*), coalesce(sum(size), 0) FROM files GROUP BY state"
-        )
-    }
-    planned = [by_state.get(state, (0, 0)) for state in (FileState.PLANNED, FileState.UPLOADED, FileState.FAILED)]
-    uploaded, uploaded_bytes = by_state.get(FileState.UPLOADED, (0, 0))
-    batches = Counter[str]()
-    rows = 0
-    for state, count, written in connection.execute(
-        "SELECT state, count(*), sum(rows) FROM batches GROUP BY state ORDER BY state"
-    ):
-        batches[BatchState(state).name.lower()] = count
-        rows += written
-    (done,) = connection.execute(
-        "SELECT count(*) FROM batches JOIN files ON files.id BETWEEN first AND last AND files.batch = no "
-        "WHERE batches.state = ? AND files.state = ?",
-        (int(BatchState.EXPORTED), int(FileState.UPLOADED)),
-    ).fetchone()
+    by_state = queries.count_by_state(connection)
+    planned = [by_state.get(state, (0, 0)) for state in LIVE]
+    arrived = [by_state.get(state, (0, 0)) for state in (FileState.UPLOADED, FileState.NO_RESULT)]
+    failed = [by_state.get(state, (0, 0))[0] for state in (FileState.FAILED, FileState.NO_RESULT)]
+    batches, rows = queries.count_batches(connection)
     return IngestStatus(
         files=sum(count for count, _ in planned),
         bytes=sum(size for _, size in planned),
-        uploaded=uploaded,
-        uploaded_bytes=uploaded_bytes,
-        done=done,
-        failed=by_state.get(FileState.FAILED, (0, 0))[0],
+        uploaded=sum(count for count, _ in arrived),
+        uploaded_bytes=sum(size for _, size in arrived),
+        done=queries.count_uploaded(connection, BatchState.EXPORTED),
+        failed=sum(failed),
         refused=by_state.get(FileState.REFUSED, (0, 0))[0],
         rows=rows,
         retries=0,
-        batches=dict(batches),
+        batches={state.name.lower(): count for state, count in batches.items()},
         scanned=bool(facts["scanned"]),
+        review=queries.count_uploaded(connection, BatchState.REVIEW),
+        skipped=int(facts.get("skipped", 0)),
+        attention=tuple(_attention(batch) for batch in queries.waiting_batches(connection, _SHOWN)),
     )
 
 
+def _attention(batch: BatchRow) -> str:
+    if batch.state is BatchState.REVIEW:
+        return (
+            f"batch {batch.no}, run {batch.run_id}: {batch.files:,} files wait for a review in AI Hub; when it is "
+            "done, run the same job again to collect the results"
+        )
+    return f"batch {batch.no}, batch id {batch.batch_id or 'unknown'}: {batch.note}; run the same job again to check"
+
+
 def read_status(journal: Path) -> IngestStatus:
-    """Look at a journal, also while another process works with it.
+    """Read the status of a job from its journal, also while another process works on the job.
 
     Raises:
-        JournalError: there is none, or it cannot be read.
+        JournalError: there is no journal, or it cannot be read.
 
     Example:
         >>> def is_done(path):
@@ -115,12 +143,31 @@ def read_status(journal: Path) -> IngestStatus:
         return status_of(connection, journal)
 
 
+@attrs.define
+class Tally:
+    """What planning changed: differences of the counts of `IngestStatus`."""
+
+    files: int = 0
+    bytes: int = 0
+    refused: int = 0
+    failed: int = 0
+    uploaded: int = 0
+    uploaded_bytes: int = 0
+    skipped: int = 0
+
+
 class Progress:
     """Counts what happens; `status()` adds rates over this process's own work."""
+
+    outage_since: float | None = None
+    """When the server stopped answering, in seconds of the monotonic clock."""
 
     def __init__(self, start: IngestStatus, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._began = clock()
+        self.notes: dict[int, str] = {}
+        """What is unusual about the batch of that number at the moment."""
+        self._retries = 0
         self.restart(start)
 
     def restart(self, start: IngestStatus) -> None:
@@ -130,13 +177,26 @@ class Progress:
         self._files, self._bytes = start.files, start.bytes
         self._uploaded, self._uploaded_bytes = start.uploaded, start.uploaded_bytes
         self._done, self._failed, self._refused = start.done, start.failed, start.refused
-        self._rows, self._retries = start.rows, start.retries
+        self._rows = start.rows
         self._scanned = start.scanned
+        self._review, self._skipped = start.review, start.skipped
 
-    def scanning(self, files: int, size: int, refused: int, batches: int) -> None:
-        """Take over what the scan has added since it began: files, bytes, refused files; and count full batches."""
-        start = self._start
-        self._files, self._bytes, self._refused = start.files + files, start.bytes + size, start.refused + refused
+    def planned(self, tally: Tally, batches: int) -> None:
+        """Take over what planning has changed since the last call, and count batches that became full."""
+        self._files += tally.files
+        self._bytes += tally.bytes
+        self._refused += tally.refused
+        self._failed += tally.failed
+        self._uploaded += tally.uploaded
+        self._uploaded_bytes += tally.uploaded_bytes
+        self._skipped += tally.skipped
+        # What is planned again is no work that was done.
+        self._start = attrs.evolve(
+            self._start,
+            failed=self._start.failed + tally.failed,
+            uploaded=self._start.uploaded + tally.uploaded,
+            uploaded_bytes=self._start.uploaded_bytes + tally.uploaded_bytes,
+        )
         self._batches[BatchState.PLANNED.name.lower()] += batches
         self._scanned = False
 
@@ -164,13 +224,14 @@ class Progress:
         """Count steps that were done again."""
         self._retries += count
 
-    def moved(self, before: BatchState, after: BatchState) -> None:
+    def moved(self, before: BatchRow, after: BatchRow) -> None:
         """Count a batch in another state."""
-        self._batches[before.name.lower()] -= 1
-        self._batches[after.name.lower()] += 1
+        self._batches[before.state.name.lower()] -= 1
+        self._batches[after.state.name.lower()] += 1
+        self._review += before.files * ((after.state is BatchState.REVIEW) - (before.state is BatchState.REVIEW))
 
     def status(self) -> IngestStatus:
-        """How far the job is now."""
+        """Return the status now."""
         elapsed = max(self._clock() - self._began, 1e-9)
         settled = self._done + self._failed - self._start.done - self._start.failed
         rate = settled / elapsed
@@ -187,6 +248,10 @@ class Progress:
             retries=self._retries,
             batches={state.name.lower(): n for state in BatchState if (n := self._batches[state.name.lower()]) > 0},
             scanned=self._scanned,
+            review=self._review,
+            skipped=self._skipped,
+            attention=tuple(f"batch {number}: {note}" for number, note in list(self.notes.items())[:_SHOWN]),
+            outage=None if self.outage_since is None else max(self._clock() - self.outage_since, 0.0),
             elapsed=elapsed,
             files_per_second=(self._uploaded - self._start.uploaded) / elapsed,
             bytes_per_second=(self._uploaded_bytes - self._start.uploaded_bytes) / elapsed,

@@ -1,103 +1,183 @@
-"""What a job does on the server, over a client."""
+"""The server's side of a job, over the resources of a client."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
+
+import attrs
 
 from aihub_async import operations as ops
 from aihub_async.errors import NotFoundError
 from aihub_async.ingest.options import JobOptions
-from aihub_async.models import BatchInfo, Run, RunResults
+from aihub_async.models import Run, RunResults, RunStatus
+from aihub_async.models.uploads import UploadRecord
 from aihub_async.pagination import Page, Pages
+from aihub_async.resources.apps import Apps
+from aihub_async.resources.batches import Batches
+from aihub_async.transport.messages import Response
 
-if TYPE_CHECKING:
-    from aihub_async.client import AsyncAIHub
-    from aihub_async.models.uploads import UploadRecord
+_SERVER_CLOCKS = 60
+"""Seconds that the clocks of the server's machines may disagree among each other."""
+_KNOWN_STATUSES = frozenset(RunStatus)
 
-_MARGIN = 60
-"""Seconds by which the clocks of the server's machines may disagree."""
+
+class Resources(Protocol):
+    """What a job uses of a client."""
+
+    batches: Batches
+    apps: Apps
+
+    async def request(self, method: str, path: str, *, params: Mapping[str, Any] | None = None) -> Response:
+        """See `AsyncAIHub.request`."""
+        ...
 
 
 class Outcomes(Protocol):
     """The outcomes of an upload, a page at a time."""
 
-    async def next_page(self) -> "list[UploadRecord] | None":
-        """The next outcomes, or None after the last."""
+    async def next_page(self) -> list[UploadRecord] | None:
+        """Return the next outcomes, or None after the last."""
 
     async def aclose(self) -> None:
         """Abort what is still being sent."""
 
 
+@attrs.frozen
+class Known:
+    """What the server has under the names of a job: ids of batches by name, ids of runs by tag."""
+
+    batches: Mapping[str, int] = attrs.field(factory=dict)
+    runs: Mapping[str, str] = attrs.field(factory=dict)
+
+
 class Remote:
     """The server's side of a job: each method is one step."""
 
-    def __init__(self, client: "AsyncAIHub", options: JobOptions) -> None:
-        self._client = client
+    def __init__(self, resources: Resources, options: JobOptions) -> None:
+        self._resources = resources
         self._options = options
 
     async def create_batch(self, name: str) -> int:
-        """Create a batch."""
-        return (await self._client.batches.create(name, self._options.workspace, unique_name=True)).id
+        """Create a batch and return its id."""
+        return (await self._resources.batches.create(name, self._options.workspace, unique_name=True)).id
 
     async def batch_exists(self, batch_id: int) -> bool:
-        """Whether the batch is there; raises what any request raises when the server cannot be reached."""
+        """Return whether the batch exists; raise what any request raises when the server cannot be reached."""
         try:
-            await self._client.batches.get(batch_id)
+            await self._resources.batches.get(batch_id)
         except NotFoundError:
             return False
         return True
 
-    def upload(self, batch_id: int, files: Iterable[tuple[str, Path]]) -> Outcomes:
-        """Send files; their outcomes come a page at a time, as they happen."""
-        return self._client.batches.iter_upload(batch_id, files)
+    async def file_names(self, batch_id: int) -> set[str]:
+        """Return the names of the files that a batch has."""
+        return {node.name async for node in self._resources.batches.iter_files(batch_id) if node.name}
 
-    async def submit(self, batch_id: int, tag: str) -> str:
+    def upload(self, batch_id: int, files: Iterable[tuple[str, Path]]) -> Outcomes:
+        """Send files; their outcomes arrive a page at a time, as they happen."""
+        return self._resources.batches.iter_upload(batch_id, files)
+
+    async def submit(self, batch_id: int, tag: str, group: str) -> str:
         """Start the run of a batch and return its id."""
         options = self._options
-        handle = await self._client.apps.runs.submit(
+        settings = options.run_settings(group)
+        settings["tags"] = [*(settings.get("tags") or ()), tag]
+        if options.deployment_id is not None:
+            handle = await self._resources.apps.deployments.runs.submit(
+                options.deployment_id,
+                batch_id=batch_id,
+                version=options.version,
+                output_workspace=options.workspace,
+                settings=settings,
+            )
+            return handle.id
+        handle = await self._resources.apps.runs.submit(
             app_name=options.app_name,
             app_id=options.app_id,
             batch_id=batch_id,
             owner=options.owner,
             version=options.version,
             output_workspace=options.workspace,
-            settings={**options.settings, "tags": [*options.tags, tag]},
+            settings=settings,
         )
         return handle.id
 
-    async def wait(self, run_id: str) -> Run:
-        """Wait for a run's end, however long it takes."""
-        return await self._client.apps.runs.handle(run_id).wait(timeout=None)
+    async def wait(self, run_id: str, on_unknown: "OnUnknown") -> Run:
+        """Wait for a run's end, however long it takes.
+
+        Args:
+            run_id: the run.
+            on_unknown: called when the run has a status that this package does not know.
+        """
+
+        def look(run: Run) -> None:
+            if run.status not in _KNOWN_STATUSES:
+                on_unknown(str(run.status))
+
+        return await self._resources.apps.runs.handle(run_id).wait(timeout=None, on_update=look)
 
     def results(self, run_id: str) -> Pages[RunResults]:
-        """A run's results, page by page as the server gives them."""
+        """Return a run's results, page by page as the server sends them."""
+        options = self._options
 
         async def fetch(cursor: str | int | None) -> Page[RunResults]:
             offset = int(cursor or 0)
-            answer = await self._client.apps.runs.results(
-                run_id, offset, include_confidence_scores=self._options.rows == "field"
+            answer = await self._resources.apps.runs.results(
+                run_id, offset, include_confidence_scores=options.rows == "field"
             )
             return Page([answer], offset + len(answer.files) if answer.has_more else None)
 
         return Pages(ops.GET_RUN_RESULTS, fetch, start=0)
 
-    async def find_batches(self, prefix: str) -> dict[str, int]:
-        """Return the ids of the batches whose names begin with `prefix`, by name."""
-        return {batch.name: batch.id for batch in await self._batches(prefix)}
+    async def raw_results(self, run_id: str, offset: int) -> bytes:
+        """Return a page of results as the bytes that the server sends."""
+        path = ops.GET_RUN_RESULTS.url_path(run_id=run_id)
+        return (await self._resources.request("GET", path, params={"file_offset": offset})).body
 
-    async def find_runs(self, prefix: str) -> dict[str, str]:
-        """Return the ids of the runs that have a tag beginning with `prefix`, by that tag.
+    async def known(self, prefix: str) -> Known:
+        """Find all batches whose names begin with `prefix`, and the runs with a tag that does.
 
-        A tag is the name of the run's batch, so no run is older than the oldest of these batches. That is the server's
-        own time: the calendar of this machine may be wrong, and bounds nothing.
+        A run is never older than its batch. The time of the oldest batch, by the server's own clock, bounds the search;
+        this machine's calendar may be wrong by hours.
         """
-        created = [batch.created_at_ms or 0 for batch in await self._batches(prefix)]
-        since = max(0, min(created, default=0) // 1000 - _MARGIN)
+        batches = [
+            batch
+            async for batch in self._resources.batches.iter(workspace=self._options.workspace)
+            if batch.name.startswith(prefix)
+        ]
+        if not batches:
+            return Known()
+        times = [batch.created_at_ms for batch in batches]
+        oldest = min((time for time in times if time), default=0) if all(times) else 0
+        runs = await self._runs(prefix, max(oldest // 1000 - _SERVER_CLOCKS, 1))
+        return Known({batch.name: batch.id for batch in batches}, runs)
+
+    async def find_batch(self, name: str) -> int | None:
+        """Find a batch by its unique name."""
+        async for batch in self._resources.batches.iter(workspace=self._options.workspace):
+            if batch.name == name:
+                return batch.id
+        return None
+
+    async def find_run(self, tag: str, batch_id: int) -> str | None:
+        """Find the run of a batch by its unique tag."""
+        created = (await self._resources.batches.get(batch_id)).created_at_ms or 0
+        return (await self._runs(tag, max(created // 1000 - _SERVER_CLOCKS, 1))).get(tag)
+
+    async def _runs(self, prefix: str, since: int) -> dict[str, str]:
+        # Oldest first: runs that start meanwhile are appended, and move nothing to another page.
+        pages = self._resources.apps.runs.iter(from_timestamp=since, sort_by="start_timestamp", order="ASCENDING")
         found: dict[str, str] = {}
-        async for run in self._client.apps.runs.iter(from_timestamp=since):
-            found.update((tag, run.id) for tag in run.tags or () if tag.startswith(prefix))
+        async for run in pages:
+            for tag in run.tags or ():
+                if tag.startswith(prefix):
+                    # The first one that was started is kept, whichever look finds more.
+                    found.setdefault(tag, run.id)
         return found
 
-    async def _batches(self, prefix: str) -> list[BatchInfo]:
-        pages = self._client.batches.iter(workspace=self._options.workspace)
-        return [batch async for batch in pages if batch.name.startswith(prefix)]
+
+class OnUnknown(Protocol):
+    """A callback for statuses that this package does not know."""
+
+    def __call__(self, status: str) -> None:
+        """Take the status."""

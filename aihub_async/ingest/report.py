@@ -9,8 +9,8 @@ from pathlib import Path
 
 from aihub_async.errors import IngestError
 from aihub_async.ingest.charts import bar_chart, line_chart
-from aihub_async.ingest.journal import queries, schema
-from aihub_async.ingest.journal.rows import BatchRow, FailedFile, FileState
+from aihub_async.ingest.journal import counts, queries, schema
+from aihub_async.ingest.journal.rows import BatchRow, FailedFile
 from aihub_async.ingest.progress import IngestStatus, status_of
 
 _FAILURES_SHOWN = 200
@@ -60,7 +60,7 @@ def write_report(journal: Path, target: Path) -> None:
 def _page(connection: sqlite3.Connection, journal: Path) -> str:
     status = status_of(connection, journal)
     facts = schema.read_meta(journal, connection)
-    samples = _running_time(connection.execute("SELECT at, uploaded, bytes, done FROM samples ORDER BY at").fetchall())
+    samples = _running_time(counts.samples(connection))
     batches = list(queries.batches(connection))
     app = facts["spec"]["app_name"] or facts["spec"]["app_id"]
     sections = [
@@ -122,15 +122,8 @@ def _rates(samples: list[_Sample], column: int, scale: float) -> list[tuple[floa
 def _sizes(connection: sqlite3.Connection) -> dict[str, float]:
     limits = [(1_000, "under 1 KB"), (10_000, "1 to 10 KB"), (100_000, "10 to 100 KB"), (1_000_000, "100 KB to 1 MB")]
     limits += [(10_000_000, "1 to 10 MB"), (1 << 62, "over 10 MB")]
-    below, found = 0, {}
-    for limit, label in limits:
-        (count,) = connection.execute(
-            "SELECT count(*) FROM files WHERE size >= ? AND size < ? AND state NOT IN (?, ?)",
-            (below, limit, int(FileState.REFUSED), int(FileState.REPLACED)),
-        ).fetchone()
-        found[label] = float(count)
-        below = limit
-    return {label: count for label, count in found.items() if count}
+    found = counts.sizes(connection, [limit for limit, _ in limits])
+    return {label: float(count) for (_, label), count in zip(limits, found, strict=True) if count}
 
 
 def _durations(batches: list[BatchRow]) -> dict[str, float]:
@@ -153,8 +146,7 @@ def _durations(batches: list[BatchRow]) -> dict[str, float]:
 
 
 def _reasons(connection: sqlite3.Connection) -> dict[str, float]:
-    rows = connection.execute("SELECT reason, count(*) FROM failures GROUP BY reason ORDER BY 2 DESC, 1 LIMIT 20")
-    return {reason: float(count) for reason, count in rows}
+    return {reason: float(count) for reason, count in counts.reasons(connection, 20).items()}
 
 
 def _failure_table(failures: Iterator[FailedFile], status: IngestStatus) -> str:

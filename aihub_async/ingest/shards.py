@@ -1,10 +1,11 @@
-"""Parts of a job that other machines work on: each has its own journal, and comes back into the job's."""
+"""Parts of a job that other machines work on: each has its own journal, which is merged into the job's."""
 
 import asyncio
 import functools
 import shutil
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import anyio
@@ -14,49 +15,45 @@ from aihub_async.errors import JournalBusyError
 from aihub_async.ingest.journal import queries, schema
 from aihub_async.ingest.journal.file import Journal, no_crash_hook
 from aihub_async.ingest.journal.rows import BatchRow, FileRow
-from aihub_async.ingest.journal.schema import folder_checksum
 from aihub_async.ingest.options import JobOptions
 from aihub_async.ingest.pipeline import Pipeline
 from aihub_async.ingest.progress import IngestStatus
-from aihub_async.ingest.remote import Remote
+from aihub_async.ingest.remote import Remote, Resources
 
 SHARD_BATCHES = 8
 """Batches of one shard: enough to keep a worker busy, few enough to spread evenly."""
 
 _STOP = "stop"
 
+Connect = Callable[[], AbstractAsyncContextManager[Resources]]
+"""Makes a client; it can be sent to another process, and holds no API key."""
+
 
 @attrs.frozen
 class Shard:
     """A piece of work that can be sent to another process; it holds no API key.
 
-    `journal`, the results folder and the sources must be reachable under the same paths there, and the API key must
-    be in the environment (AIHUB_API_KEY).
+    `journal`, the results folder and the sources must have the same paths there, and the API key must be in the
+    environment (AIHUB_API_KEY).
     """
 
     number: int
     journal: Path
     options: JobOptions
-    api_root: str
-    ib_context: str | None
+    connect: Connect
 
 
 def run_shard(shard: Shard) -> IngestStatus:
-    """Do one shard, or what is left of it: this is what an engine calls in its workers.
+    """Do one shard, or the rest of it; engines call this in their workers.
 
     Raises:
-        IngestError: it cannot go on; calling it again, anywhere, resumes it.
+        IngestError: it cannot continue; calling it again, anywhere, resumes it.
     """
     return asyncio.run(_run_shard(shard))
 
 
 async def _run_shard(shard: Shard) -> IngestStatus:
-    from aihub_async.client import AsyncAIHub  # noqa: PLC0415 - only the workers need one of their own
-
-    async with (
-        AsyncAIHub(ib_context=shard.ib_context, api_root=shard.api_root) as client,
-        await _open_when_free(shard.journal) as journal,
-    ):
+    async with shard.connect() as resources, await _open_when_free(shard.journal) as journal:
         flag = shard.journal.parent / _STOP
 
         def look(_status: IngestStatus) -> None:
@@ -64,7 +61,7 @@ async def _run_shard(shard: Shard) -> IngestStatus:
             if flag.exists():
                 pipeline.stop()
 
-        remote = Remote(client, shard.options)
+        remote = Remote(resources, shard.options)
         pipeline = Pipeline(journal, remote, shard.options, crash_hook=no_crash_hook, on_progress=look)
         return await pipeline.run(None)
 
@@ -84,15 +81,15 @@ def folder_of(journal: Path) -> Path:
     return journal.with_name(journal.name + ".shards")
 
 
-def tell_to_stop(journal: Path) -> None:
-    """Let all workers finish what is in flight and start nothing more."""
+def request_stop(journal: Path) -> None:
+    """Let all workers finish their requests in flight and start nothing more."""
     folder = folder_of(journal)
     if folder.exists():
         (folder / _STOP).touch()
 
 
-async def split(journal: Journal, options: JobOptions, api_root: str, ib_context: str | None) -> list[Shard]:
-    """Give what is left of a job to shards."""
+async def split(journal: Journal, options: JobOptions, connect: Connect) -> list[Shard]:
+    """Split the rest of a job into shards."""
     folder = folder_of(journal.path)
     folder.mkdir(exist_ok=True)
     (folder / _STOP).unlink(missing_ok=True)
@@ -102,7 +99,7 @@ async def split(journal: Journal, options: JobOptions, api_root: str, ib_context
         after = batches[-1].no
         path = folder / f"{batches[0].no:06d}.db"
         await journal.call(functools.partial(_write_shard, path, batches, dict(journal.meta)))
-        shards.append(Shard(len(shards) + 1, path.absolute(), _absolute(options), api_root, ib_context))
+        shards.append(Shard(len(shards) + 1, path.absolute(), _absolute(options), connect))
     return shards
 
 
@@ -112,14 +109,13 @@ def _absolute(options: JobOptions) -> JobOptions:
 
 def _write_shard(path: Path, batches: list[BatchRow], meta: dict[str, object], db: sqlite3.Connection) -> None:
     files = [row for batch in batches for row in queries.files_of(db, batch)]
-    failures = [row for file in files for row in db.execute("SELECT * FROM failures WHERE file = ?", (file.id,))]
+    failures = queries.failures_of(db, files)
     folders = queries.folders(db, (row.folder for row in files))
     facts = {key: meta[key] for key in ("job", "spec", "created_at")}
     facts |= {"files": len(files), "batches": len(batches), "scanned": True}
 
     def fill(shard: sqlite3.Connection) -> None:
-        rows = ((number, folder, folder_checksum(number, folder)) for number, folder in folders.items())
-        shard.executemany("INSERT INTO folders VALUES (?, ?, ?)", rows)
+        queries.put_folders(shard, folders)
         _put(shard, batches, files, failures)
 
     schema.create(path, facts, fill)
@@ -151,7 +147,7 @@ async def merge(journal: Journal, path: Path) -> None:
 def _rows_of(db: sqlite3.Connection) -> tuple[list[BatchRow], list[FileRow], list[tuple[int, str, str]]]:
     batches = list(queries.batches(db))
     files = [row for batch in batches for row in queries.files_of(db, batch)]
-    return batches, files, db.execute("SELECT file, reason, message FROM failures").fetchall()
+    return batches, files, queries.failures_of(db, files)
 
 
 async def merge_all(journal: Journal) -> None:

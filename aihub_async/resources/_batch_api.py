@@ -32,9 +32,17 @@ class BatchAPI:
         self._prefix = ops.ADD_FILE.url_path(batch_id=batch_id, filename="_").removesuffix("_")
 
     async def put(self, name: str, body: Body) -> int:
-        """Send a file whole and return the number of attempts."""
+        """Send a file whole and return the number of attempts.
+
+        Raises:
+            ProtocolError: the answer is a page of a gateway, which did not pass the file on.
+        """
         request = Request(ops.ADD_FILE, self._prefix + encode_segment("filename", name), body=body)
-        return (await self._transport.send(request)).attempts
+        response = await self._transport.send(request)
+        if response.status not in ops.ADD_FILE.expected and response.body:
+            details = self._transport.details(request, response)
+            raise ProtocolError(f"the server answered {response.status} with a page instead of 204", details)
+        return response.attempts
 
     async def open_session(self, name: str, size: int) -> MultipartUploadSession:
         """Begin an upload in parts."""

@@ -1,4 +1,4 @@
-"""The names that an upload has given away, so that no file replaces another of the same upload."""
+"""The names used in an upload, so that no file replaces another of the same upload."""
 
 import unicodedata
 from array import array
@@ -8,10 +8,21 @@ _FIRST_SLOTS = 16
 
 
 def fold(name: str) -> str:
-    """What two names have in common that one file system or another takes for the same: case and Unicode form."""
+    r"""Return a text that is equal for names which some file system takes for the same: case and Unicode form.
+
+    This is the only such rule: uploads and the plan of a bulk job must agree on it.
+
+    Example:
+        >>> fold("STRASSE.pdf") == fold("straße.pdf"), fold("\u0390.pdf") == fold("\u03aa\u0301.pdf")
+        (True, True)
+    """
     if name.isascii():
         return name.lower()
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+    # Folding can undo the normal form, and composing can make letters that fold: until nothing changes.
+    folded = name
+    while (again := unicodedata.normalize("NFC", unicodedata.normalize("NFD", folded).casefold())) != folded:
+        folded = again
+    return folded
 
 
 class NameSet:

@@ -273,6 +273,7 @@ class AIHub(Facade):
         *,
         app_name: str | None = None,
         app_id: str | None = None,
+        deployment_id: str | None = None,
         out: str | os.PathLike[str],
         journal: str | os.PathLike[str] | None = None,
         owner: str | None = None,
@@ -282,36 +283,46 @@ class AIHub(Facade):
         format: str = "jsonl",
         rows: str = "document",
         raw: bool = False,
+        formulas: bool = False,
         send_all_types: bool = False,
+        include: str | Sequence[str] | None = None,
+        exclude: str | Sequence[str] | None = None,
         batch_files: int = 1000,
         batch_bytes: int = 1 << 30,
         max_runs: int = 8,
-        in_flight_grace: float = 5.0,
+        in_flight_grace: float = 60.0,
+        outage_patience: float = 1800.0,
         on_progress: Callable[[IngestStatus], None] | None = None,
     ) -> IngestJob:
-        """A bulk job: a source of any size through batches, runs and results, which any interruption only delays.
+        """Create a resumable bulk-ingestion job.
 
-        Nothing happens before `job.plan()` or `job.run()`. Making the same job again and running it goes on where it
-        was stopped or killed: nothing is lost, and nothing is run twice.
+        Nothing happens before `job.plan()` or `job.run()`. After an interruption of any kind, create the same job again
+        and run it: it continues where it stopped, loses nothing, and starts no run twice.
 
         Args:
-            sources: a folder, a file, or an iterable of paths or of ``(name, path)``, which must give the same again.
-            app_name: name of the app; this or `app_id`.
+            sources: a folder, a file, or an iterable of paths or of ``(name, path)``, which must yield the same again.
+            app_name: name of the app; exactly one of this, `app_id` and `deployment_id`.
             app_id: id of the app.
+            deployment_id: id of a deployment, from its URL.
             out: folder of the results: one part per batch, and the dead-letter list ``failures.jsonl``.
-            journal: the job's record, an SQLite file; ``job.db`` in `out` by default.
+            journal: the job's record, an SQLite file; ``.aihub/job.db`` in `out` by default.
             owner: who made the app.
             version: of the app; the latest production version by default.
             workspace: of the batches and of the runs' output.
             settings: keys, runtime configuration and tags of all runs; not kept in the journal.
-            format: ``"jsonl"``, ``"csv"`` or ``"parquet"`` (needs the extra `parquet`).
+            format: ``"jsonl"``, ``"csv"``, ``"parquet"`` (extra `parquet`) or ``"xlsx"`` (extra `xlsx`).
             rows: one per ``"document"`` or one per ``"field"``.
             raw: keep the server's result pages too, in ``out/raw``.
-            send_all_types: send files whose extension AI Hub is not known to take, too.
+            formulas: leave texts in CSV that a spreadsheet would run as a formula as they are.
+            send_all_types: also send files whose extension AI Hub is not known to accept.
+            include: only files of folders that match one of these `fnmatch` patterns.
+            exclude: no files or folders of folders that match one of these.
             batch_files: files of a run, at most 1,000.
             batch_bytes: bytes of a batch, about.
             max_runs: runs in flight at once.
-            in_flight_grace: seconds until a request that a killed process left in flight has arrived or never will.
+            in_flight_grace: seconds to look for what a request of unknown outcome may have created, before it is sent
+                again; at least as long as a server may still be working on it.
+            outage_patience: seconds that the server may be unreachable before the job stops with an error.
             on_progress: called with the `IngestStatus` about twice a second.
 
         Raises:
@@ -329,6 +340,7 @@ class AIHub(Facade):
                 sources,
                 app_name=app_name,
                 app_id=app_id,
+                deployment_id=deployment_id,
                 out=out,
                 journal=journal,
                 owner=owner,
@@ -338,11 +350,15 @@ class AIHub(Facade):
                 format=format,
                 rows=rows,
                 raw=raw,
+                formulas=formulas,
                 send_all_types=send_all_types,
+                include=include,
+                exclude=exclude,
                 batch_files=batch_files,
                 batch_bytes=batch_bytes,
                 max_runs=max_runs,
                 in_flight_grace=in_flight_grace,
+                outage_patience=outage_patience,
                 on_progress=on_progress,
             ),
             self._lease,

@@ -1,7 +1,18 @@
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
+
+from aihub_async import AsyncAIHub
+from aihub_async.emulator import Emulator
+
+
+@pytest_asyncio.fixture
+async def client(hub: Emulator) -> AsyncIterator[AsyncAIHub]:
+    """A client of the emulator that gives up soon."""
+    async with AsyncAIHub(hub.api_key, api_root=hub.api_root, max_retries=2) as client:
+        yield client
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ async def test_shards_together_do_the_whole_job(
     assert (status.complete, status.done, len(hub.runs())) == (True, 55, 6)
     assert sources(tmp_path / "out") == Counter(map(str, scans.iterdir()))
     assert [status.done for status in seen] == [20, 40, 55, 55]
-    assert not shards.folder_of(tmp_path / "out" / "job.db").exists()
+    assert not shards.folder_of(tmp_path / "out" / ".aihub" / "job.db").exists()
 
 
 async def test_what_was_done_before_an_engine_broke_is_kept(

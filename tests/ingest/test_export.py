@@ -1,109 +1,52 @@
+"""What a job writes into its results folder, and what happens to that folder."""
+
 import csv
 import errno
-import io
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from aihub_async import AsyncAIHub
+from aihub_async.emulator import Emulator
 from aihub_async.errors import IngestError
-from aihub_async.ingest.export import Origin, Part, columns, part_path, rows_of, write_failures
-from aihub_async.ingest.journal.rows import FailedFile
-from aihub_async.models import Confidence, Document, Field, ResultFile
+from aihub_async.ingest import IngestJob
+from aihub_async.ingest.folder import ResultsFolder, write_lines
 
-FILE = ResultFile(
-    original_file_name="a.pdf",
-    documents=[
-        Document(
-            class_name="invoice",
-            page_numbers=[1, 2],
-            fields=[
-                Field(field_name="total", value="12.50", type="TEXT", confidence=Confidence(model=0.5, ocr=0.25)),
-                Field(field_name="lines", value=[{"sku": 1}]),
-                Field(field_name="total", value="second"),
-            ],
-        ),
-        Document(class_name=None),
-    ],
-)
-ORIGIN = Origin("scans/a.pdf", "a.pdf", 7, "run-1")
+MakeFiles = Callable[..., Path]
+FAILED = {"source": "scans/a.pdf", "reason": "empty", "message": "the file is empty"}
 
 
-def write(folder: Path, format: str, rows: str, files: list[ResultFile]) -> Path:
-    path = part_path(folder, 1, format)
-    with Part(path, format, columns(rows)) as part:
-        for file in files:
-            part.write(list(rows_of(file, ORIGIN, rows)))
-        part.commit()
-        assert part.size == path.stat().st_size
-    return path
+def job_of(client: AsyncAIHub, source: Path, out: Path, **options: Any) -> IngestJob:
+    defaults: dict[str, Any] = {"app_name": "key-values", "batch_files": 10, "in_flight_grace": 0.05}
+    return client.ingest(source, out=out, **(defaults | options))
 
 
-def test_one_row_per_document(tmp_path: Path) -> None:
-    lines = write(tmp_path, "jsonl", "document", [FILE]).read_text().splitlines()
-    first, second = map(json.loads, lines)
-    assert first == {
-        "source": "scans/a.pdf",
-        "file": "a.pdf",
-        "batch_id": 7,
-        "run_id": "run-1",
-        "document": 0,
-        "class_name": "invoice",
-        "pages": [1, 2],
-        "review_completed": None,
-        "fields": {"total": "12.50", "lines": [{"sku": 1}], "total~2": "second"},
-    }
-    assert (second["document"], second["fields"]) == (1, {})
+def rows_in(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for part in sorted(out.glob("part-*.jsonl")) for line in part.read_text().splitlines()]
 
 
-def test_one_row_per_field(tmp_path: Path) -> None:
-    text = write(tmp_path, "csv", "field", [FILE]).read_text()
-    rows = list(csv.DictReader(io.StringIO(text)))
-    assert [row["field"] for row in rows] == ["total", "lines", "total", ""]
-    assert (rows[0]["value"], rows[0]["confidence_model"], rows[1]["value"]) == ("12.50", "0.5", '[{"sku": 1}]')
+def test_the_dead_letter_list_is_json_lines(tmp_path: Path) -> None:
+    boundaries: list[str] = []
+    assert write_lines(tmp_path / "failures.jsonl", [FAILED], boundaries.append) == 1
+    assert json.loads((tmp_path / "failures.jsonl").read_text())["reason"] == "empty"
+    assert boundaries == ["before rename", "after rename"]
 
 
-def test_a_file_without_documents_still_has_a_row(tmp_path: Path) -> None:
-    for rows in ("document", "field"):
-        (line,) = write(tmp_path, "jsonl", rows, [ResultFile(original_file_name="a.pdf")]).read_text().splitlines()
-        found = json.loads(line)
-        assert (found["source"], found["document"], set(found)) == ("scans/a.pdf", None, set(columns(rows)))
+def test_an_empty_list_leaves_no_file(tmp_path: Path) -> None:
+    write_lines(tmp_path / "failures.jsonl", [FAILED])
+    assert write_lines(tmp_path / "failures.jsonl", []) == 0
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_parquet_has_the_same_rows(tmp_path: Path) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet")
-    table = parquet.read_table(write(tmp_path, "parquet", "field", [FILE, FILE]))
-    rows: list[dict[str, Any]] = table.to_pylist()
-    assert len(rows) == 8
-    assert (rows[0]["batch_id"], rows[0]["confidence_ocr"], rows[1]["value"]) == (7, 0.25, '[{"sku": 1}]')
-    documents = parquet.read_table(write(tmp_path, "parquet", "document", [FILE])).to_pylist()
-    assert json.loads(documents[0]["fields"])["total"] == "12.50"
-
-
-def test_text_that_is_not_valid_unicode_does_not_stop_a_job(tmp_path: Path) -> None:
-    odd = ResultFile(documents=[Document(fields=[Field(field_name="n", value="a\ud800b\n\u2028é")])])
-    (line,) = write(tmp_path, "jsonl", "field", [odd]).read_bytes().splitlines()
-    assert json.loads(line)["value"] == "a\ud800b\n\u2028é"
-    assert "\\ud800" in write(tmp_path, "csv", "field", [odd]).read_text()
-
-
-def test_nothing_shows_under_the_name_before_the_commit(tmp_path: Path) -> None:
-    path = write(tmp_path, "jsonl", "document", [FILE])
-    old = path.read_bytes()
-    with Part(path, "jsonl", columns("document")) as part:
-        part.write([{"source": "half"}] * 10_000)
-        assert path.read_bytes() == old
-    assert path.read_bytes() == old
-    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
-
-
-@pytest.mark.parametrize("format", ["jsonl", "csv"])
-def test_a_full_disk_keeps_the_old_file_and_says_how_to_go_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str
+def test_a_full_disk_keeps_the_old_list_and_says_how_to_continue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = write(tmp_path, format, "document", [FILE])
+    path = tmp_path / "failures.jsonl"
+    write_lines(path, [FAILED])
     old = path.read_bytes()
 
     def full(_descriptor: int) -> None:
@@ -111,23 +54,153 @@ def test_a_full_disk_keeps_the_old_file_and_says_how_to_go_on(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(IngestError, match=r"No space left.*resume"):
-        write(tmp_path, format, "document", [FILE, FILE])
+        write_lines(path, [FAILED, FAILED])
     assert path.read_bytes() == old
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_while_rows_are_written(tmp_path: Path) -> None:
-    path = part_path(tmp_path, 1, "jsonl")
+    path = tmp_path / "failures.jsonl"
     (tmp_path / f".{path.name}.tmp").symlink_to("/dev/full")
-    with pytest.raises(IngestError, match="No space left"), Part(path, "jsonl", ()) as part:
-        part.write([{"source": "x" * 100}] * 10_000)
+    with pytest.raises(IngestError, match="No space left"):
+        write_lines(path, [{"source": "x" * 100}] * 10_000)
     assert not path.exists()
 
 
-def test_the_dead_letter_list_is_json_lines(tmp_path: Path) -> None:
-    boundaries: list[str] = []
-    failures = [FailedFile("scans/a.pdf", "a.pdf", 1, 10, "empty", "the file is empty")]
-    assert write_failures(tmp_path / "failures.jsonl", failures, boundaries.append) == 1
-    assert json.loads((tmp_path / "failures.jsonl").read_text())["reason"] == "empty"
-    assert boundaries == ["before rename", "after rename"]
+async def test_a_folder_that_vanishes_during_the_job_is_written_again(
+    hub: Emulator, client: AsyncAIHub, make_files: MakeFiles, tmp_path: Path
+) -> None:
+    scans, out = make_files("scans", 40), tmp_path / "out"
+
+    def remove(status: Any) -> None:
+        if status.batches.get("exported", 0) >= 2 and (out / "part-000001.jsonl").exists() and not removed:
+            removed.append(True)
+            for path in out.glob("part-*"):
+                path.unlink()
+            (out / ".aihub" / "results.json").unlink()
+
+    removed: list[bool] = []
+    hub.hold_runs()
+    hub.release_runs()
+    journal = tmp_path / "job.db"
+    job = job_of(client, scans, out, journal=journal, max_runs=1, on_progress=remove)
+    status = await job.run()
+    if not removed:
+        remove(status)
+        status = await job_of(client, scans, out, journal=journal).run()
+    assert (status.complete, status.done, status.rows) == (True, 40, 40)
+    assert len(rows_in(out)) == 40
+    assert ResultsFolder(out, "jsonl").owner() is not None
+    assert hub.requests.count("runApp") == 4
+
+
+async def test_the_folder_of_another_job_is_refused_before_any_request(
+    hub: Emulator, client: AsyncAIHub, make_files: MakeFiles, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    await job_of(client, make_files("scans", 5), out, journal=tmp_path / "one.db").run()
+    before = hub.requests.total
+    rows = rows_in(out)
+    with pytest.raises(IngestError, match="has results of job"):
+        await job_of(client, make_files("others", 5), out, journal=tmp_path / "two.db").run()
+    assert hub.requests.total == before
+    assert rows_in(out) == rows
+
+
+async def test_parts_without_a_journal_are_not_written_over(
+    hub: Emulator, client: AsyncAIHub, make_files: MakeFiles, tmp_path: Path
+) -> None:
+    scans, out = make_files("scans", 5), tmp_path / "out"
+    await job_of(client, scans, out).run()
+    for path in (out / ".aihub").iterdir():
+        path.unlink()
+    with pytest.raises(IngestError, match="rebuild"):
+        await job_of(client, scans, out).run()
+    assert hub.requests.count("runApp") == 1
+
+
+async def test_a_folder_that_cannot_be_written_is_found_before_any_request(
+    hub: Emulator, client: AsyncAIHub, make_files: MakeFiles, tmp_path: Path
+) -> None:
+    scans = make_files("scans", 5)
+    (tmp_path / "out").write_text("a file stands where the folder should be")
+    with pytest.raises(IngestError, match="cannot write"):
+        await job_of(client, scans, tmp_path / "out", journal=tmp_path / "job.db").run()
+    assert hub.requests.total == 0
+
+
+async def test_a_file_that_the_app_cannot_read_counts_as_failed(
+    hub: Emulator, client: AsyncAIHub, make_files: MakeFiles, tmp_path: Path
+) -> None:
+    scans, out = make_files("scans", 3), tmp_path / "out"
+    (scans / "broken.pdf").write_bytes(b"%PDF-1.7\nthis is not a PDF at all")
+    status = await job_of(client, scans, out).run()
+    assert (status.complete, status.done, status.failed, status.uploaded) == (True, 3, 1, 4)
+    (failure,) = [json.loads(line) for line in (out / "failures.jsonl").read_text().splitlines()]
+    assert Path(failure["source"]).name == "broken.pdf"
+    assert failure["reason"] == "extraction failed"
+    assert failure["message"]
+    (row,) = [row for row in rows_in(out) if row["source"].endswith("broken.pdf")]
+    assert "ERROR" not in json.dumps(row["fields"])
+    assert failure["message"] in row["errors"].values()
+    again = await job_of(client, scans, out).retry_failed()
+    assert (again.files, again.done, again.failed) == (4, 3, 1)
+    assert hub.requests.count("runApp") == 2
+
+
+async def test_the_files_of_a_failed_run_count_as_uploaded(
+    hub: Emulator, client: AsyncAIHub, make_files: MakeFiles, tmp_path: Path
+) -> None:
+    @hub.app("broken", outcome="FAILED")
+    def broken(document: Any) -> dict[str, str]:
+        return {}
+
+    status = await job_of(client, make_files("scans", 5), tmp_path / "out", app_name="broken").run()
+    assert (status.uploaded, status.failed, status.done) == (5, 5, 0)
+
+
+async def test_a_folder_of_parquet_parts_is_one_table(
+    client: AsyncAIHub, make_files: MakeFiles, tmp_path: Path
+) -> None:
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    scans, out = make_files("scans", 25), tmp_path / "out"
+    (scans / "doc-00024.txt").write_text("Invoice number: 24\nAnother: field\n")
+    (scans / "empty.txt").touch()
+    status = await job_of(client, scans, out, format="parquet", raw=True).run()
+    assert (status.done, status.refused) == (25, 1)
+    table = pandas.read_parquet(out)
+    assert len(table) == 25
+    assert (out / "_failures.jsonl").exists()
+    assert (await job_of(client, scans, out, format="parquet", raw=True).run()).complete
+
+
+async def test_csv_cells_are_json_or_text_and_never_a_formula(
+    hub: Emulator, client: AsyncAIHub, make_files: MakeFiles, tmp_path: Path
+) -> None:
+    @hub.app("formula")
+    def formula(document: Any) -> dict[str, str]:
+        return {"total": "=1+1"}
+
+    for formulas, expected in ((False, "'=1+1"), (True, "=1+1")):
+        out = tmp_path / str(formulas)
+        scans = make_files("scans", 1)
+        await job_of(client, scans, out, app_name="formula", format="csv", rows="field", formulas=formulas).run()
+        with (out / "part-000001.csv").open(newline="") as file:
+            assert [row["value"] for row in csv.DictReader(file)] == [expected]
+
+
+async def test_litter_is_skipped_and_patterns_choose_files(
+    client: AsyncAIHub, make_files: MakeFiles, tmp_path: Path
+) -> None:
+    scans = make_files("scans", 3)
+    for name in (".DS_Store", "Thumbs.db", "~$report.docx", "._doc.txt", "draft-1.txt"):
+        (scans / name).write_text("x")
+    job = job_of(client, scans, tmp_path / "out", exclude="draft-*")
+    plan = await job.plan()
+    assert (plan.files, plan.refused, plan.skipped) == (3, {}, 4)
+    assert "4 files of operating systems" in str(plan)
+    status = await job.run()
+    assert (status.done, status.refused, status.skipped) == (3, 0, 4)
+    assert not (tmp_path / "out" / "failures.jsonl").exists()

@@ -69,7 +69,7 @@ def test_a_job_from_plan_to_report(command: Command, make_files: MakeFiles) -> N
     done = command.run(*JOB, "--report", "report.html")
     assert "7 of 7 files done" in done
     assert "7 of 7" in (command.folder / "report.html").read_text()
-    assert "7 of 7 files done" in command.run("status", "results/job.db")
+    assert "7 of 7 files done" in command.run("status", "results/.aihub/job.db")
     assert len((command.folder / "results" / "part-000001.jsonl").read_text().splitlines()) == 7
 
 

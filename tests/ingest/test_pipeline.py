@@ -269,7 +269,7 @@ async def test_a_wrong_key_stops_the_job_and_fails_no_file(bulk: Bulk, make_file
     async with AsyncAIHub("wrong", api_root=bulk.hub.api_root) as client:
         with pytest.raises(errors.AuthenticationError):
             await attrs.evolve(bulk, client=client).run()
-    assert read_status(bulk.folder / "out" / "job.db").failed == 0
+    assert read_status(bulk.folder / "out" / ".aihub" / "job.db").failed == 0
     assert (await bulk.run()).complete
 
 
@@ -279,8 +279,8 @@ async def test_an_outage_stops_the_job_and_fails_no_file(bulk: Bulk, make_files:
     bulk.hub.faults.add(Fault(kind="status", status=500, operation="getBatch"))
     async with AsyncAIHub(bulk.hub.api_key, api_root=bulk.hub.api_root, max_retries=0) as client:
         with pytest.raises(errors.ServerError):
-            await attrs.evolve(bulk, client=client).run()
-    assert read_status(bulk.folder / "out" / "job.db").failed == 0
+            await attrs.evolve(bulk, client=client).run(outage_patience=0.2)
+    assert read_status(bulk.folder / "out" / ".aihub" / "job.db").failed == 0
     bulk.hub.faults.clear()
     assert (await bulk.run()).done == 12
 
@@ -289,7 +289,7 @@ async def test_an_app_that_is_not_there_stops_the_job(bulk: Bulk, make_files: Ma
     make_files("scans", 12)
     with pytest.raises(errors.IngestError, match="no run of this app"):
         await bulk.run(app_name="nothing")
-    assert read_status(bulk.folder / "out" / "job.db").failed == 0
+    assert read_status(bulk.folder / "out" / ".aihub" / "job.db").failed == 0
 
 
 async def test_a_batch_deleted_on_the_server_is_made_again(bulk: Bulk, make_files: MakeFiles) -> None:
@@ -349,8 +349,8 @@ async def test_a_job_goes_on_elsewhere_with_its_journal_alone(bulk: Bulk, make_f
     make_files("scans", 25)
     await bulk.run()
     elsewhere = bulk.folder / "elsewhere"
-    elsewhere.mkdir()
-    (elsewhere / "job.db").write_bytes((bulk.folder / "out" / "job.db").read_bytes())
+    (elsewhere / ".aihub").mkdir(parents=True)
+    (elsewhere / ".aihub" / "job.db").write_bytes((bulk.folder / "out" / ".aihub" / "job.db").read_bytes())
     assert (await bulk.run(out=elsewhere)).complete
     moved = [path.name for path in sorted(elsewhere.glob("part-*"))]
     assert moved == ["part-000001.jsonl", "part-000002.jsonl", "part-000003.jsonl"]
@@ -359,7 +359,7 @@ async def test_a_job_goes_on_elsewhere_with_its_journal_alone(bulk: Bulk, make_f
 
 async def test_an_old_copy_of_the_journal_starts_nothing_twice(bulk: Bulk, make_files: MakeFiles) -> None:
     scans = make_files("scans", 25)
-    journal = bulk.folder / "out" / "job.db"
+    journal = bulk.folder / "out" / ".aihub" / "job.db"
     bulk.hub.faults.add(Fault(kind="status", status=401, operation="runApp"))
     with pytest.raises(errors.AuthenticationError):
         await bulk.run()
@@ -452,7 +452,7 @@ async def test_the_report_shows_the_job_on_one_page(bulk: Bulk, make_files: Make
     (scans / "<b>.exe").write_bytes(b"x")
     await bulk.run()
     target = bulk.folder / "report.html"
-    write_report(bulk.folder / "out" / "job.db", target)
+    write_report(bulk.folder / "out" / ".aihub" / "job.db", target)
     page = target.read_text()
     assert "25 of 25" in page
     assert "<polyline" in page or "Too short" in page

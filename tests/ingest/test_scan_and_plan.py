@@ -97,7 +97,7 @@ class Harness:
         return await self.job(**options).plan()
 
     async def rows(self) -> list[FileRow]:
-        async with await Journal.open(self.folder / "out" / "job.db") as journal:
+        async with await Journal.open(self.folder / "out" / ".aihub" / "job.db") as journal:
             batches = await journal.call(lambda db: list(queries.batches(db)))
             return [row for batch in batches for row in await journal.call(lambda db, b=batch: queries.files_of(db, b))]
 

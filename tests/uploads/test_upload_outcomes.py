@@ -4,6 +4,8 @@ import tracemalloc
 
 import pytest
 
+from aihub_async import AsyncAIHub
+from aihub_async.emulator import Emulator
 from aihub_async.emulator.faults import Fault
 from aihub_async.uploads import engine as engines
 from aihub_async.uploads.engine import UploadProgress
@@ -99,3 +101,12 @@ async def test_memory_is_constant(client, batch, monkeypatch):
     finally:
         tracemalloc.stop()
     assert marks[100_000] - marks[2_000] < 4_000_000
+
+
+async def test_a_gateways_page_with_a_success_status_is_no_upload(hub: Emulator, client: AsyncAIHub) -> None:
+    """A maintenance or login page answered with 200 must not count as a file that arrived."""
+    batch = await client.batches.create("gateway")
+    hub.faults.add(Fault(kind="html", operation="addFileToBatch", path="a.txt"))
+    report = await client.batches.upload(batch.id, [("a.txt", b"a"), ("b.txt", b"b")], on_error="collect")
+    assert [record.name for record in report.failed] == ["a.txt"]
+    assert [file.name for file in hub.batch_files(batch.id)] == ["b.txt"]

@@ -1,9 +1,7 @@
 """The journal: one writer thread, grouped commits, one holder."""
 
 import asyncio
-import os
 import queue
-import socket
 import sqlite3
 import threading
 import uuid
@@ -14,8 +12,9 @@ from typing import Any, Self, TypeVar
 import anyio.to_thread
 import attrs
 
-from aihub_async.errors import IngestError, JournalBusyError, JournalDamagedError, JournalError, JournalMismatchError
+from aihub_async.errors import IngestError, JournalDamagedError, JournalError, JournalMismatchError
 from aihub_async.ingest.journal import schema
+from aihub_async.ingest.journal.lock import JournalLock
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], Any]
@@ -25,7 +24,7 @@ _GROUP = 256
 
 
 def no_crash_hook(_name: str) -> None:
-    """Called before and after every durable write; tests put a crash here."""
+    """Do nothing. Tests pass a function that crashes, called before and after every durable write."""
 
 
 @attrs.define
@@ -40,7 +39,7 @@ class Journal:
     """A job's journal, held by one process at a time.
 
     `await journal.call(work)` runs `work(connection)` in the writer thread and returns when its commit is durable. All
-    work that waits meanwhile shares the next commit, so that many small writes cost one fsync.
+    work queued meanwhile shares the next commit, so that many small writes cost one fsync.
 
     Example:
         >>> async def count(path):
@@ -52,7 +51,7 @@ class Journal:
         self,
         path: Path,
         connection: sqlite3.Connection,
-        lock: sqlite3.Connection,
+        lock: JournalLock,
         meta: dict[str, Any],
         crash_hook: Callable[[str], None],
     ) -> None:
@@ -60,7 +59,7 @@ class Journal:
         self.meta = meta
         self._connection = connection
         self._lock = lock
-        self._boundary = crash_hook
+        self._crash_hook = crash_hook
         self._queue: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._failure: IngestError | None = None
         self._closed = False
@@ -74,14 +73,16 @@ class Journal:
         spec: dict[str, Any] | None = None,
         *,
         now: float = 0.0,
+        job: str | None = None,
         crash_hook: Callable[[str], None] = no_crash_hook,
     ) -> Self:
-        """Open a job's journal, making it if `spec` is given and there is none.
+        """Open a job's journal; create it if `spec` is given and there is none.
 
         Args:
             path: the journal's file.
-            spec: what the job is; a journal of another job is refused.
-            now: Unix seconds, recorded as the beginning of a new job.
+            spec: what defines the job; a journal of another job is refused.
+            now: Unix seconds, recorded as the start of a new job.
+            job: the id of a new job; a random one by default.
             crash_hook: called before and after every durable write.
 
         Raises:
@@ -90,15 +91,27 @@ class Journal:
             JournalMismatchError: it belongs to another job or version.
             JournalError: it cannot be read or written.
         """
-        return await anyio.to_thread.run_sync(cls._open, path, spec, now, crash_hook)
+        return await anyio.to_thread.run_sync(cls._open, path, spec, now, job, crash_hook)
 
     @classmethod
-    def _open(cls, path: Path, spec: dict[str, Any] | None, now: float, crash_hook: Callable[[str], None]) -> Self:
-        lock = _take_lock(path)
+    def _open(
+        cls,
+        path: Path,
+        spec: dict[str, Any] | None,
+        now: float,
+        job: str | None,
+        crash_hook: Callable[[str], None],
+    ) -> Self:
+        # The name without symbolic links: the lock and the files beside the journal go by it.
+        path = path.resolve()
+        if spec is None and not path.exists():
+            raise JournalError(f"there is no journal {path}")
+        lock = JournalLock(path)
         try:
             created = not path.exists()
-            if created:
-                cls._create(path, spec, now, crash_hook)
+            if created and spec is not None:
+                cls._create(path, spec, now, job, crash_hook)
+            lock.lock_file()
             connection = schema.connect(path)
             try:
                 schema.verify(path, connection)
@@ -108,20 +121,26 @@ class Journal:
                 connection.close()
                 raise
         except BaseException:
-            lock.close()
+            lock.release()
             raise
         return cls(path, connection, lock, meta | {"created": created}, crash_hook)
 
     @staticmethod
-    def _create(path: Path, spec: dict[str, Any] | None, now: float, crash_hook: Callable[[str], None]) -> None:
-        if spec is None:
-            raise JournalError(f"there is no journal {path}")
+    def _create(
+        path: Path, spec: dict[str, Any], now: float, job: str | None, crash_hook: Callable[[str], None]
+    ) -> None:
         if path.with_name(path.name + "-wal").exists():
             raise JournalDamagedError(f"the journal {path} is gone, but its log {path.name}-wal is there; restore it")
         crash_hook("before create journal")
-        facts = {"job": uuid.uuid4().hex, "spec": spec, "created_at": now, "files": 0, "batches": 0, "scanned": False}
+        job = job or uuid.uuid4().hex
+        facts = {"job": job, "spec": spec, "created_at": now, "files": 0, "batches": 0, "scanned": False}
         schema.create(path, facts)
         crash_hook("after create journal")
+
+    @property
+    def is_new(self) -> bool:
+        """Whether this process created the journal: the server then has nothing of the job."""
+        return bool(self.meta["created"])
 
     @property
     def job(self) -> str:
@@ -145,7 +164,7 @@ class Journal:
         return result
 
     async def aclose(self) -> None:
-        """Write what is waiting and let go of the journal. A second call does nothing."""
+        """Write what is queued and release the journal. A second call does nothing."""
         if self._closed:
             return
         self._closed = True
@@ -166,8 +185,8 @@ class Journal:
                     break
         finally:
             self._connection.close()
-            _owner_path(self.path).unlink(missing_ok=True)
-            self._lock.close()
+            self._lock.remove_owner()
+            self._lock.release()
 
     def _write_group(self, first: _Task) -> bool:
         """Run a group of tasks in one transaction; True when the end of the queue was among them."""
@@ -187,7 +206,7 @@ class Journal:
                 group.append(task)
                 task.result = task.work(self._connection)
             self._commit(self._connection.total_changes != changes)
-        except Exception as error:  # noqa: BLE001 - whatever it is goes to those who wait, and stops the journal
+        except Exception as error:  # noqa: BLE001 - it is raised to every caller, and stops the journal
             self._fail(group, error)
             return closing
         self._settle(group)
@@ -195,10 +214,10 @@ class Journal:
 
     def _commit(self, changed: bool) -> None:
         if changed:
-            self._boundary("before commit")
+            self._crash_hook("before commit")
         self._connection.execute("COMMIT")
         if changed:
-            self._boundary("after commit")
+            self._crash_hook("after commit")
 
     def _fail(self, group: list[_Task], error: Exception) -> None:
         if self._connection.in_transaction:
@@ -246,37 +265,6 @@ def _explain(path: Path, error: Exception) -> IngestError:
     )
 
 
-def _owner_path(path: Path) -> Path:
-    return path.with_name(path.name + ".owner")
-
-
-def _take_lock(path: Path) -> sqlite3.Connection:
-    """Hold the journal until this process ends; the operating system lets go even after a kill.
-
-    The lock is on an empty database beside the journal, so that others can still read the journal itself, and it works
-    the same way on every system where SQLite does.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    owner_path = _owner_path(path)
-    lock = sqlite3.connect(
-        path.with_name(path.name + ".lock"), isolation_level=None, check_same_thread=False, timeout=0
-    )
-    try:
-        lock.execute("PRAGMA journal_mode=MEMORY")
-        lock.execute("BEGIN EXCLUSIVE")
-        owner_path.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
-    except sqlite3.OperationalError as error:
-        lock.close()
-        if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
-            owner = owner_path.read_text(encoding="utf-8") if owner_path.exists() else "another process"
-            raise JournalBusyError(f"the journal {path} is in use by {owner}; wait for it, or stop it") from None
-        raise JournalError(f"cannot lock the journal {path}: {error}") from error
-    except OSError as error:
-        lock.close()
-        raise JournalError(f"cannot lock the journal {path}: {error}") from error
-    return lock
-
-
 def _check_spec(path: Path, recorded: dict[str, Any], given: dict[str, Any] | None) -> None:
     if given is None:
         return
@@ -286,5 +274,5 @@ def _check_spec(path: Path, recorded: dict[str, Any], given: dict[str, Any] | No
     key = min(differing)
     raise JournalMismatchError(
         f"the journal {path} belongs to another job: its {key} is {recorded.get(key)!r}, not {given.get(key)!r}; "
-        "run the same job as before, or give another journal"
+        "run the same job as before, or use another journal"
     )

@@ -1,14 +1,24 @@
-"""Reading and writing the journal's rows; everything here runs in the journal's writer thread."""
+"""All queries of the journal; they run in the journal's writer thread, or on a read-only connection."""
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
-from aihub_async.ingest.journal.rows import BATCH_COLUMNS, BatchRow, BatchState, FailedFile, FileRow, FileState
-from aihub_async.ingest.journal.schema import folder_checksum
+from aihub_async.ingest.journal.rows import (
+    BATCH_COLUMNS,
+    RETRYABLE,
+    BatchRow,
+    BatchState,
+    FailedFile,
+    FileRow,
+    FileState,
+    failure_checksum,
+    folder_checksum,
+    storable,
+)
 
 _FILE = "id, folder, base, given, name, size, mtime_ns, batch, state"
-_BATCH = ", ".join(BATCH_COLUMNS)
+_BATCH = ", ".join(f'"{name}"' for name in BATCH_COLUMNS)
 _BATCH_MARKS = ", ".join("?" * (len(BATCH_COLUMNS) + 1))
 
 
@@ -23,7 +33,7 @@ def put_files(connection: sqlite3.Connection, rows: Iterable[FileRow]) -> None:
 
 
 def settle_files(connection: sqlite3.Connection, ids: Iterable[int], state: FileState) -> None:
-    """Give files another state."""
+    """Set the state of files."""
     wanted = set(ids)
     if not wanted:
         return
@@ -37,16 +47,32 @@ def settle_files(connection: sqlite3.Connection, ids: Iterable[int], state: File
     connection.executemany("UPDATE files SET state = ?, crc = ? WHERE id = ?", changed)
 
 
-def fail_files(connection: sqlite3.Connection, failed: Iterable[tuple[int, str, str]]) -> None:
+def fail_files(
+    connection: sqlite3.Connection, failed: Iterable[tuple[int, str, str]], state: FileState = FileState.FAILED
+) -> None:
     """Record files that have no result: id, reason, message."""
     recorded = list(failed)
-    settle_files(connection, (number for number, _, _ in recorded), FileState.FAILED)
-    connection.executemany("REPLACE INTO failures VALUES (?, ?, ?)", recorded)
+    settle_files(connection, (number for number, _, _ in recorded), state)
+    for row in recorded:
+        put_failure(connection, *row)
 
 
 def put_failure(connection: sqlite3.Connection, file: int, reason: str, message: str) -> None:
     """Write a row of the dead-letter list."""
-    connection.execute("REPLACE INTO failures VALUES (?, ?, ?)", (file, reason, message))
+    message = storable(message)
+    row = (file, reason, message, failure_checksum(file, reason, message))
+    connection.execute("REPLACE INTO failures VALUES (?, ?, ?, ?)", row)
+
+
+def delete_failure(connection: sqlite3.Connection, file: int) -> None:
+    """Remove a file from the dead-letter list."""
+    connection.execute("DELETE FROM failures WHERE file = ?", (file,))
+
+
+def failures_of(connection: sqlite3.Connection, files: Iterable[FileRow]) -> list[tuple[int, str, str]]:
+    """Return the rows of the dead-letter list about these files: id, reason, message."""
+    query = "SELECT file, reason, message FROM failures WHERE file = ?"
+    return [row for file in files for row in connection.execute(query, (file.id,))]
 
 
 def put_batch(connection: sqlite3.Connection, row: BatchRow) -> None:
@@ -60,20 +86,39 @@ def put_batches(connection: sqlite3.Connection, rows: Iterable[BatchRow]) -> Non
         put_batch(connection, row)
 
 
+def adopt_batch(connection: sqlite3.Connection, row: BatchRow) -> None:
+    """Record a batch as the server has it; when a run of it has begun, all of its files are uploaded."""
+    put_batch(connection, row)
+    if row.state is BatchState.RUNNING:
+        settle_files(connection, [file.id for file in files_of(connection, row, FileState.PLANNED)], FileState.UPLOADED)
+
+
 def batch(connection: sqlite3.Connection, number: int) -> BatchRow:
-    """One batch."""
+    """Return one batch."""
     found = connection.execute(f"SELECT {_BATCH} FROM batches WHERE no = ?", (number,)).fetchone()  # noqa: S608 - constant names
     return BatchRow(*found)
 
 
 def batches(connection: sqlite3.Connection) -> Iterator[BatchRow]:
-    """All batches in order."""
+    """Return all batches, in order."""
     for row in connection.execute(f"SELECT {_BATCH} FROM batches ORDER BY no"):  # noqa: S608 - constant names
         yield BatchRow(*row)
 
 
+def has_run(connection: sqlite3.Connection) -> bool:
+    """Return whether the server has accepted any run of the job."""
+    return connection.execute("SELECT 1 FROM batches WHERE run_id != '' LIMIT 1").fetchone() is not None
+
+
+def batches_in(connection: sqlite3.Connection, state: BatchState) -> Iterator[BatchRow]:
+    """Return the batches of a state, in order."""
+    found = connection.execute(f"SELECT {_BATCH} FROM batches WHERE state = ? ORDER BY no", (int(state),))  # noqa: S608 - constant names
+    for row in found:
+        yield BatchRow(*row)
+
+
 def unsettled(connection: sqlite3.Connection, after: int, limit: int) -> list[BatchRow]:
-    """The next batches with something left to do, those that are being filled left out."""
+    """Return the next batches that are not finished, except one that is being filled."""
     settled = (BatchState.FILLING, BatchState.EXPORTED, BatchState.FAILED)
     found = connection.execute(
         f"SELECT {_BATCH} FROM batches WHERE no > ? AND state NOT IN (?, ?, ?) ORDER BY no LIMIT ?",  # noqa: S608 - constant names
@@ -83,7 +128,7 @@ def unsettled(connection: sqlite3.Connection, after: int, limit: int) -> list[Ba
 
 
 def files_of(connection: sqlite3.Connection, row: BatchRow, state: FileState | None = None) -> list[FileRow]:
-    """The files of a batch, in order; only those in `state` if it is given."""
+    """Return the files of a batch, in order; only those in `state` if it is given."""
     wanted = "" if state is None else f" AND state = {int(state)}"
     found = connection.execute(
         f"SELECT {_FILE} FROM files WHERE id BETWEEN ? AND ? AND batch = ?{wanted}",  # noqa: S608 - constants and a number
@@ -93,7 +138,7 @@ def files_of(connection: sqlite3.Connection, row: BatchRow, state: FileState | N
 
 
 def count_files(connection: sqlite3.Connection, row: BatchRow, state: FileState) -> int:
-    """How many files of a batch are in a state."""
+    """Return the number of files of a batch that are in a state."""
     (count,) = connection.execute(
         "SELECT count(*) FROM files WHERE id BETWEEN ? AND ? AND batch = ? AND state = ?",
         (row.first, row.last, row.no, int(state)),
@@ -102,14 +147,47 @@ def count_files(connection: sqlite3.Connection, row: BatchRow, state: FileState)
 
 
 def sources_of(connection: sqlite3.Connection, row: BatchRow) -> dict[str, tuple[int, str]]:
-    """The uploaded files of a batch: their ids and local paths by their names in the batch."""
+    """Return the uploaded files of a batch: their ids and local paths by their names in the batch."""
     rows = files_of(connection, row, FileState.UPLOADED)
     paths = folders(connection, (file.folder for file in rows))
     return {file.upload_name: (file.id, _path(paths[file.folder], file.base)) for file in rows}
 
 
+def count_by_state(connection: sqlite3.Connection) -> dict[FileState, tuple[int, int]]:
+    """Return the number of files in each state, and their bytes."""
+    found = connection.execute("SELECT state, count(*), coalesce(sum(size), 0) FROM files GROUP BY state")
+    return {FileState(state): (count, size) for state, count, size in found}
+
+
+def count_batches(connection: sqlite3.Connection) -> tuple[dict[BatchState, int], int]:
+    """Return the number of batches in each state, and the rows of all results."""
+    found = connection.execute(
+        "SELECT state, count(*), sum(rows) FROM batches GROUP BY state ORDER BY state"
+    ).fetchall()
+    return {BatchState(state): count for state, count, _ in found}, sum(rows for _, _, rows in found)
+
+
+def count_uploaded(connection: sqlite3.Connection, state: BatchState) -> int:
+    """Return the number of uploaded files in batches of a state."""
+    (count,) = connection.execute(
+        "SELECT count(*) FROM batches JOIN files ON files.id BETWEEN first AND last AND files.batch = no "
+        "WHERE batches.state = ? AND files.state = ?",
+        (int(state), int(FileState.UPLOADED)),
+    ).fetchone()
+    return int(count)
+
+
+def waiting_batches(connection: sqlite3.Connection, limit: int) -> list[BatchRow]:
+    """Return batches that wait for somebody: those in review, and those whose start is unclear."""
+    found = connection.execute(
+        f"SELECT {_BATCH} FROM batches WHERE state = ? OR (state = ? AND note != '') ORDER BY no LIMIT ?",  # noqa: S608 - constant names
+        (int(BatchState.REVIEW), int(BatchState.SUBMITTING), limit),
+    )
+    return [BatchRow(*row) for row in found]
+
+
 def find(connection: sqlite3.Connection, folder: int, base: str, given: str) -> FileRow | None:
-    """The newest row of a source."""
+    """Return the newest row of a source."""
     found = connection.execute(
         f"SELECT {_FILE} FROM files WHERE folder = ? AND base = ? AND given = ? ORDER BY id DESC LIMIT 1",  # noqa: S608 - constant names
         (folder, base, given),
@@ -120,7 +198,7 @@ def find(connection: sqlite3.Connection, folder: int, base: str, given: str) -> 
 def between(
     connection: sqlite3.Connection, folder: int, first: tuple[str, str], last: tuple[str, str], limit: int
 ) -> list[FileRow]:
-    """The rows of a folder's files from one (base, given) to another, those of one file in the order of their ids."""
+    """Return the rows of a folder's files from one (base, given) to another, those of one file ordered by id."""
     found = connection.execute(
         f"SELECT {_FILE} FROM files WHERE folder = ? AND (base, given) >= (?, ?) AND (base, given) <= (?, ?) "  # noqa: S608 - constant names
         "ORDER BY base, given, id LIMIT ?",
@@ -130,16 +208,28 @@ def between(
 
 
 def failed(connection: sqlite3.Connection, after: int, limit: int) -> list[FileRow]:
-    """The next failed files; those that were refused are left out."""
+    """Return the next failed files; refused ones are left out."""
     found = connection.execute(
-        f"SELECT {_FILE} FROM files WHERE state = ? AND id > ? ORDER BY id LIMIT ?",  # noqa: S608 - constant names
-        (int(FileState.FAILED), after, limit),
+        f"SELECT {_FILE} FROM files WHERE state IN {tuple(map(int, RETRYABLE))} AND id > ? ORDER BY id LIMIT ?",  # noqa: S608 - constants
+        (after, limit),
     )
     return [FileRow(*row) for row in found]
 
 
+def last_file(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Return the number of files, and the highest id."""
+    count, last = connection.execute("SELECT count(*), coalesce(max(id), 0) FROM files").fetchone()
+    return int(count), int(last)
+
+
+def last_batch(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Return the number of batches, and the highest number."""
+    count, last = connection.execute("SELECT count(*), coalesce(max(no), 0) FROM batches").fetchone()
+    return int(count), int(last)
+
+
 def folder(connection: sqlite3.Connection, path: str) -> int:
-    """The id of a folder, recorded if it is new."""
+    """Return the id of a folder; record it if it is new."""
     found = connection.execute("SELECT id FROM folders WHERE path = ?", (path,)).fetchone()
     if found is not None:
         return int(found[0])
@@ -148,8 +238,14 @@ def folder(connection: sqlite3.Connection, path: str) -> int:
     return int(number)
 
 
+def put_folders(connection: sqlite3.Connection, paths: Mapping[int, str]) -> None:
+    """Write the rows of folders."""
+    rows = ((number, path, folder_checksum(number, path)) for number, path in paths.items())
+    connection.executemany("REPLACE INTO folders VALUES (?, ?, ?)", rows)
+
+
 def folders(connection: sqlite3.Connection, numbers: Iterable[int]) -> dict[int, str]:
-    """The paths of folders."""
+    """Return the paths of folders."""
     return {
         number: connection.execute("SELECT path FROM folders WHERE id = ?", (number,)).fetchone()[0]
         for number in set(numbers)
@@ -157,7 +253,7 @@ def folders(connection: sqlite3.Connection, numbers: Iterable[int]) -> dict[int,
 
 
 def failures(connection: sqlite3.Connection) -> Iterator[FailedFile]:
-    """The dead-letter list, in the order of the files."""
+    """Return the dead-letter list, in the order of the files."""
     found = connection.execute(
         "SELECT path, base, coalesce(nullif(name, ''), base), batch, size, reason, message "
         "FROM failures JOIN files ON files.id = failures.file JOIN folders ON folders.id = files.folder "
@@ -168,7 +264,7 @@ def failures(connection: sqlite3.Connection) -> Iterator[FailedFile]:
 
 
 def put_sample(connection: sqlite3.Connection, at: float, uploaded: int, uploaded_bytes: int, done: int) -> None:
-    """Record how far the job was at a time."""
+    """Record the progress at a time (Unix seconds)."""
     connection.execute("INSERT INTO samples VALUES (?, ?, ?, ?)", (at, uploaded, uploaded_bytes, done))
 
 

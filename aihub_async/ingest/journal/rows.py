@@ -9,20 +9,30 @@ import attrs
 
 
 class FileState(enum.IntEnum):
-    """What has become of a file. It is done when it is UPLOADED and its batch is EXPORTED."""
+    """The state of a file. It is done when it is UPLOADED and its batch is EXPORTED."""
 
     PLANNED = 0
     UPLOADED = 1
     FAILED = 2
-    """Recorded among the failures; `retry_failed` plans it again."""
+    """Could not be uploaded; recorded among the failures, and `retry_failed` plans it again."""
     REFUSED = 3
     """Never sent: empty, too large, of an unsupported type, not a regular file; recorded among the failures."""
     REPLACED = 4
     """Planned again as another row."""
+    NO_RESULT = 5
+    """Uploaded, but its run failed or could not read it; recorded among the failures as FAILED is."""
+
+
+LIVE = (FileState.PLANNED, FileState.UPLOADED, FileState.FAILED, FileState.NO_RESULT)
+"""The states of files that belong to the job's plan."""
+WITH_FAILURE = (FileState.FAILED, FileState.REFUSED, FileState.NO_RESULT)
+"""The states of files that have a row among the failures."""
+RETRYABLE = (FileState.FAILED, FileState.NO_RESULT)
+"""The states that `retry_failed` plans again."""
 
 
 class BatchState(enum.IntEnum):
-    """How far a batch has come. CREATING and SUBMITTING are intents: the request may or may not have been sent."""
+    """The progress of a batch. CREATING and SUBMITTING are intents: the request may or may not have been sent."""
 
     FILLING = 0
     PLANNED = 1
@@ -32,7 +42,7 @@ class BatchState(enum.IntEnum):
     SUBMITTING = 5
     RUNNING = 6
     REVIEW = 7
-    """The run waits for a person; the next resumption looks again."""
+    """The run waits for a person; the next call of the job checks it again."""
     COMPLETE = 8
     EXPORTED = 9
     FAILED = 10
@@ -74,6 +84,11 @@ class FileRow(NamedTuple):
         return (*self, self.checksum())
 
 
+def storable(text: str) -> str:
+    """Return a text that SQLite can store: lone surrogates become escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 @attrs.frozen
 class BatchRow:
     """One batch of a job: its files have ids from `first` to `last`. Times are Unix seconds, 0 for not yet."""
@@ -85,7 +100,7 @@ class BatchRow:
     bytes: int
     state: BatchState = attrs.field(default=BatchState.FILLING, converter=BatchState)
     generation: int = 1
-    """Counts up when the batch was deleted on the server and is made again."""
+    """Counts up when the batch was deleted on the server and is created again."""
     batch_id: int = 0
     run_id: str = ""
     created_at: float = 0.0
@@ -95,7 +110,9 @@ class BatchRow:
     exported_at: float = 0.0
     rows: int = 0
     part_bytes: int = 0
-    note: str = ""
+    note: str = attrs.field(default="", converter=storable)
+    group: str = ""
+    """The group of files, such as a case folder, that this batch was made for; "" without grouping."""
 
     def checksum(self) -> int:
         """CRC-32 of all columns."""
@@ -128,8 +145,18 @@ class FailedFile:
     message: str
 
 
+def failure_checksum(file: int, reason: str, message: str) -> int:
+    """CRC-32 of a row of the dead-letter list."""
+    return zlib.crc32(f"{file}\x1f{reason}\x1f{message}".encode())
+
+
+def folder_checksum(number: int, path: str) -> int:
+    """CRC-32 of a folder's row."""
+    return zlib.crc32(f"{number}\x1f{path}".encode())
+
+
 def printable(path: str) -> str:
-    """A path as text that can be stored: bytes that are no UTF-8 are shown as escapes."""
+    """Return a path as text that can be stored: bytes that are not UTF-8 become escapes."""
     try:
         path.encode()
     except UnicodeEncodeError:

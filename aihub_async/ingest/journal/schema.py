@@ -10,10 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from aihub_async.errors import JournalDamagedError, JournalError, JournalMismatchError
-from aihub_async.ingest.journal.rows import BATCH_COLUMNS, BatchRow, FileRow
+from aihub_async.ingest.journal.rows import (
+    BATCH_COLUMNS,
+    WITH_FAILURE,
+    BatchRow,
+    FileRow,
+    failure_checksum,
+    folder_checksum,
+)
+from aihub_async.results.files import sync_folder
 
 APPLICATION_ID = 0x41494862
-VERSION = 2
+VERSION = 3
+_WAYS_OUT = "restore a copy, or make it again from the server with `aihub ingest rebuild`"
 
 _TABLES = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID;
@@ -28,18 +37,37 @@ CREATE TABLE batches(
     bytes INTEGER NOT NULL, state INTEGER NOT NULL, generation INTEGER NOT NULL, batch_id INTEGER NOT NULL,
     run_id TEXT NOT NULL, created_at REAL NOT NULL, uploaded_at REAL NOT NULL, submitted_at REAL NOT NULL,
     complete_at REAL NOT NULL, exported_at REAL NOT NULL, rows INTEGER NOT NULL, part_bytes INTEGER NOT NULL,
-    note TEXT NOT NULL, crc INTEGER NOT NULL);
-CREATE TABLE failures(file INTEGER PRIMARY KEY, reason TEXT NOT NULL, message TEXT NOT NULL);
+    note TEXT NOT NULL, "group" TEXT NOT NULL, crc INTEGER NOT NULL);
+CREATE TABLE failures(file INTEGER PRIMARY KEY, reason TEXT NOT NULL, message TEXT NOT NULL, crc INTEGER NOT NULL);
 """
 _SAMPLES = """
 CREATE TABLE samples(at REAL NOT NULL, uploaded INTEGER NOT NULL, bytes INTEGER NOT NULL, done INTEGER NOT NULL);
 """
 
+
+def _to_version_3(connection: sqlite3.Connection) -> None:
+    """Add groups of batches, and checksums of failures."""
+    columns = ", ".join(f'"{name}"' for name in BATCH_COLUMNS if name != "group")
+    old = connection.execute(f"SELECT {columns} FROM batches").fetchall()  # noqa: S608 - constant names
+    failures = connection.execute("SELECT file, reason, message FROM failures").fetchall()
+    connection.execute("DROP TABLE batches")
+    connection.execute("DROP TABLE failures")
+    for statement in _TABLES.split(";"):
+        if "TABLE batches" in statement or "TABLE failures" in statement:
+            connection.execute(statement)
+    marks = ", ".join("?" * (len(BATCH_COLUMNS) + 1))
+    connection.executemany(f"INSERT INTO batches VALUES ({marks})", (BatchRow(*row).stored() for row in old))  # noqa: S608 - as above
+    connection.executemany(
+        "INSERT INTO failures VALUES (?, ?, ?, ?)", ((*row, failure_checksum(*row)) for row in failures)
+    )
+
+
 MIGRATIONS: dict[int, Callable[[sqlite3.Connection], object]] = {
     # Version 1 had no samples of the throughput.
     1: lambda connection: connection.execute(_SAMPLES),
+    2: _to_version_3,
 }
-"""From version n to n + 1."""
+"""The step from version n to n + 1."""
 
 
 def create(path: Path, meta: dict[str, Any], fill: Callable[[sqlite3.Connection], object] = lambda _: None) -> None:
@@ -73,10 +101,10 @@ def connect(path: Path) -> sqlite3.Connection:
         JournalMismatchError: a newer version of this package wrote it.
     """
     if path.stat().st_size == 0:
-        raise JournalDamagedError(f"the journal {path} is empty: it was truncated; restore it, or begin anew elsewhere")
+        raise JournalDamagedError(f"the journal {path} is empty: it was truncated; {_WAYS_OUT}")
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
     try:
-        with _explained(path):
+        with explained(path):
             check_version(path, connection)
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
@@ -92,12 +120,17 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def connect_readonly(path: Path) -> sqlite3.Connection:
-    """Open the journal to look at it, also while another process writes it."""
-    if not path.exists():
+    """Open the journal for reading, also while another process writes it, and in a folder that is read-only."""
+    if not path.is_file():
         raise JournalError(f"there is no journal {path}")
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=5)
+    path = path.resolve()
+    log = path.with_name(path.name + "-wal")
+    # Reading a journal with a log needs a file of shared memory beside it; a copy without a log needs nothing.
+    immutable = not log.exists() and not os.access(path.parent, os.W_OK)
+    query = "mode=ro&immutable=1" if immutable else "mode=ro"
+    connection = sqlite3.connect(f"{path.as_uri()}?{query}", uri=True, isolation_level=None, timeout=5)
     try:
-        with _explained(path):
+        with explained(path):
             check_version(path, connection)
     except BaseException:
         connection.close()
@@ -118,13 +151,13 @@ def check_version(path: Path, connection: sqlite3.Connection) -> None:
 
 
 def verify(path: Path, connection: sqlite3.Connection) -> None:
-    """Compare the whole journal with its own checksums and counts; about 3 s for 1,000,000 files.
+    """Compare the whole journal, indexes included, with its own checksums and counts; about 5 s for 1,000,000 files.
 
     Raises:
         JournalDamagedError: something is missing or not what was written.
     """
-    with _explained(path):
-        (answer,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    with explained(path):
+        (answer,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
         if answer != "ok":
             raise _damaged(path, answer)
         facts = read_meta(path, connection)
@@ -137,15 +170,11 @@ def verify(path: Path, connection: sqlite3.Connection) -> None:
             if count != facts[table]:
                 raise _damaged(path, f"it should have {facts[table]} {table} and has {count}")
         orphan = connection.execute(
-            "SELECT id FROM files WHERE state IN (2, 3) AND id NOT IN (SELECT file FROM failures)"
+            f"SELECT id FROM files WHERE state IN {tuple(map(int, WITH_FAILURE))} "  # noqa: S608 - constants
+            "AND id NOT IN (SELECT file FROM failures)"
         ).fetchone()
         if orphan is not None:
             raise _damaged(path, f"file {orphan[0]} failed without a reason")
-
-
-def folder_checksum(number: int, path: str) -> int:
-    """CRC-32 of a folder's row."""
-    return zlib.crc32(f"{number}\x1f{path}".encode())
 
 
 def _batch_checksum(values: list[Any]) -> int | None:
@@ -156,9 +185,11 @@ def _batch_checksum(values: list[Any]) -> int | None:
         return None
 
 
+_BATCH = ", ".join(f'"{name}"' for name in BATCH_COLUMNS)
 _CHECKSUMS: tuple[tuple[str, str, Callable[[list[Any]], int | None]], ...] = (
-    ("batches", f"SELECT {', '.join(BATCH_COLUMNS)}, crc FROM batches", _batch_checksum),  # noqa: S608 - constant names
+    ("batches", f"SELECT {_BATCH}, crc FROM batches", _batch_checksum),  # noqa: S608 - constant names
     ("folders", "SELECT id, path, crc FROM folders", lambda values: folder_checksum(*values)),
+    ("failures", "SELECT file, reason, message, crc FROM failures", lambda values: failure_checksum(*values)),
     (
         "files",
         "SELECT id, folder, base, given, name, size, mtime_ns, batch, state, crc FROM files",
@@ -186,17 +217,6 @@ def read_meta(path: Path, connection: sqlite3.Connection) -> dict[str, Any]:
     return found
 
 
-def sync_folder(folder: Path) -> None:
-    """Make a rename in the folder durable, where the system can."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _version(connection: sqlite3.Connection) -> int:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     return int(version)
@@ -211,11 +231,12 @@ def _migrate(connection: sqlite3.Connection) -> None:
 
 
 def _damaged(path: Path, what: str) -> JournalDamagedError:
-    return JournalDamagedError(f"the journal {path} is damaged: {what}; restore a copy, or begin anew with another one")
+    return JournalDamagedError(f"the journal {path} is damaged: {what}; {_WAYS_OUT}")
 
 
 @contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
+    """Turn errors of SQLite into those of the journal."""
     try:
         yield
     except sqlite3.OperationalError as error:

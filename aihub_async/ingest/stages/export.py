@@ -1,69 +1,155 @@
 """Fetching the results of one run and writing them as one part."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 
 import anyio.to_thread
 import attrs
 
-from aihub_async.ingest import export
+from aihub_async.errors import RequestError
+from aihub_async.ingest.folder import ResultsFolder, explained
 from aihub_async.ingest.journal.rows import BatchRow
 from aihub_async.ingest.options import JobOptions
+from aihub_async.ingest.patience import is_unreadable
 from aihub_async.ingest.remote import Remote
-from aihub_async.models import ResultFile
+from aihub_async.models import ResultFile, RunResults
+from aihub_async.results.columns import ColumnSet
+from aihub_async.results.files import RowFile
+from aihub_async.results.rows import Origin, Shape, case_columns, case_rows, file_error, file_name
+
+_UNWRITABLE = (ValueError, TypeError, OverflowError, RecursionError, NotImplementedError)
+"""What writers raise for values that a format cannot hold, such as a number of 5,000 digits."""
+
+
+class UnreadableResultsError(Exception):
+    """A page of results that cannot be read, or not be written; `offset` is the index of its first file."""
+
+    def __init__(self, error: Exception, offset: int) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.offset = offset
 
 
 @attrs.frozen
 class Written:
-    """What was written: rows, bytes, and the names of files that the results do not mention."""
+    """What was written: rows, bytes, and why files have no usable result, by their name in the batch."""
 
     rows: int
     size: int
-    missing: list[str]
+    failed: Mapping[str, tuple[str, str]]
 
 
 async def write_part(
     remote: Remote,
     options: JobOptions,
+    folder: ResultsFolder,
     batch: BatchRow,
-    sources: dict[str, str],
+    sources: Mapping[str, str],
     crash_hook: Callable[[str], None],
 ) -> Written:
     """Write a batch's results to its part, which appears whole or not at all.
 
+    A file that the app could not read has its row, and counts as failed.
+
     Args:
         remote: where to fetch them.
-        options: where and how to write them.
+        options: how to write them.
+        folder: where to write them.
         batch: the batch, with its run.
         sources: the local path of each file by its name in the batch.
         crash_hook: called before and after every durable write.
+
+    Raises:
+        UnreadableResultsError: the server sends what cannot be read as results.
+        IngestError: the part cannot be written, such as on a full disk.
     """
-    missing = dict.fromkeys(sources)
-    with export.Part(
-        export.part_path(options.out, batch.no, options.format), options.format, export.columns(options.rows)
-    ) as part:
-        with _raw_part(options, batch) as raw:
-            pages = remote.results(batch.run_id)
-            while (answers := await pages.next_page()) is not None:
-                for answer in answers:
-                    for file in answer.files:
-                        name = _name_of(file)
-                        missing.pop(name, None)
-                        origin = export.Origin(sources.get(name), name, batch.batch_id, batch.run_id)
-                        part.write(list(export.rows_of(file, origin, options.rows)))
-                    if raw is not None:
-                        raw.write([answer.raw])
-            if raw is not None:
-                await anyio.to_thread.run_sync(raw.commit, crash_hook)
+    with ExitStack() as files, explained(folder.part(batch.no)):
+        part = _Part(options, folder, batch, sources, files)
+        pages = remote.results(batch.run_id)
+        offset = 0
+        while True:
+            try:
+                answers = await pages.next_page()
+            except RequestError as error:
+                if not is_unreadable(error):
+                    raise
+                raise UnreadableResultsError(error, offset) from None
+            if answers is None:
+                break
+            for answer in answers:
+                offset += len(answer.files)
+                part.add(answer)
         await anyio.to_thread.run_sync(part.commit, crash_hook)
-        return Written(part.rows, part.size, list(missing))
+        return part.written()
 
 
-def _raw_part(options: JobOptions, batch: BatchRow) -> AbstractContextManager[export.Part | None]:
-    if not options.raw:
-        return nullcontext()
-    return export.Part(export.part_path(options.out / "raw", batch.no, "jsonl"), "jsonl", ())
+class _Part:
+    """The files of one batch's results while they are written."""
 
+    def __init__(
+        self,
+        options: JobOptions,
+        folder: ResultsFolder,
+        batch: BatchRow,
+        sources: Mapping[str, str],
+        files: ExitStack,
+    ) -> None:
+        self._batch = batch
+        self._sources = sources
+        self._extra = {"group": batch.group} if options.group is not None else {}
+        self._shape = Shape.of(options.rows, "long", options.include_facts)
+        columns = ColumnSet.of(self._shape, self._extra)
+        self._rows = files.enter_context(
+            RowFile(folder.part(batch.no), options.format, columns, formulas=options.formulas)
+        )
+        self._raw = (
+            files.enter_context(RowFile(folder.raw_part(batch.no), "jsonl", ColumnSet({}))) if options.raw else None
+        )
+        self._cases: RowFile | None = None
+        self._files, self._options, self._folder = files, options, folder
+        self._missing = dict.fromkeys(sources)
+        self._failed: dict[str, tuple[str, str]] = {}
 
-def _name_of(file: ResultFile) -> str:
-    return file.original_file_name or (file.input_file_path or "").rpartition("/")[2]
+    def add(self, answer: RunResults) -> None:
+        """Add a page."""
+        for file in answer.files:
+            self._add_file(file)
+        if answer.case_info is not None and answer.case_info.fields and self._cases is None:
+            # Every page repeats what belongs to the whole packet.
+            self._cases = self._open_cases()
+            rows = case_rows(answer.case_info, batch_id=self._batch.batch_id, run_id=self._batch.run_id)
+            self._cases.write([{**self._extra, **row} for row in rows])
+        if self._raw is not None:
+            self._raw.write([answer.raw])
+
+    def _add_file(self, file: ResultFile) -> None:
+        name = file_name(file)
+        self._missing.pop(name, None)
+        origin = Origin(self._sources.get(name), name, self._batch.batch_id, self._batch.run_id, self._extra)
+        problem = file_error(file)
+        if problem is not None:
+            self._failed[name] = ("extraction failed", problem)
+        try:
+            self._rows.write(list(self._shape.rows_of(file, origin)))
+        except _UNWRITABLE as error:
+            self._failed[name] = ("unwritable result", f"its result cannot be written: {error}")
+
+    def _open_cases(self) -> RowFile:
+        options, path = self._options, self._folder.case_part(self._batch.no)
+        columns = ColumnSet(dict.fromkeys(self._extra, "text") | case_columns())
+        return self._files.enter_context(RowFile(path, options.format, columns, formulas=options.formulas))
+
+    def commit(self, crash_hook: Callable[[str], None]) -> None:
+        """Make all files durable, the part last."""
+        for file in (self._raw, self._cases, self._rows):
+            if file is None:
+                continue
+            try:
+                file.commit(crash_hook)
+            except _UNWRITABLE as error:
+                raise UnreadableResultsError(error, 0) from None
+
+    def written(self) -> Written:
+        """Return what was written."""
+        missing = dict.fromkeys(self._missing, ("no result", "the run has no result for this file"))
+        return Written(self._rows.rows, self._rows.size, {**self._failed, **missing})

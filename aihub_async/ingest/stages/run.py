@@ -1,57 +1,68 @@
-"""One batch on its way: upload, run, export. Every step records its intent before and its result after."""
+"""The stages of one batch: upload, run, export. Every step records its intent before and its result after."""
 
 import functools
+import logging
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-import anyio
 import attrs
 
 from aihub_async import errors
+from aihub_async.ingest.adoption import batch_name, look_for
+from aihub_async.ingest.folder import ResultsFolder, explained
 from aihub_async.ingest.journal import queries
 from aihub_async.ingest.journal.file import Journal
 from aihub_async.ingest.journal.rows import BatchRow, BatchState, FileState
 from aihub_async.ingest.options import JobOptions
+from aihub_async.ingest.patience import STOPPING, Patience, is_outage
 from aihub_async.ingest.progress import Progress
 from aihub_async.ingest.remote import Remote
-from aihub_async.ingest.stages.export import write_part
-from aihub_async.ingest.stages.upload import PASSING, STOPPING, BatchGoneError, Sender
+from aihub_async.ingest.stages.export import UnreadableResultsError, write_part
+from aihub_async.ingest.stages.upload import PASSING, BatchGoneError, Sender
+from aihub_async.ingest.stopping import StopRequest
 
 T = TypeVar("T")
 
+logger = logging.getLogger("aihub_async")
+
 _PASSES = 3
+_PAUSES = (2.0, 10.0)
+"""Seconds before the second and the third try of files that failed alone."""
+_READS = 3
+"""Tries to read a results page that is not an outage's."""
 _GENERATIONS = 3
+_UNCLEAR = "the server's answer to its start could not be read, and its list of runs does not show it yet"
 
 
-def batch_name(job: str, batch: BatchRow) -> str:
-    """The unique name of a batch on the server, which is also the tag of its run."""
-    again = f"-{batch.generation}" if batch.generation > 1 else ""
-    return f"aihub-ingest-{job}-{batch.no}{again}"
+class _UnclearError(Exception):
+    """A once-only request may or may not have been carried out."""
+
+    def __init__(self, error: errors.RequestError) -> None:
+        super().__init__(str(error))
+        status = error.status
+        self.was_answered = status is not None and 200 <= status < 300
+        """Whether the server answered with a success that could not be read: it has probably carried it out."""
 
 
 @attrs.define
 class BatchStages:
-    """Brings batches forward, each from whatever state the journal has it in."""
+    """Advances batches, each from whatever state the journal has it in."""
 
     journal: Journal
     remote: Remote
     options: JobOptions
+    folder: ResultsFolder
     progress: Progress
+    patience: Patience
+    stop: StopRequest
     crash_hook: Callable[[str], None]
-    stopping: Callable[[], bool]
     any_run_accepted: bool = False
     now: Callable[[], float] = time.time
-    _waits: set[anyio.CancelScope] = attrs.field(factory=set)
-
-    def stop_waiting(self) -> None:
-        """End all waits for runs; their batches stay RUNNING."""
-        for scope in self._waits:
-            scope.cancel()
 
     async def upload(self, batch: BatchRow) -> BatchRow:
-        """Bring a batch with its files to the server. It comes back UPLOADING if the job is being stopped."""
+        """Create a batch and send its files. The result is still UPLOADING if the job is being stopped."""
         if batch.state is BatchState.PLANNED:
             batch = await self._save(batch, state=BatchState.CREATING, created_at=self.now())
         if batch.state is BatchState.CREATING:
@@ -63,7 +74,10 @@ class BatchStages:
         return await self._save(batch, state=BatchState.UPLOADED, uploaded_at=self.now()) if finished else batch
 
     async def run(self, batch: BatchRow) -> BatchRow:
-        """Start the batch's run, or find the one that was started, and wait for its end."""
+        """Start the batch's run, or find the one that was started, and wait for its end.
+
+        The result is still SUBMITTING if it cannot be found out whether the run has started.
+        """
         if batch.state is BatchState.UPLOADED:
             uploaded = await self.journal.call(lambda db: queries.count_files(db, batch, FileState.UPLOADED))
             if not uploaded:
@@ -74,19 +88,23 @@ class BatchStages:
                 run_id = await self._submit(batch)
             except (errors.StatusError, errors.InvalidRequestError) as error:
                 return await self._not_accepted(batch, error)
-            batch = await self._save(batch, state=BatchState.RUNNING, run_id=run_id)
+            if run_id is None:
+                return await self._save(batch, note=_UNCLEAR)
+            batch = await self._save(batch, state=BatchState.RUNNING, run_id=run_id, note="")
         self.any_run_accepted = True
-        return batch if self.stopping() else await self._wait(batch)
+        return batch if self.stop.requested else await self._wait(batch)
 
     async def export(self, batch: BatchRow) -> BatchRow:
         """Write the batch's results; they appear whole or not at all."""
         sources = await self.journal.call(lambda db: queries.sources_of(db, batch))
         paths = {name: path for name, (_, path) in sources.items()}
-        write = functools.partial(write_part, self.remote, self.options, batch, paths, self.crash_hook)
+        write = functools.partial(write_part, self.remote, self.options, self.folder, batch, paths, self.crash_hook)
         try:
-            written = await self._patiently(write)
+            written = await self._read_repeatedly(write)
         except errors.NotFoundError as error:
-            return await self._run_failed(batch, error, "the run's results are gone")
+            return await self._run_failed(batch, type(error).__name__, "the run's results are gone")
+        except UnreadableResultsError as error:
+            return await self._unreadable(batch, error)
         exported = attrs.evolve(
             batch,
             state=BatchState.EXPORTED,
@@ -95,47 +113,67 @@ class BatchStages:
             part_bytes=written.size,
             note="",
         )
-        missing = [(sources[name][0], "no result", "the run has no result for this file") for name in written.missing]
+        failed = [(sources[name][0], *problem) for name, problem in written.failed.items() if name in sources]
 
         def record(db: sqlite3.Connection) -> None:
-            queries.fail_files(db, missing)
+            queries.fail_files(db, failed, FileState.NO_RESULT)
             queries.put_batch(db, exported)
 
         await self.journal.call(record)
-        self.progress.exported(len(sources) - len(missing), len(missing), written.rows)
-        self.progress.moved(batch.state, exported.state)
+        self.progress.exported(len(sources) - len(failed), len(failed), written.rows)
+        self.progress.moved(batch, exported)
         return exported
 
     async def _send_all(self, batch: BatchRow) -> bool:
-        """Send all files, those with passing trouble up to three times; False if the job is being stopped."""
-        for number in range(1, _PASSES + 1):
-            sender = Sender(self.journal, self.remote, self.progress, self.stopping, batch)
+        """Send all files; False if the job is being stopped.
+
+        A file that fails while others arrive, or while the server answers, is tried three times. When nothing arrives
+        any more it is an outage, which must not fill the dead-letter list: it is waited out, or stops the job.
+        """
+        began = self.patience.now()
+        passes = 0
+        outages = 0
+        while True:
+            sender = Sender(self.journal, self.remote, self.progress, lambda: self.stop.requested, batch)
             await sender.send()
-            if self.stopping():
+            if self.stop.requested:
                 return False
             if not sender.again:
                 return True
-            # An outage stops the job here, before it can fill the dead-letter list.
-            if not await self.remote.batch_exists(batch.batch_id):
+            if not await self.patience.ride_out(functools.partial(self.remote.batch_exists, batch.batch_id)):
                 raise BatchGoneError
-            if number == _PASSES:
+            if sender.is_outage():
+                error = next(error for _, error in sender.again if is_outage(error))
+                if isinstance(error, errors.AIHubError):
+                    await self.patience.wait(error, began, outages)
+                outages += 1
+                continue
+            self.patience.ended()
+            began, outages = self.patience.now(), 0
+            passes += 1
+            if passes == _PASSES:
                 await sender.fail(sender.again)
-        return True
+                return True
+            await self.stop.sleep(min(_PAUSES[passes - 1], self.options.outage_patience))
 
     async def _wait(self, batch: BatchRow) -> BatchRow:
-        scope = anyio.CancelScope()
-        self._waits.add(scope)
+        def unknown(status: str) -> None:
+            note = f"the run has the status {status!r}, which this package does not know; waiting for its end"
+            if self.progress.notes.get(batch.no) != note:
+                logger.warning("run %s: %s", batch.run_id, note)
+            self.progress.notes[batch.no] = note
+
         try:
-            with scope:
-                await self.remote.wait(batch.run_id)
+            with self.stop.ending() as scope:
+                await self.patience.ride_out(functools.partial(self.remote.wait, batch.run_id, unknown))
         except errors.RunNeedsReviewError:
             return await self._save(batch, state=BatchState.REVIEW, note="the run waits for a review")
         except (errors.RunFailedError, errors.RunCancelledError) as error:
-            return await self._run_failed(batch, error, error.run.msg or str(error))
+            return await self._run_failed(batch, type(error).__name__, error.run.msg or str(error))
         except errors.NotFoundError as error:
-            return await self._run_failed(batch, error, "the run is gone")
+            return await self._run_failed(batch, type(error).__name__, "the run is gone")
         finally:
-            self._waits.discard(scope)
+            self.progress.notes.pop(batch.no, None)
         if scope.cancelled_caught:
             return batch
         return await self._save(batch, state=BatchState.COMPLETE, complete_at=self.now(), note="")
@@ -143,51 +181,65 @@ class BatchStages:
     async def _save(self, batch: BatchRow, **changes: Any) -> BatchRow:
         changed = attrs.evolve(batch, **changes)
         await self.journal.call(lambda db: queries.put_batch(db, changed))
-        self.progress.moved(batch.state, changed.state)
+        self.progress.moved(batch, changed)
         return changed
-
-    async def _patiently(self, step: Callable[[], Awaitable[T]]) -> T:
-        """Do a step again after trouble that passes; the client's own retries are inside each try."""
-        for wait in (self.options.in_flight_grace, 3 * self.options.in_flight_grace):
-            try:
-                return await step()
-            except PASSING:
-                self.progress.retried(1)
-                await anyio.sleep(wait)
-        return await step()
 
     async def _create(self, batch: BatchRow) -> int:
         name = batch_name(self.journal.job, batch)
+        find = functools.partial(self.remote.find_batch, name)
+        began = self.patience.now()
+        while True:
+            # A second batch of this name costs nothing and is never run, so that an unread answer needs no more care.
+            created = await self._once(functools.partial(self.remote.create_batch, name), find)
+            if created is not None:
+                return created
+            if self.patience.now() - began > self.patience.limit:
+                raise errors.IngestError(
+                    f"the server's answers to the creation of batch {name} cannot be read, and no batch of that name "
+                    "appears; when that is mended, run the same job again to resume it"
+                )
 
-        async def find() -> int | None:
-            return (await self.remote.find_batches(name)).get(name)
-
-        return await self._once(find, functools.partial(self.remote.create_batch, name))
-
-    async def _submit(self, batch: BatchRow) -> str:
+    async def _submit(self, batch: BatchRow) -> str | None:
         tag = batch_name(self.journal.job, batch)
+        find = functools.partial(self.remote.find_run, tag, batch.batch_id)
+        return await self._once(functools.partial(self.remote.submit, batch.batch_id, tag, batch.group), find)
 
-        async def find() -> str | None:
-            return (await self.remote.find_runs(tag)).get(tag)
+    async def _once(self, do: Callable[[], Awaitable[T]], find: Callable[[], Awaitable[T | None]]) -> T | None:
+        """Carry out a once-only step; look for its effect before it is done again.
 
-        return await self._once(find, functools.partial(self.remote.submit, batch.batch_id, tag))
-
-    async def _once(self, find: Callable[[], Awaitable[T | None]], do: Callable[[], Awaitable[T]]) -> T:
-        """Do a once-only step; after an unclear outcome look for its effect before it is done again."""
-        unsure = False
-
-        async def step() -> T:
-            nonlocal unsure
-            if unsure and (found := await find()) is not None:
-                return found
-            unsure = False
+        Returns:
+            Its result, or None if the server says that it was carried out and does not show it.
+        """
+        began = self.patience.now()
+        while True:
             try:
-                return await do()
-            except errors.OutcomeUnknownError:
-                unsure = True
-                raise
+                return await self.patience.ride_out(functools.partial(_clearly, do))
+            except _UnclearError as error:
+                unclear = error
+            found = await look_for(find, self.options.in_flight_grace, self.patience, self.stop)
+            if found is not None or unclear.was_answered:
+                return found
+            if self.patience.now() - began > self.patience.limit:
+                return None
 
-        return await self._patiently(step)
+    async def _read_repeatedly(self, read: Callable[[], Awaitable[T]]) -> T:
+        for _ in range(_READS - 1):
+            try:
+                return await self.patience.ride_out(read)
+            except UnreadableResultsError:
+                self.progress.retried(1)
+                await self.stop.sleep(min(0.5, self.options.outage_patience))
+        return await self.patience.ride_out(read)
+
+    async def _unreadable(self, batch: BatchRow, error: UnreadableResultsError) -> BatchRow:
+        """Keep the page as it is, and put the batch's files on the dead-letter list."""
+        fetch = functools.partial(self.remote.raw_results, batch.run_id, error.offset)
+        content = await self.patience.ride_out(fetch)
+        path = self.folder.unreadable(batch.no, error.offset)
+        with explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return await self._run_failed(batch, "unreadable results", f"{error}; the page is kept in {path}")
 
     async def _recreate(self, batch: BatchRow) -> BatchRow:
         """Plan a batch again that was deleted on the server, with all its files."""
@@ -196,40 +248,50 @@ class BatchStages:
                 f"batch {batch_name(self.journal.job, batch)} was deleted on the server {batch.generation} times; "
                 "find out what deletes it, then run the same job again"
             )
-        note = f"batch {batch.batch_id} was deleted on the server and made again"
-        anew = attrs.evolve(
+        note = f"batch {batch.batch_id} was deleted on the server and created again"
+        planned = attrs.evolve(
             batch, state=BatchState.PLANNED, generation=batch.generation + 1, batch_id=0, run_id="", note=note
         )
 
         def record(db: sqlite3.Connection) -> tuple[int, int]:
             uploaded = queries.files_of(db, batch, FileState.UPLOADED)
             queries.settle_files(db, (row.id for row in uploaded), FileState.PLANNED)
-            queries.put_batch(db, anew)
+            queries.put_batch(db, planned)
             return len(uploaded), sum(row.size for row in uploaded)
 
         lost, size = await self.journal.call(record)
         self.progress.uploaded(-lost, -size, 0)
-        self.progress.moved(batch.state, anew.state)
-        return anew
+        self.progress.moved(batch, planned)
+        return planned
 
     async def _not_accepted(self, batch: BatchRow, error: errors.AIHubError) -> BatchRow:
-        if isinstance(error, STOPPING + PASSING):
+        if isinstance(error, STOPPING + PASSING) or is_outage(error):
             raise error
-        if not await self.remote.batch_exists(batch.batch_id):
+        if not await self.patience.ride_out(functools.partial(self.remote.batch_exists, batch.batch_id)):
             return await self._recreate(batch)
         if not self.any_run_accepted:
-            raise errors.IngestError(f"the server takes no run of this app: {error}") from error
-        return await self._run_failed(batch, error, str(error))
+            raise errors.IngestError(f"the server accepts no run of this app: {error}") from error
+        return await self._run_failed(batch, type(error).__name__, str(error))
 
-    async def _run_failed(self, batch: BatchRow, error: Exception, message: str) -> BatchRow:
+    async def _run_failed(self, batch: BatchRow, reason: str, message: str) -> BatchRow:
         failed = attrs.evolve(batch, state=BatchState.FAILED, complete_at=self.now(), note=message)
 
         def record(db: sqlite3.Connection) -> int:
             rows = queries.files_of(db, batch, FileState.UPLOADED)
-            queries.fail_files(db, ((row.id, type(error).__name__, message) for row in rows))
+            queries.fail_files(db, [(row.id, reason, message) for row in rows], FileState.NO_RESULT)
             queries.put_batch(db, failed)
             return len(rows)
 
         self.progress.failed(await self.journal.call(record))
-        self.progress.moved(batch.state, failed.state)
+        self.progress.moved(batch, failed)
         return failed
+
+
+async def _clearly(do: Callable[[], Awaitable[T]]) -> T:
+    """Carry out a once-only request; an answer that cannot be read is not an outage, after which it is sent again."""
+    try:
+        return await do()
+    except errors.RedirectError:
+        raise
+    except (errors.OutcomeUnknownError, errors.ProtocolError) as error:
+        raise _UnclearError(error) from None

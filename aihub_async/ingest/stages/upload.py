@@ -4,7 +4,6 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import attrs
 
@@ -12,31 +11,13 @@ from aihub_async import errors
 from aihub_async.ingest.journal import queries
 from aihub_async.ingest.journal.file import Journal
 from aihub_async.ingest.journal.rows import BatchRow, FileRow, FileState
+from aihub_async.ingest.patience import STOPPING, is_outage
 from aihub_async.ingest.progress import Progress
 from aihub_async.ingest.remote import Remote
+from aihub_async.models.uploads import UploadRecord
 
-if TYPE_CHECKING:
-    from aihub_async.models.uploads import UploadRecord
-
-STOPPING = (
-    errors.AuthenticationError,
-    errors.ForbiddenError,
-    errors.ConnectError,
-    errors.ClosedClientError,
-    errors.ConfigurationError,
-)
-"""Errors that every file would meet: the job stops, and can be resumed."""
-
-PASSING = (
-    errors.RateLimitedError,
-    errors.ServerError,
-    errors.RequestTimeoutError,
-    errors.ConnectionLostError,
-    errors.ProtocolError,
-    errors.OutcomeUnknownError,
-    errors.SourceChangedError,
-)
-"""Errors that may be gone at the next try."""
+PASSING = (errors.OutcomeUnknownError, errors.SourceChangedError)
+"""Errors of single files that may be gone at the next try, beside those of an outage."""
 
 Failed = tuple[FileRow, Exception]
 
@@ -47,7 +28,7 @@ class BatchGoneError(Exception):
 
 @attrs.define
 class Sender:
-    """Sends what is still to be sent of one batch; `again` collects the files whose trouble may pass."""
+    """Sends the rest of one batch once; `again` collects the files whose errors may be gone at the next try."""
 
     journal: Journal
     remote: Remote
@@ -55,16 +36,18 @@ class Sender:
     stopping: Callable[[], bool]
     batch: BatchRow
     again: list[Failed] = attrs.field(factory=list)
+    arrived: int = 0
+    """Files that arrived."""
     _rows: dict[str, FileRow] = attrs.field(factory=dict)
     _changed: dict[int, FileRow] = attrs.field(factory=dict)
     _emptied: list[Failed] = attrs.field(factory=list)
 
     async def send(self) -> None:
-        """Send all files that are planned.
+        """Send all planned files.
 
         Raises:
-            BatchGoneError: the batch is not there any more.
-            AIHubError: no file could be sent; see `STOPPING`.
+            BatchGoneError: the batch does not exist any more.
+            AIHubError: an error that every file would meet; see `STOPPING`.
         """
         batch = self.batch
 
@@ -102,7 +85,7 @@ class Sender:
             yield row.upload_name, Path(path)
 
     def _is_emptied(self, row: FileRow, path: str) -> bool:
-        """Compare a file with its plan; a changed one is sent as it is now, one that is gone fails at its turn."""
+        """Compare a file with its plan; a changed one is sent as it is now, a missing one fails when it is opened."""
         try:
             found = os.stat(path)  # noqa: PTH116 - as above
         except OSError:
@@ -115,7 +98,7 @@ class Sender:
         self._changed[row.id] = row._replace(size=found.st_size, mtime_ns=found.st_mtime_ns)
         return False
 
-    async def _record(self, page: "list[UploadRecord]") -> None:
+    async def _record(self, page: list[UploadRecord]) -> None:
         done = [record for record in page if record.error is None]
         failed = [(self._rows[record.name], record.error) for record in page if record.error is not None]
         if done:
@@ -128,6 +111,7 @@ class Sender:
                 queries.settle_files(db, ids, FileState.UPLOADED)
 
             await self.journal.call(record_done)
+            self.arrived += len(done)
             size = sum(record.size or 0 for record in done)
             self.progress.uploaded(len(done), size, sum(max(record.attempts - 1, 0) for record in done))
         for _, error in failed:
@@ -135,5 +119,10 @@ class Sender:
                 raise error
             if isinstance(error, errors.NotFoundError):
                 raise BatchGoneError
-        self.again += [(row, error) for row, error in failed if isinstance(error, PASSING)]
-        await self.fail([(row, error) for row, error in failed if not isinstance(error, PASSING)])
+        passing = [(row, error) for row, error in failed if is_outage(error) or isinstance(error, PASSING)]
+        self.again += passing
+        await self.fail([pair for pair in failed if pair not in passing])
+
+    def is_outage(self) -> bool:
+        """Return whether what failed looks like an outage: several files, and nothing else arrived."""
+        return not self.arrived and sum(is_outage(error) for _, error in self.again) > 1

@@ -1,0 +1,148 @@
+"""The results folder of a job: which job it belongs to, and where everything is."""
+
+import json
+import os
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from aihub_async.errors import IngestError
+from aihub_async.ingest.journal.file import no_crash_hook
+from aihub_async.ingest.journal.rows import BatchRow
+from aihub_async.results.columns import ColumnSet
+from aihub_async.results.files import RowFile, sync_folder
+
+OWN = ".aihub"
+"""The subfolder for what is not results; readers of datasets skip names that begin with a dot."""
+
+
+def default_journal(out: Path) -> Path:
+    """Return where the journal of a job is, unless the caller chose another place."""
+    return out / OWN / "job.db"
+
+
+def journal_of(path: Path) -> Path:
+    """Return the journal that a path means: itself, or that of a results folder."""
+    return default_journal(path) if path.is_dir() else path
+
+
+@attrs.frozen
+class ResultsFolder:
+    """The files of a job's results.
+
+    Readers of Parquet datasets take every file of the folder for a part, except those whose names begin with an
+    underscore or a dot. So beside Parquet parts everything else begins with an underscore.
+    """
+
+    path: Path
+    format: str
+
+    def part(self, number: int) -> Path:
+        """Return the part of a batch."""
+        return self.path / f"part-{number:06d}.{self.format}"
+
+    def parts(self) -> list[Path]:
+        """Return all parts, in order."""
+        return sorted(self.path.glob(f"part-*.{self.format}"))
+
+    def raw_part(self, number: int) -> Path:
+        """Return the server's result pages of a batch."""
+        return self._beside("raw") / f"part-{number:06d}.jsonl"
+
+    def case_part(self, number: int) -> Path:
+        """Return the packet fields of a batch."""
+        return self._beside("cases") / f"part-{number:06d}.{self.format}"
+
+    def unreadable(self, number: int, offset: int) -> Path:
+        """Return where a results page that cannot be read is kept."""
+        return self._beside("unreadable") / f"part-{number:06d}-{offset:06d}.bin"
+
+    @property
+    def failures(self) -> Path:
+        """The dead-letter list."""
+        return self._beside("failures.jsonl")
+
+    @property
+    def reviews(self) -> Path:
+        """The list of what waits for a review."""
+        return self._beside("review.jsonl")
+
+    @property
+    def marker(self) -> Path:
+        """The file that names the job to which the folder belongs."""
+        return self.path / OWN / "results.json"
+
+    def _beside(self, name: str) -> Path:
+        return self.path / (f"_{name}" if self.format == "parquet" else name)
+
+    def claim(self, job: str, journal: Path, *, is_new: bool) -> None:
+        """Mark the folder as this job's, before anything is sent.
+
+        Raises:
+            IngestError: it has results of another job, or cannot be written.
+        """
+        with explained(self.marker):
+            owner = self.owner()
+            foreign = owner is not None and owner != job
+            if foreign or (owner is None and is_new and self.parts()):
+                whose = f"of job {owner}" if owner else "of an unknown job"
+                raise IngestError(
+                    f"{self.path} has results {whose}, and the journal {journal} is not that job's; use another "
+                    "folder. If that journal was lost, `aihub ingest rebuild` makes it again"
+                )
+            self.marker.parent.mkdir(parents=True, exist_ok=True)
+            temporary = self.marker.with_name(f"{self.marker.name}.tmp")
+            temporary.write_text(json.dumps({"job": job, "journal": os.fspath(journal.absolute())}), encoding="utf-8")
+            temporary.replace(self.marker)
+            sync_folder(self.marker.parent)
+
+    def owner(self) -> str | None:
+        """Return the id of the job to which the folder belongs, if it is marked."""
+        try:
+            found = json.loads(self.marker.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except ValueError:
+            return ""
+        return str(found.get("job", "")) if isinstance(found, dict) else ""
+
+    def has(self, batch: BatchRow, *, raw: bool) -> bool:
+        """Return whether everything that was exported of a batch is still there."""
+        part = self.part(batch.no)
+        try:
+            return part.stat().st_size == batch.part_bytes and (not raw or self.raw_part(batch.no).exists())
+        except OSError:
+            return False
+
+
+def write_lines(path: Path, rows: Iterable[dict[str, Any]], crash_hook: Callable[[str], None] = no_crash_hook) -> int:
+    """Write a list beside the results as JSON Lines, or remove it if it is empty; return how many rows it has."""
+    with explained(path), RowFile(path, "jsonl", ColumnSet({})) as file:
+        for row in rows:
+            file.write([row])
+        if file.rows:
+            file.commit(crash_hook)
+            return file.rows
+    with explained(path):
+        path.unlink(missing_ok=True)
+    return 0
+
+
+def explained(path: Path) -> AbstractContextManager[None]:
+    """Turn an error of the file system into the job's own, which says that the job can be resumed."""
+    return _Explained(path)
+
+
+class _Explained(AbstractContextManager[None]):
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, OSError):
+            raise IngestError(
+                f"cannot write {self._path}: {error.strerror or error}; what is done is kept: when the cause is gone, "
+                "run the same job again to resume it"
+            ) from error
