@@ -50,7 +50,7 @@ def run(task: dict[str, Any]) -> int:
     )
 
     async def work() -> bool:
-        async with AsyncAIHub("emulator-key", api_root=task["root"], hooks=[hook]) as client:
+        async with AsyncAIHub("emulator-key", api_root=task["root"], reconcile_for=0.1, hooks=[hook]) as client:
             job = IngestJob(client, task["source"], options, crash_hook=crash_hook)
             return (await job.run()).complete
 

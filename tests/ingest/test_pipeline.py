@@ -78,7 +78,9 @@ async def bulk(hub: Emulator, tmp_path: Path) -> AsyncIterator[Bulk]:
         for hook in hooks:
             hook(event)
 
-    async with AsyncAIHub(hub.api_key, api_root=hub.api_root, max_retries=2, hooks=[dispatch]) as client:
+    async with AsyncAIHub(
+        hub.api_key, api_root=hub.api_root, max_retries=2, reconcile_for=0.2, hooks=[dispatch]
+    ) as client:
         yield Bulk(hub, client, tmp_path, hooks)
 
 
@@ -259,7 +261,7 @@ async def test_one_file_that_always_fails_does_not_stop_the_job(bulk: Bulk, make
     make_files("scans", 12)
     bulk.hub.faults.add(Fault(kind="status", status=500, operation="addFileToBatch", path="doc-00003"))
     async with AsyncAIHub(bulk.hub.api_key, api_root=bulk.hub.api_root, max_retries=0) as client:
-        status = await attrs.evolve(bulk, client=client).run()
+        status = await attrs.evolve(bulk, client=client).run(outage_patience=0.2)
     assert (status.complete, status.done) == (True, 11)
     assert bulk.failures() == {"doc-00003.txt": "ServerError"}
 
