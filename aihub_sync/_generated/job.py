@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 from aihub_sync._facade import Facade
 
 if TYPE_CHECKING:
+    import os
+    from pathlib import Path
+
     from aihub_async.ingest import job
     from aihub_async.ingest.engines import Engine
     from aihub_async.ingest.options import JobOptions
@@ -16,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class IngestJob(Facade):
-    """A bulk job; `AIHub.ingest` makes it.
+    """A resumable bulk-ingestion job; `AIHub.ingest` creates it.
 
-    Everything that it does is in its journal. Whatever interrupts it, making the same job again and running it goes on
-    where it stopped.
+    Everything that it does is in its journal. After any interruption, create the same job again and run it: it
+    continues where it stopped.
 
     Example:
         >>> def ingest(client):
@@ -50,32 +53,50 @@ class IngestJob(Facade):
         return self._lease.run(self._async.plan(contents=contents))
 
     def run(self, *, retry_failed: bool = False, engine: Engine | None = None) -> IngestStatus:
-        """Do the whole job, or what is left of it.
+        """Do the whole job, or the rest of it.
 
         Results appear in `out` as one part per batch, and at the end the dead-letter list as ``failures.jsonl``.
+        Outages of the server shorter than `outage_patience` are waited out.
 
         Args:
             retry_failed: plan the files on the dead-letter list again, except those that were refused.
-            engine: where to run it, such as a `DaskEngine`; here by default.
+            engine: where to run it, such as a `DaskEngine`; in this process by default.
 
         Returns:
-            How far the job came; `complete` unless it was stopped or a run waits for a review.
+            The status at the end; `complete` unless it was stopped or something waits for somebody (`attention`).
 
         Raises:
-            IngestError: it cannot go on, such as on a full disk. Run the same job again to resume it.
+            IngestError: it cannot continue, such as on a full disk. Run the same job again to resume it.
             JournalError: the journal cannot be used; see the exception tree.
             RequestError: the server refuses everything, or cannot be reached.
         """
         return self._lease.run(self._async.run(retry_failed=retry_failed, engine=engine))
 
+    def retry_failed(self, *, engine: Engine | None = None) -> IngestStatus:
+        """Plan the files on the dead-letter list again, except those that were refused, and run the job."""
+        return self._lease.run(self._async.retry_failed(engine=engine))
+
     def stop(self) -> None:
-        """Let `run` finish what is in flight and return; from any thread, or from a signal handler."""
+        """Let `run` finish the requests in flight and return; call it from any thread, or from a signal handler.
+
+        Files that are being sent arrive, and results that are being written are written. Runs continue on the server;
+        the next `run` of the same job collects them.
+        """
         self._async.stop()
 
     def status(self) -> IngestStatus:
-        """How far the journal says that the job is; it can be asked while another process works.
+        """Return the status that the journal shows; also while another process works on the job.
 
         Raises:
             JournalError: there is no journal, or it cannot be read.
         """
         return self._lease.run(self._async.status())
+
+    def report(self, target: str | os.PathLike[str]) -> Path:
+        """Write a page about the job as self-contained HTML, and return its path.
+
+        Raises:
+            JournalError: there is no journal, or it cannot be read.
+            IngestError: the page cannot be written.
+        """
+        return self._lease.run(self._async.report(target))
