@@ -23,4 +23,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *importlib.import_module("aihub_sync._generated").__all__})
+    return list(importlib.import_module("aihub_sync._generated").__all__)

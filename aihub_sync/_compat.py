@@ -35,36 +35,17 @@ def _rename(method: str, kwargs: dict[str, Any], names: dict[str, str]) -> None:
         kwargs[new] = kwargs.pop(old)
 
 
-class _Hidden(str):
-    """Text that tracebacks with local variables do not show."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'***'"
-
-
-def hidden(key: Any) -> Any:
-    """Keep a key out of tracebacks that show local variables; what is no text is returned as it is."""
-    return _Hidden(key) if isinstance(key, str) else key
-
-
-def one_key(api_key: Any, api_token: Any) -> Any:
-    """Return the API key, which samples for the official SDK call `api_token`.
+def check_old_options(*, debug: bool, api_key: bool, api_token: bool) -> None:
+    """Warn about options of the official SDK, by which of them are given; their values may be secret.
 
     Raises:
-        ConfigurationError: both are given.
+        ConfigurationError: the key is given by both of its names.
     """
-    if api_token is None:
-        return api_key
-    if api_key is not None:
+    if api_key and api_token:
         raise ConfigurationError("AIHub() got api_token=, the old name of api_key=, beside api_key= itself")
-    warnings.warn("AIHub(): api_token= is now api_key=", DeprecationWarning, stacklevel=3)
-    return api_token
-
-
-def warn_of_debug(debug: bool | None) -> None:
-    """Warn about the official SDK's switch, whose output showed the API key."""
-    if debug is not None:
+    if api_token:
+        warnings.warn("AIHub(): api_token= is now api_key=", DeprecationWarning, stacklevel=3)
+    if debug:
+        # The output of the official SDK showed the API key.
         message = 'AIHub(): debug= has no effect; write logging.getLogger("aihub_async").setLevel(logging.DEBUG)'
         warnings.warn(message, DeprecationWarning, stacklevel=3)

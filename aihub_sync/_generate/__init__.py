@@ -16,10 +16,10 @@ from aihub_sync._generate.rules import (
     BY_HAND,
     CLIENT,
     COMMAND,
+    MODULES,
     PACKAGE,
     PAGES,
     PAGES_MODULE,
-    SHARED_MODULES,
     SYNC_NAMES,
     Rules,
 )
@@ -53,15 +53,15 @@ def generate(sources: Sources, exported: Sequence[str]) -> dict[str, str]:
 
 
 def _names_file(exported: Sequence[str], homes: Mapping[str, str]) -> str:
-    """The names that the package gives: those of the async one, with the twins in place of what they stand for."""
-    imports = Imports({})
+    """The public names of the package: those of the async one, with the twins in place of what they stand for."""
+    origins = {**MODULES, "Pages": PAGES_MODULE}
     for name in exported:
-        twin = SYNC_NAMES.get(name, name)
-        imports.add(homes.get(name) or BY_HAND.get(name, "aihub_async"), twin)
-    for name in SHARED_MODULES:
-        imports.add("aihub_async", name)
-    imports.add(PAGES_MODULE, "Pages")
-    names = sorted({*(SYNC_NAMES.get(name, name) for name in exported), *SHARED_MODULES, "Pages"}, key=import_order)
+        if name not in PAGES:
+            origins[SYNC_NAMES.get(name, name)] = homes.get(name) or BY_HAND.get(name, "aihub_async")
+    imports = Imports({})
+    for name, module in origins.items():
+        imports.add(module, name)
+    names = sorted(origins, key=import_order)
     listed = "\n".join(f'    "{name}",' for name in names)
     header = f'# Written by `{COMMAND}`. DO NOT EDIT.\n"""The public names."""\n'
     return f"{header}\n{imports.text(PACKAGE)}\n\n__all__ = [\n{listed}\n]\n"
@@ -109,7 +109,7 @@ def _reachable(sources: Sources) -> dict[str, Class]:
 def _leads_to(item: Class) -> set[str]:
     public = [method.node for name, same in item.methods.items() if not name.startswith("_") for method in same]
     answers = {name for node in public if node.returns for name in names_in(parsed(node.returns))}
-    return answers | set(item.groups.values())
+    return answers | {group.class_name for group in item.groups.values()}
 
 
 def _is_asynchronous(item: Class, chosen: set[str]) -> bool:

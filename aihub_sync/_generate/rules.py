@@ -16,8 +16,8 @@ SYNC_NAMES = {CLIENT: "AIHub"}
 BY_HAND = {"WebhookReceiver": "aihub_sync._webhooks"}
 """Classes whose twin of the same name is written by hand, and its module; the client is made with them."""
 
-SHARED_MODULES = ("errors", "models")
-"""Modules that both packages have under one name."""
+MODULES = {"errors": "aihub_async", "exceptions": "aihub_sync", "models": "aihub_async"}
+"""Public modules, and the package that has them."""
 
 PAGES: dict[str, tuple[str, str] | None] = {"Pages": None, "Uploads": ("aihub_async.models.uploads", "UploadRecord")}
 """Page-by-page iterators by their class, with the module and class of the items if that is no parameter."""
@@ -29,6 +29,11 @@ SPECIAL = {
 }
 """Methods that are not simply passed on, and their names."""
 
+SECRET_PARAMETERS = frozenset(
+    {"api_key", "api_root", "content", "headers", "json", "mount_details", "proxy", "settings", "value"}
+)
+"""Parameters that may hold secrets: the frames of the sync client, which are part of every traceback, drop them."""
+
 DROPPED = frozenset({"__await__", "__repr__"})
 """Special methods that are not generated: `wait()` takes the place of awaiting, and `Facade` has a `__repr__`."""
 
@@ -36,6 +41,22 @@ ASYNCHRONOUS = frozenset(
     {"Awaitable", "Coroutine", "AsyncIterator", "AsyncIterable", "AsyncGenerator", "AbstractAsyncContextManager"}
 )
 """Types that nothing may return: what they promise cannot be kept without an event loop."""
+
+
+@attrs.frozen
+class Option:
+    """An option that only the sync client has; `after` is the option before it, else it is the last one."""
+
+    annotation: str
+    text: str
+    after: str = ""
+
+
+OLD_OPTIONS = {
+    "debug": Option("bool | None = None", "accepted for the official SDK's scripts; has no effect.", after="api_root"),
+    "api_token": Option("str | None = None", "deprecated name of `api_key` in samples for the official SDK."),
+}
+"""Options for scripts of the official SDK."""
 
 OLD_NAMES: dict[str, dict[str, str]] = {
     "Batches.create": {"workspace_name": "workspace"},
@@ -64,5 +85,5 @@ class Rules:
 
     def unused(self) -> list[str]:
         """Rules that nothing needs any more."""
-        known = {*SPECIAL, *DROPPED, *PAGES, *OLD_NAMES, *SYNC_NAMES, *BY_HAND}
+        known = {*SPECIAL, *DROPPED, *PAGES, *OLD_NAMES, *SYNC_NAMES, *BY_HAND, *SECRET_PARAMETERS, *OLD_OPTIONS}
         return sorted(known - self.used) + sorted(PHRASES.keys() - self.docs.used)

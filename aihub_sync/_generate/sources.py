@@ -46,18 +46,23 @@ class Field:
 
 
 @attrs.frozen
-class Class:
-    """A class with the members of its bases.
+class Group:
+    """A public attribute that holds an instance of another class, as ``self.runs = Runs(transport)`` makes it."""
 
-    `groups` are the attributes that hold instances of other classes, as ``self.runs = Runs(transport)`` makes them.
-    """
+    class_name: str
+    doc: str
+
+
+@attrs.frozen
+class Class:
+    """A class with the members of its bases."""
 
     name: str
     module: "Module"
     doc: str
     methods: Mapping[str, list[Method]]
     fields: Mapping[str, Field]
-    groups: Mapping[str, str]
+    groups: Mapping[str, Group]
 
 
 @attrs.frozen
@@ -97,22 +102,28 @@ class Sources:
     def _class(self, name: str, module: Module) -> Class:
         methods: dict[str, list[Method]] = {}
         fields: dict[str, Field] = {}
-        groups: dict[str, str] = {}
+        groups: dict[str, Group] = {}
         doc = ast.get_docstring(module.nodes[name]) or ""
         for node, home in self._lineage(name, module):
             own: dict[str, list[Method]] = {}
             for index, item in enumerate(node.body):
                 if isinstance(item, Function):
                     own.setdefault(item.name, []).append(Method(item, home))
-                    groups |= dict(_groups(item))
+                    groups |= {key: Group(kind, self._summary(kind)) for key, kind in _groups(item)}
                     fields |= {key: Field(kind, _told(key, doc), home) for key, kind in _assigned(item)}
                 elif isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
                     key = item.target.id
                     told = _text(node.body[index + 1 : index + 2]) or _told(key, doc)
                     fields[key] = Field(item.annotation, told, home)
             methods |= own
-        public = {key: field for key, field in fields.items() if not key.startswith("_")}
+        public = {key: field for key, field in fields.items() if not key.startswith("_") and key not in groups}
         return Class(name, module, doc, methods, public, groups)
+
+    def _summary(self, name: str) -> str:
+        """Return the first sentence of a class's docstring."""
+        nodes = [module.nodes[name] for module in self.modules.values() if name in module.nodes]
+        doc = ast.get_docstring(nodes[0]) if nodes else None
+        return (doc or "").split("\n\n")[0]
 
     def _lineage(self, name: str, module: Module) -> Iterator[tuple[ast.ClassDef, Module]]:
         """The class, after its bases; bases from elsewhere have nothing to pass on."""

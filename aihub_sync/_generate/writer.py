@@ -1,10 +1,11 @@
 """Writes one generated file: a class for a class, a line or two for a method."""
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from aihub_sync._generate.docstrings import UnknownError
 from aihub_sync._generate.layout import Imports, call, definition, docstring, unparse
+from aihub_sync._generate.options import class_doc, constructor_doc
 from aihub_sync._generate.rules import (
     ASYNCHRONOUS,
     BY_HAND,
@@ -14,9 +15,11 @@ from aihub_sync._generate.rules import (
     DROPPED,
     FACADE,
     OLD_NAMES,
+    OLD_OPTIONS,
     PACKAGE,
     PAGES,
     PAGES_MODULE,
+    SECRET_PARAMETERS,
     SPECIAL,
     SYNC_NAMES,
     Rules,
@@ -54,12 +57,15 @@ class Writer:
         self._imports.add(home, stem, typing_only=True)
         self._imports.add(FACADE, "Facade")
         yield f"class {self._sync(item.name)}(Facade):"
-        yield from docstring(self._rules.docs.rewrite(item.doc, item.name), 4)
+        doc = self._rules.docs.rewrite(item.doc, item.name)
+        if item.name == CLIENT:
+            doc = class_doc(doc, self._rules)
+        yield from docstring(doc, 4)
         yield ""
         yield f"    _async: {stem}.{item.name}"
-        for name, methods in item.methods.items():
-            if name == "__init__" and item.name == CLIENT:
-                yield from self._constructor(methods)
+        yield from self._groups(item)
+        if item.name == CLIENT:
+            yield from self._constructor(item.methods["__init__"], doc)
         if item.groups:
             yield from self._bind(item, stem)
         for name, field in item.fields.items():
@@ -72,27 +78,52 @@ class Writer:
             elif name.startswith("__") and name != "__init__":
                 raise UnknownError(f"{item.name}.{name}: no rule for this special method")
 
-    def _constructor(self, methods: Sequence[Method]) -> Iterator[str]:
+    def _groups(self, item: Class) -> Iterator[str]:
+        for name, group in item.groups.items():
+            yield f"    {name}: {group.class_name}"
+            yield from docstring(self._rules.docs.rewrite(group.doc, f"{item.name}.{name}"), 4)
+
+    def _constructor(self, methods: Sequence[Method], doc: str) -> Iterator[str]:
         function = methods[0].node
         where = f"{CLIENT}.__init__"
         parameters = self._parameters(function.args, where)
-        parameters.insert(parameters.index("*"), "debug: bool | None = None")
-        parameters.append("api_token: str | None = None")
+        for name, option in OLD_OPTIONS.items():
+            place = parameters.index("*") if option.after else len(parameters)
+            parameters.insert(place, f"{name}: {option.annotation}")
         arguments = self._arguments(function.args)
         attached = list(self._by_hand(function.args))
         for name in attached:
             arguments[arguments.index(f"{name}={name}")] = f"{name}=None if {name} is None else {name}.wrapped"
+        arguments[arguments.index("api_key")] = "api_key if api_token is None else api_token"
         self._imports.add(self._module.name, CLIENT)
         self._imports.add(FACADE, "Lease")
-        for name in ("hidden", "one_key", "warn_of_debug"):
-            self._imports.add(COMPAT, name)
+        self._imports.add(COMPAT, "check_old_options")
         yield ""
         yield from definition(function, "__init__", parameters, "None", 4)
-        yield "        api_key, api_token = hidden(api_key), hidden(api_token)"
-        yield "        api_key = one_key(api_key, api_token)"
-        yield "        warn_of_debug(debug)"
-        yield from call("wrapped = ", CLIENT, arguments, "", 8)
+        yield from docstring(constructor_doc(doc), 8)
+        given = ", ".join(f"{name}={name} is not None" for name in ("api_key", *OLD_OPTIONS))
+        body = [f"            check_old_options({given})", *call("wrapped = ", CLIENT, arguments, "", 12)]
+        yield from self._concealing(body, [*self._secrets(function, where), "api_token"])
         yield f"        self._bind(wrapped, Lease({', '.join(['wrapped', *attached])}))"
+
+    def _secrets(self, function: Function, where: str) -> list[str]:
+        """The parameters that may hold secrets: in the table, and all those that the async method drops."""
+        arguments = function.args
+        names = [arg.arg for arg in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+        dropped = {name for node in ast.walk(function) if isinstance(node, ast.Delete) for name in names_in(node)}
+        unknown = dropped & set(names) - SECRET_PARAMETERS
+        if unknown:
+            raise UnknownError(f"{where} drops {', '.join(sorted(unknown))}; add it to SECRET_PARAMETERS")
+        found = [name for name in names if name in SECRET_PARAMETERS]
+        self._rules.used |= {*found}
+        return found
+
+    def _concealing(self, body: Iterable[str], secrets: Sequence[str]) -> Iterator[str]:
+        """Drop parameters that may hold secrets from the frame, which a traceback may show."""
+        yield "        try:"
+        yield from body
+        yield "        finally:"
+        yield f"            del {', '.join(secrets)}"
 
     def _by_hand(self, arguments: ast.arguments) -> Iterator[str]:
         """The parameters that take a twin that is written by hand."""
@@ -108,10 +139,10 @@ class Writer:
         yield f"    def _bind(self, wrapped: {stem}.{item.name}, lease: Lease) -> None:"
         yield "        super()._bind(wrapped, lease)"
         for name, group in item.groups.items():
-            if group not in self._homes:
-                raise UnknownError(f"{item.name}.{name}: {group} has no sync twin")
-            self._use(group)
-            yield f"        self.{name} = {group}(wrapped.{name}, lease)"
+            if group.class_name not in self._homes:
+                raise UnknownError(f"{item.name}.{name}: {group.class_name} has no sync twin")
+            self._use(group.class_name)
+            yield f"        self.{name} = {group.class_name}(wrapped.{name}, lease)"
 
     def _field(self, name: str, field: Field) -> Iterator[str]:
         where = f"{self._class.name}.{name}"
@@ -141,7 +172,12 @@ class Writer:
             text = ast.get_docstring(function)
             if text:
                 yield from docstring(self._rules.docs.rewrite(text, where), 8)
-            yield from self._special(name) if name in SPECIAL else self._body(function, function.returns, where)
+            if name in SPECIAL:
+                yield from self._special(name)
+            elif secrets := self._secrets(function, where):
+                yield from self._concealing(self._body(function, function.returns, where, 12), secrets)
+            else:
+                yield from self._body(function, function.returns, where, 8)
 
     def _decorators(self, function: Function, where: str) -> Iterator[str]:
         for decorator in function.decorator_list:
@@ -171,40 +207,40 @@ class Writer:
             case _:
                 raise UnknownError(f"{self._class.name}.{name}: a context manager needs aclose()")
 
-    def _body(self, function: Function, returns: ast.expr, where: str) -> Iterator[str]:
+    def _body(self, function: Function, returns: ast.expr, where: str, indent: int) -> Iterator[str]:
         target = f"self._async.{function.name}"
         if "property" in decorator_names(function):
-            yield from self._pass_on(target, returns, where)
+            yield from self._pass_on(target, returns, where, indent)
             return
-        if any(isinstance(node, ast.Yield | ast.YieldFrom) for node in ast.walk(function)) and isinstance(
-            function, ast.AsyncFunctionDef
-        ):
+        yields = any(isinstance(node, ast.Yield | ast.YieldFrom) for node in ast.walk(function))
+        if yields and isinstance(function, ast.AsyncFunctionDef):
             raise UnknownError(f"{where}: an async generator crosses threads once per item; return pages")
         arguments = self._arguments(function.args)
         if not isinstance(function, ast.AsyncFunctionDef):
-            yield from self._pass_on(target, returns, where, arguments)
+            yield from self._pass_on(target, returns, where, indent, arguments)
             return
         wrapper = self._wrapper(returns, where)
         if unparse(returns) == "None":
-            yield from call("self._lease.run", target, arguments, "", 8)
+            yield from call("self._lease.run", target, arguments, "", indent)
         elif wrapper is None:
-            yield from call("return self._lease.run", target, arguments, "", 8)
+            yield from call("return self._lease.run", target, arguments, "", indent)
         else:
-            yield from call("found = self._lease.run", target, arguments, "", 8)
-            yield f"        return {wrapper}(found, self._lease)"
+            yield from call("found = self._lease.run", target, arguments, "", indent)
+            yield f"{' ' * indent}return {wrapper}(found, self._lease)"
 
     def _pass_on(
-        self, target: str, returns: ast.expr, where: str, arguments: Sequence[str] | None = None
+        self, target: str, returns: ast.expr, where: str, indent: int = 8, arguments: Sequence[str] | None = None
     ) -> Iterator[str]:
         wrapper = self._wrapper(returns, where)
         if arguments is None:
-            yield f"        return {target}" if wrapper is None else f"        return {wrapper}({target}, self._lease)"
+            wrapped = target if wrapper is None else f"{wrapper}({target}, self._lease)"
+            yield f"{' ' * indent}return {wrapped}"
         elif wrapper is None:
-            yield from call("" if unparse(returns) == "None" else "return ", target, arguments, "", 8)
+            yield from call("" if unparse(returns) == "None" else "return ", target, arguments, "", indent)
         elif wrapper == "Self":
-            yield from call("return self._derive", target, arguments, "", 8)
+            yield from call("return self._derive", target, arguments, "", indent)
         else:
-            yield from call(f"return {wrapper}", target, arguments, ", self._lease", 8)
+            yield from call(f"return {wrapper}", target, arguments, ", self._lease", indent)
 
     def _wrapper(self, returns: ast.expr, where: str) -> str | None:
         """The class that an answer is wrapped in, None if it is a value."""

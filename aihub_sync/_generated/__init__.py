@@ -61,13 +61,13 @@ from aihub_async import (
     UploadRecord,
     UploadReport,
     UploadResume,
-    Uploads,
     WaitTimeoutError,
     __version__,
     capture_responses,
     errors,
     models,
 )
+from aihub_sync import exceptions
 from aihub_sync._generated.client import AIHub
 from aihub_sync._generated.handles import JobHandle, RunHandle
 from aihub_sync._generated.v1_handles import LegacyJobHandle, LegacyRunHandle
@@ -140,11 +140,11 @@ __all__ = [
     "UploadRecord",
     "UploadReport",
     "UploadResume",
-    "Uploads",
     "WaitTimeoutError",
     "WebhookReceiver",
     "__version__",
     "capture_responses",
     "errors",
+    "exceptions",
     "models",
 ]

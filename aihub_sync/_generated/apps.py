@@ -18,6 +18,10 @@ class Apps(Facade):
     """`client.apps`."""
 
     _async: apps.Apps
+    runs: Runs
+    """Runs of apps."""
+    deployments: Deployments
+    """`client.apps.deployments`."""
 
     def _bind(self, wrapped: apps.Apps, lease: Lease) -> None:
         super()._bind(wrapped, lease)

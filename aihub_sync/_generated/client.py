@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from aihub_async.client import AsyncAIHub
-from aihub_sync._compat import hidden, one_key, warn_of_debug
+from aihub_sync._compat import check_old_options
 from aihub_sync._facade import Facade, Lease
 from aihub_sync._generated.apps import Apps
 from aihub_sync._generated.audit import Audit
@@ -53,6 +53,7 @@ class AIHub(Facade):
         api_key: API token; the environment's AIHUB_API_KEY by default.
         ib_context: usually the organization id; AIHUB_IB_CONTEXT by default.
         api_root: AIHUB_API_ROOT, else ``https://aihub.instabase.com/api``.
+        debug: accepted for the official SDK's scripts; has no effect.
         timeout: seconds for one attempt, plus the time that its bytes take at 32 KiB/s (60).
         deadline: seconds for one call with all its attempts and waits, plus the time of its bytes (300);
             ``float("inf")`` for none.
@@ -73,6 +74,7 @@ class AIHub(Facade):
         clock: time, sleep and randomness, for tests.
         webhooks: a receiver for the webhooks of runs; submitted runs call it at their end, which ends waits early.
         api_version: ``"2024"`` for a server of that time, which names some parameters differently.
+        api_token: deprecated name of `api_key` in samples for the official SDK.
 
     It can be used with or without `with`, by many threads at once, inside a running loop, and after a fork.
 
@@ -86,6 +88,26 @@ class AIHub(Facade):
     """
 
     _async: client.AsyncAIHub
+    batches: Batches
+    """Batches hold files; a run processes all files of its batch."""
+    apps: Apps
+    """`client.apps`."""
+    jobs: Jobs
+    """Jobs of file operations."""
+    files: Files
+    """Files and folders on connected drives, not on this machine."""
+    secrets: Secrets
+    """Secrets that apps and deployments refer to by alias. Only organization admins may change them."""
+    audit: Audit
+    """Who did what; the official SDK has no method for it."""
+    legacy: Legacy
+    """`client.legacy`."""
+    flows: Flows
+    """Compile and run flows."""
+    conversations: Conversations
+    """Documents that can be asked."""
+    queries: Queries
+    """Questions that are answered in the background."""
 
     def __init__(
         self,
@@ -112,30 +134,63 @@ class AIHub(Facade):
         api_version: str | None = None,
         api_token: str | None = None,
     ) -> None:
-        api_key, api_token = hidden(api_key), hidden(api_token)
-        api_key = one_key(api_key, api_token)
-        warn_of_debug(debug)
-        wrapped = AsyncAIHub(
-            api_key,
-            ib_context,
-            api_root,
-            timeout=timeout,
-            deadline=deadline,
-            max_retries=max_retries,
-            reconcile_for=reconcile_for,
-            max_concurrent_requests=max_concurrent_requests,
-            max_bytes_in_flight=max_bytes_in_flight,
-            headers=headers,
-            ssl_context=ssl_context,
-            proxy=proxy,
-            connector=connector,
-            trust_env=trust_env,
-            allow_insecure=allow_insecure,
-            hooks=hooks,
-            clock=clock,
-            webhooks=None if webhooks is None else webhooks.wrapped,
-            api_version=api_version,
-        )
+        """Create a client.
+
+        Args:
+            api_key: API token; the environment's AIHUB_API_KEY by default.
+            ib_context: usually the organization id; AIHUB_IB_CONTEXT by default.
+            api_root: AIHUB_API_ROOT, else ``https://aihub.instabase.com/api``.
+            debug: accepted for the official SDK's scripts; has no effect.
+            timeout: seconds for one attempt, plus the time that its bytes take at 32 KiB/s (60).
+            deadline: seconds for one call with all its attempts and waits, plus the time of its bytes (300);
+                ``float("inf")`` for none.
+            max_retries: further attempts after the first (4).
+            reconcile_for: seconds for which a run, batch or secret whose creation was unclear is looked up before it
+                counts as not created and is sent again; `timeout` by default. A server that carries a request out even
+                later can still create a duplicate.
+            max_concurrent_requests: requests in flight at a time, at most (64); fewer where more would gain nothing, or
+                while the server asks for less.
+            max_bytes_in_flight: bytes of request bodies held in memory at once (64 MiB); files are read in chunks.
+            headers: sent with every request.
+            ssl_context: TLS settings; the system's certificates by default.
+            proxy: URL of an HTTP proxy, such as ``http://user:password@proxy.example:3128``.
+            connector: an aiohttp connector to use; it stays yours to close.
+            trust_env: take the proxy from the environment (HTTPS_PROXY, NO_PROXY …); netrc is never read.
+            allow_insecure: allow an ``http://`` root that is not on this machine, or that is reached through a proxy.
+            hooks: called with an `AttemptEvent` after each attempt.
+            clock: time, sleep and randomness, for tests.
+            webhooks: a receiver for the webhooks of runs; submitted runs call it at their end, which ends waits early.
+            api_version: ``"2024"`` for a server of that time, which names some parameters differently.
+            api_token: deprecated name of `api_key` in samples for the official SDK.
+
+        Raises:
+            ConfigurationError: a setting is missing or cannot be used.
+        """
+        try:
+            check_old_options(api_key=api_key is not None, debug=debug is not None, api_token=api_token is not None)
+            wrapped = AsyncAIHub(
+                api_key if api_token is None else api_token,
+                ib_context,
+                api_root,
+                timeout=timeout,
+                deadline=deadline,
+                max_retries=max_retries,
+                reconcile_for=reconcile_for,
+                max_concurrent_requests=max_concurrent_requests,
+                max_bytes_in_flight=max_bytes_in_flight,
+                headers=headers,
+                ssl_context=ssl_context,
+                proxy=proxy,
+                connector=connector,
+                trust_env=trust_env,
+                allow_insecure=allow_insecure,
+                hooks=hooks,
+                clock=clock,
+                webhooks=None if webhooks is None else webhooks.wrapped,
+                api_version=api_version,
+            )
+        finally:
+            del api_key, api_root, headers, proxy, api_token
         self._bind(wrapped, Lease(wrapped, webhooks))
 
     def _bind(self, wrapped: client.AsyncAIHub, lease: Lease) -> None:
@@ -172,16 +227,19 @@ class AIHub(Facade):
             >>> def quick_look(client, run_id):
             ...     return client.with_options(timeout=2, max_retries=0).apps.runs.status(run_id)
         """
-        return self._derive(
-            self._async.with_options(
-                timeout=timeout,
-                deadline=deadline,
-                max_retries=max_retries,
-                reconcile_for=reconcile_for,
-                headers=headers,
-                ib_context=ib_context,
+        try:
+            return self._derive(
+                self._async.with_options(
+                    timeout=timeout,
+                    deadline=deadline,
+                    max_retries=max_retries,
+                    reconcile_for=reconcile_for,
+                    headers=headers,
+                    ib_context=ib_context,
+                )
             )
-        )
+        finally:
+            del headers
 
     def process(
         self,
@@ -242,30 +300,33 @@ class AIHub(Facade):
             ...     processed = client.process(paths, app_name="Invoices")
             ...     return {row.file: row.value for row in processed.rows() if row.field == "total"}
         """
-        return self._lease.run(
-            self._async.process(
-                sources,
-                app_name=app_name,
-                app_id=app_id,
-                deployment_id=deployment_id,
-                batch_id=batch_id,
-                batch_name=batch_name,
-                workspace=workspace,
-                owner=owner,
-                version=version,
-                output_workspace=output_workspace,
-                output_dir=output_dir,
-                settings=settings,
-                timeout=timeout,
-                through_review=through_review,
-                on_progress=on_progress,
-                on_update=on_update,
-                include_confidence_scores=include_confidence_scores,
-                include_source_info=include_source_info,
-                include_review_results=include_review_results,
-                include_validation_results=include_validation_results,
+        try:
+            return self._lease.run(
+                self._async.process(
+                    sources,
+                    app_name=app_name,
+                    app_id=app_id,
+                    deployment_id=deployment_id,
+                    batch_id=batch_id,
+                    batch_name=batch_name,
+                    workspace=workspace,
+                    owner=owner,
+                    version=version,
+                    output_workspace=output_workspace,
+                    output_dir=output_dir,
+                    settings=settings,
+                    timeout=timeout,
+                    through_review=through_review,
+                    on_progress=on_progress,
+                    on_update=on_update,
+                    include_confidence_scores=include_confidence_scores,
+                    include_source_info=include_source_info,
+                    include_review_results=include_review_results,
+                    include_validation_results=include_validation_results,
+                )
             )
-        )
+        finally:
+            del settings
 
     def ingest(
         self,
@@ -335,34 +396,37 @@ class AIHub(Facade):
             ...     status = job.run()
             ...     return status.complete
         """
-        return IngestJob(
-            self._async.ingest(
-                sources,
-                app_name=app_name,
-                app_id=app_id,
-                deployment_id=deployment_id,
-                out=out,
-                journal=journal,
-                owner=owner,
-                version=version,
-                workspace=workspace,
-                settings=settings,
-                format=format,
-                rows=rows,
-                raw=raw,
-                formulas=formulas,
-                send_all_types=send_all_types,
-                include=include,
-                exclude=exclude,
-                batch_files=batch_files,
-                batch_bytes=batch_bytes,
-                max_runs=max_runs,
-                in_flight_grace=in_flight_grace,
-                outage_patience=outage_patience,
-                on_progress=on_progress,
-            ),
-            self._lease,
-        )
+        try:
+            return IngestJob(
+                self._async.ingest(
+                    sources,
+                    app_name=app_name,
+                    app_id=app_id,
+                    deployment_id=deployment_id,
+                    out=out,
+                    journal=journal,
+                    owner=owner,
+                    version=version,
+                    workspace=workspace,
+                    settings=settings,
+                    format=format,
+                    rows=rows,
+                    raw=raw,
+                    formulas=formulas,
+                    send_all_types=send_all_types,
+                    include=include,
+                    exclude=exclude,
+                    batch_files=batch_files,
+                    batch_bytes=batch_bytes,
+                    max_runs=max_runs,
+                    in_flight_grace=in_flight_grace,
+                    outage_patience=outage_patience,
+                    on_progress=on_progress,
+                ),
+                self._lease,
+            )
+        finally:
+            del settings
 
     def request(
         self,
@@ -395,9 +459,12 @@ class AIHub(Facade):
             >>> def batches(client):
             ...     return client.request("GET", "/v2/batches", params={"limit": 5}).json()
         """
-        return self._lease.run(
-            self._async.request(method, path, params=params, json=json, content=content, headers=headers)
-        )
+        try:
+            return self._lease.run(
+                self._async.request(method, path, params=params, json=json, content=content, headers=headers)
+            )
+        finally:
+            del json, content, headers
 
     def close(self) -> None:
         """Close the connections. A second call does nothing; clients made by `with_options` leave them open."""

@@ -314,20 +314,23 @@ class DeploymentRuns(Facade):
             InvalidRequestError: not exactly one input.
             OutcomeUnknownError: the connection broke, and it could not be found out whether the run has started.
         """
-        return self._lease.run(
-            self._async.create(
-                deployment_id,
-                batch_id,
-                input_dir,
-                manual_upstream_integration,
-                from_timestamp,
-                to_timestamp,
-                version,
-                output_workspace,
-                output_dir,
-                settings,
+        try:
+            return self._lease.run(
+                self._async.create(
+                    deployment_id,
+                    batch_id,
+                    input_dir,
+                    manual_upstream_integration,
+                    from_timestamp,
+                    to_timestamp,
+                    version,
+                    output_workspace,
+                    output_dir,
+                    settings,
+                )
             )
-        )
+        finally:
+            del settings
 
     def submit(
         self,
@@ -345,28 +348,33 @@ class DeploymentRuns(Facade):
         dedupe: bool = True,
     ) -> RunHandle:
         """Start a run of a deployment and get a handle; `create()` and `Runs.submit()` describe the arguments."""
-        found = self._lease.run(
-            self._async.submit(
-                deployment_id,
-                batch_id,
-                input_dir,
-                manual_upstream_integration,
-                from_timestamp,
-                to_timestamp,
-                version,
-                output_workspace,
-                output_dir,
-                settings,
-                dedupe=dedupe,
+        try:
+            found = self._lease.run(
+                self._async.submit(
+                    deployment_id,
+                    batch_id,
+                    input_dir,
+                    manual_upstream_integration,
+                    from_timestamp,
+                    to_timestamp,
+                    version,
+                    output_workspace,
+                    output_dir,
+                    settings,
+                    dedupe=dedupe,
+                )
             )
-        )
-        return RunHandle(found, self._lease)
+            return RunHandle(found, self._lease)
+        finally:
+            del settings
 
 
 class Deployments(Facade):
     """`client.apps.deployments`."""
 
     _async: deployments.Deployments
+    runs: DeploymentRuns
+    """Runs of deployments; status, results, list and delete are those of `client.apps.runs`."""
 
     def _bind(self, wrapped: deployments.Deployments, lease: Lease) -> None:
         super()._bind(wrapped, lease)

@@ -186,4 +186,7 @@ class Files(Facade):
             ...     details = {"client_type": "S3", "bucket_name": "scans", "aws_region": "eu-west-1", **keys}
             ...     client.files.mount("org/workspace/fs", "Scans", details)
         """
-        self._lease.run(self._async.mount(path, mount_point_name, mount_details))
+        try:
+            self._lease.run(self._async.mount(path, mount_point_name, mount_details))
+        finally:
+            del mount_details

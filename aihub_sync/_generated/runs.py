@@ -322,11 +322,14 @@ class Runs(Facade):
             InvalidRequestError: none or both of a pair given.
             OutcomeUnknownError: the connection broke, and it could not be found out whether the run has started.
         """
-        return self._lease.run(
-            self._async.create(
-                app_name, app_id, batch_id, input_dir, output_dir, owner, version, output_workspace, settings
+        try:
+            return self._lease.run(
+                self._async.create(
+                    app_name, app_id, batch_id, input_dir, output_dir, owner, version, output_workspace, settings
+                )
             )
-        )
+        finally:
+            del settings
 
     def submit(
         self,
@@ -352,18 +355,21 @@ class Runs(Facade):
             ...     handle = client.apps.runs.submit(app_name="Invoices", batch_id=batch_id)
             ...     return handle.wait(timeout=3600)
         """
-        found = self._lease.run(
-            self._async.submit(
-                app_name,
-                app_id,
-                batch_id,
-                input_dir,
-                output_dir,
-                owner,
-                version,
-                output_workspace,
-                settings,
-                dedupe=dedupe,
+        try:
+            found = self._lease.run(
+                self._async.submit(
+                    app_name,
+                    app_id,
+                    batch_id,
+                    input_dir,
+                    output_dir,
+                    owner,
+                    version,
+                    output_workspace,
+                    settings,
+                    dedupe=dedupe,
+                )
             )
-        )
-        return RunHandle(found, self._lease)
+            return RunHandle(found, self._lease)
+        finally:
+            del settings

@@ -42,7 +42,10 @@ class Secrets(Facade):
                 `update()` makes sure of the value.
             ConflictError: there is one with this alias.
         """
-        self._lease.run(self._async.create(alias, value, allowed_workspaces_type, description, allowed_workspaces))
+        try:
+            self._lease.run(self._async.create(alias, value, allowed_workspaces_type, description, allowed_workspaces))
+        finally:
+            del value
 
     def list(self, alias: str | None = None, workspace: str | None = None) -> ListSecrets:
         """List secrets, without their values; not paged. Non-admins must name a workspace."""
@@ -65,4 +68,7 @@ class Secrets(Facade):
         allowed_workspaces: Sequence[str] | None = None,
     ) -> None:
         """Change what is given of a secret; None leaves it as it is."""
-        self._lease.run(self._async.update(alias, description, value, allowed_workspaces_type, allowed_workspaces))
+        try:
+            self._lease.run(self._async.update(alias, description, value, allowed_workspaces_type, allowed_workspaces))
+        finally:
+            del value

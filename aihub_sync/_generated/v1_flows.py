@@ -22,6 +22,8 @@ class Flows(Facade):
     """Compile and run flows."""
 
     _async: flows.Flows
+    jobs: FlowJobs
+    """Jobs of flows: what `client.legacy.jobs` has, and four operations of which only the names are published."""
 
     def _bind(self, wrapped: flows.Flows, lease: Lease) -> None:
         super()._bind(wrapped, lease)
@@ -65,19 +67,22 @@ class Flows(Facade):
             ...     job = client.flows.compile("org/ws/fs/Drive/project", flow_file="main.ibflow")
             ...     return job.wait(timeout=600)
         """
-        found = self._lease.run(
-            self._async.compile(
-                flow_project_root,
-                binary_type,
-                flow_file=flow_file,
-                flows_dir=flows_dir,
-                metaflow_file=metaflow_file,
-                classifier_file=classifier_file,
-                predefined_binary_path=predefined_binary_path,
-                settings=settings,
+        try:
+            found = self._lease.run(
+                self._async.compile(
+                    flow_project_root,
+                    binary_type,
+                    flow_file=flow_file,
+                    flows_dir=flows_dir,
+                    metaflow_file=metaflow_file,
+                    classifier_file=classifier_file,
+                    predefined_binary_path=predefined_binary_path,
+                    settings=settings,
+                )
             )
-        )
-        return LegacyJobHandle(found, self._lease)
+            return LegacyJobHandle(found, self._lease)
+        finally:
+            del settings
 
     def run(
         self,
@@ -113,8 +118,11 @@ class Flows(Facade):
             ...     run = client.flows.run(binary, folder, settings=FlowSettings(priority=5))
             ...     return [record.values for record in run.results()]
         """
-        found = self._lease.run(self._async.run(binary_path, input_dir, output_dir, job_id, settings))
-        return LegacyRunHandle(found, self._lease)
+        try:
+            found = self._lease.run(self._async.run(binary_path, input_dir, output_dir, job_id, settings))
+            return LegacyRunHandle(found, self._lease)
+        finally:
+            del settings
 
     def run_sync(self, binary_path: str, files: NamedFiles, result_format: str = "json") -> LegacyResults:
         """Run a flow binary on a few files in memory and wait for the results.

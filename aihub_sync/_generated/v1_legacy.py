@@ -57,8 +57,13 @@ class LegacyApps(Facade):
             ...     run = client.legacy.apps.run(app_id, batch_id=batch_id)
             ...     return [record.values for record in run.results()]
         """
-        found = self._lease.run(self._async.run(app_id, batch_id, input_dir, output_workspace, output_dir, settings))
-        return LegacyRunHandle(found, self._lease)
+        try:
+            found = self._lease.run(
+                self._async.run(app_id, batch_id, input_dir, output_workspace, output_dir, settings)
+            )
+            return LegacyRunHandle(found, self._lease)
+        finally:
+            del settings
 
     def run_by_name(
         self,
@@ -85,10 +90,13 @@ class LegacyApps(Facade):
             InvalidRequestError: none or both of `batch_id` and `input_dir` given.
             OutcomeUnknownError: the connection broke and the run may or may not have started.
         """
-        found = self._lease.run(
-            self._async.run_by_name(name, batch_id, input_dir, owner, output_workspace, output_dir, settings)
-        )
-        return LegacyRunHandle(found, self._lease)
+        try:
+            found = self._lease.run(
+                self._async.run_by_name(name, batch_id, input_dir, owner, output_workspace, output_dir, settings)
+            )
+            return LegacyRunHandle(found, self._lease)
+        finally:
+            del settings
 
     def run_sync(self, app_id: str, files: NamedFiles) -> LegacyResults:
         """Run an app on a few files and wait for the results; the server keeps neither files nor results.
@@ -115,6 +123,10 @@ class Legacy(Facade):
     """`client.legacy`."""
 
     _async: legacy.Legacy
+    jobs: LegacyJobs
+    """Jobs of the v1 API."""
+    apps: LegacyApps
+    """Runs of apps by the deprecated endpoint."""
 
     def _bind(self, wrapped: legacy.Legacy, lease: Lease) -> None:
         super()._bind(wrapped, lease)

@@ -1,6 +1,6 @@
 import pytest
 
-from aihub_sync._generate import UnknownError, difference, docstrings, generate, main, parse_module, rules, writer
+from aihub_sync._generate import UnknownError, difference, docstrings, generate, main, options, parse_module, rules, writer
 from aihub_sync._generate.docstrings import Docstrings, sync_code
 from aihub_sync._generate.sources import Sources
 
@@ -36,10 +36,13 @@ class Things:
 @pytest.fixture
 def no_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the rules that only the real sources need."""
+    for table in (rules, writer, options):
+        monkeypatch.setattr(table, "OLD_OPTIONS", {})
     for table in (rules, writer):
         monkeypatch.setattr(table, "OLD_NAMES", {})
         monkeypatch.setattr(table, "DROPPED", frozenset())
         monkeypatch.setattr(table, "BY_HAND", {})
+        monkeypatch.setattr(table, "SECRET_PARAMETERS", frozenset())
         monkeypatch.setattr(table, "SPECIAL", {"aclose": "close"})
         monkeypatch.setattr(table, "PAGES", {})
     monkeypatch.setattr(docstrings, "PHRASES", {})
@@ -135,6 +138,22 @@ class TestShapes:
     def test_what_is_unknown_is_an_error(self, method: str, message: str) -> None:
         with pytest.raises(UnknownError, match=message):
             written(method)
+
+    def test_parameters_that_may_be_secret_leave_the_frame(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for table in (rules, writer):
+            monkeypatch.setattr(table, "SECRET_PARAMETERS", frozenset({"value"}))
+        text = written('async def put(self, name: str, value: str) -> None:\n    """Put it."""')
+        expected = [
+            "        try:",
+            "            self._lease.run(self._async.put(name, value))",
+            "        finally:",
+            "            del value",
+        ]
+        assert "\n".join(expected) in text
+
+    def test_a_secret_parameter_without_a_rule_is_an_error(self) -> None:
+        with pytest.raises(UnknownError, match="drops word; add it to SECRET_PARAMETERS"):
+            written('async def put(self, word: str) -> None:\n    """Put it."""\n    del word')
 
     def test_a_base_from_elsewhere_is_an_error(self) -> None:
         with pytest.raises(UnknownError, match="no rule for its base Other"):

@@ -1,13 +1,16 @@
 """Everything public of the async client is in the sync one, and nothing else."""
 
 import inspect
+import pydoc
 import re
+import typing
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 import aihub_async
+import aihub_async.client
 import aihub_sync
 from aihub_async import AsyncAIHub
 from aihub_sync import AIHub
@@ -83,10 +86,27 @@ def test_the_constructor_takes_the_same_and_debug_where_the_official_one_has_it(
     assert ours["debug"].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
 
 
+def test_the_help_of_the_client_and_of_its_constructor_explains_every_option() -> None:
+    for documented in (AIHub, AIHub.__init__):
+        text = pydoc.plain(pydoc.render_doc(documented))
+        for name in inspect.signature(AIHub).parameters:
+            assert re.search(rf"^[ |]*{name}: \S", text, re.MULTILINE), name
+
+
+def test_groups_are_annotated_and_described() -> None:
+    client = AIHub("key", api_root=ROOT)
+    groups = {name: type(part) for name, part in vars(client).items() if isinstance(part, Facade)}
+    assert groups
+    hints = typing.get_type_hints(AIHub, localns={"client": aihub_async.client})
+    assert {name: hints[name] for name in groups} == groups
+
+
 def test_every_public_name() -> None:
-    expected = {"AIHub" if name == "AsyncAIHub" else name for name in aihub_async.__all__}
+    # An async iterator over uploads has no use here: its twin is Pages[UploadRecord].
+    expected = {"AIHub" if name == "AsyncAIHub" else name for name in aihub_async.__all__} - {"Uploads"}
     assert expected <= set(dir(aihub_sync))
-    assert {"Pages", "errors", "models"} <= set(dir(aihub_sync))
+    assert {"Pages", "errors", "exceptions", "models"} <= set(dir(aihub_sync))
+    assert dir(aihub_sync) == aihub_sync.__all__
     for name in expected:
         assert getattr(aihub_sync, name) is not None
 
