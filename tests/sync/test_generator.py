@@ -1,6 +1,16 @@
 import pytest
 
-from aihub_sync._generate import UnknownError, difference, docstrings, generate, main, options, parse_module, rules, writer
+from aihub_sync._generate import (
+    UnknownError,
+    difference,
+    docstrings,
+    generate,
+    main,
+    options,
+    parse_module,
+    rules,
+    writer,
+)
 from aihub_sync._generate.docstrings import Docstrings, sync_code
 from aihub_sync._generate.sources import Sources
 

@@ -9,14 +9,16 @@ import pytest
 from aihub_async.emulator import Emulator
 from aihub_sync import AIHub, WebhookReceiver, errors
 
-SECRET = "-".join(("sesame", "open"))
+SECRET = "sesame-open"
 SETTINGS = {"runtime_config": {"instabase": {"pdf": {"passwords": {"a.pdf": SECRET}}}}}
 OTHER_ROOT = "http://127.0.0.1:1/api"
 
 REFUSED: dict[str, Callable[[AIHub], Any]] = {
     "runs.create": lambda c: c.apps.runs.create(app_name="a", app_id="b", batch_id=1, settings=SETTINGS),
     "runs.submit": lambda c: c.apps.runs.submit(app_name="a", batch_id="1/2", settings=SETTINGS),
-    "runs.submit, settings": lambda c: c.apps.runs.submit(app_name="a", batch_id=1, settings={**SETTINGS, "x": object()}),
+    "runs.submit, settings": lambda c: c.apps.runs.submit(
+        app_name="a", batch_id=1, settings={**SETTINGS, "x": object()}
+    ),
     "deployments": lambda c: c.apps.deployments.runs.submit("a/b", batch_id=1, settings=SETTINGS),
     "flows.run": lambda c: c.flows.run("", "", settings=SETTINGS),
     "legacy.apps.run": lambda c: c.legacy.apps.run("a", settings=SETTINGS),

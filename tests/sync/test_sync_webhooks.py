@@ -1,6 +1,8 @@
 """The receiver in a threaded WSGI server, with the emulator's own deliveries."""
 
 import asyncio
+import io
+import json
 import threading
 from collections.abc import Callable, Iterator
 from socketserver import ThreadingMixIn
@@ -14,6 +16,7 @@ import pytest
 
 from aihub_async.clock import Clock
 from aihub_async.emulator import Emulator
+from aihub_async.webhooks.bus import LocalBus
 from aihub_sync import AIHub, WebhookReceiver, errors
 from aihub_sync.models import Run
 
@@ -119,6 +122,49 @@ def test_lengths_that_are_not_read(site: Site, length: str, status: int) -> None
     started: list[str] = []
     assert list(site.receiver.wsgi(environ, lambda line, headers: started.append(line))) == []  # type: ignore[arg-type]
     assert started[0].split()[0] == str(status)
+
+
+@pytest.mark.parametrize(
+    ("size", "is_terminated", "status"), [(23, True, 200), (23, False, 400), (MAX_BODY + 1, True, 413)]
+)
+def test_chunked_bodies(make_client: Callable[..., AIHub], size: int, is_terminated: bool, status: int) -> None:
+    receiver = WebhookReceiver("https://me.example/hook", secret="s3cret")
+    make_client(webhooks=receiver)
+    body = b'{"job_id": "run-1"}'.ljust(size)
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "HTTP_TRANSFER_ENCODING": "chunked",
+        "HTTP_X_AIHUB_WEBHOOK_SECRET": "s3cret",
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.input_terminated": is_terminated,
+    }
+    started: list[str] = []
+    list(receiver.wsgi(environ, lambda line, headers: started.append(line)))  # type: ignore[arg-type]
+    assert started[0].split()[0] == str(status)
+
+
+def test_the_handshake_of_event_grid(site: Site) -> None:
+    event = {"eventType": "Microsoft.EventGrid.SubscriptionValidationEvent", "data": {"validationCode": "c0de"}}
+    headers = {"aeg-event-type": "SubscriptionValidation"}
+    with urlopen(Request(site.url, json.dumps([event]).encode(), headers), timeout=10) as response:
+        assert json.loads(response.read()) == {"validationResponse": "c0de"}
+
+
+def test_a_receiver_closed_after_its_client(make_client: Callable[..., AIHub]) -> None:
+    closed: list[str] = []
+
+    class Bus(LocalBus):
+        async def aclose(self) -> None:
+            closed.append(threading.current_thread().name)
+
+    receiver = WebhookReceiver("https://me.example/hook", secret="s3cret", bus=Bus())
+    client = make_client(webhooks=receiver)
+    client.batches.list()
+    client.close()
+    # The bus has connections of the event loop, so the client closes it while the loop runs.
+    assert closed == ["aihub_sync"]
+    receiver.close()
+    assert closed == ["aihub_sync"]
 
 
 def test_without_a_client_nothing_can_be_taken(make_client: Callable[..., AIHub]) -> None:
