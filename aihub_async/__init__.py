@@ -51,9 +51,9 @@ from aihub_async.errors import (
 from aihub_async.models.uploads import UploadRecord, UploadReport
 from aihub_async.resources.v1.handles import LegacyJobHandle, LegacyRunHandle
 from aihub_async.results.binding import Problem, Record
+from aihub_async.results.field_rows import FieldRow
 from aihub_async.results.gates import Checked, Gate, Refusal
 from aihub_async.results.processed import Processed
-from aihub_async.results.rows import FieldRow
 from aihub_async.results.tables import Table
 from aihub_async.transport.events import AttemptEvent, capture_responses
 from aihub_async.transport.messages import Response

@@ -12,10 +12,10 @@ from aihub_async.cli.terminal import Column
 from aihub_async.cli.text import value_text
 from aihub_async.errors import ConfigurationError
 from aihub_async.results.columns import ColumnSet
+from aihub_async.results.field_rows import FieldRow
 from aihub_async.results.fields import FACTS
 from aihub_async.results.files import FORMATS, RowFile
 from aihub_async.results.processed import Processed
-from aihub_async.results.rows import FieldRow
 from aihub_async.results.rows import Shape as RowShape
 
 STDOUT = "-"

@@ -14,18 +14,9 @@ from aihub_async.results import codegen
 from aihub_async.results.binding import Record, bind
 from aihub_async.results.columns import ColumnSet
 from aihub_async.results.convert import Converter, Rules
+from aihub_async.results.field_rows import FieldRow, file_rows
 from aihub_async.results.gates import Gate
-from aihub_async.results.rows import (
-    FieldRow,
-    Origin,
-    Row,
-    Shape,
-    case_columns,
-    case_rows,
-    file_error,
-    file_name,
-    file_rows,
-)
+from aihub_async.results.rows import Origin, Row, Shape, case_columns, case_rows, file_error, file_name
 from aihub_async.results.tables import Table
 from aihub_async.results.view.page import View, ViewSize
 from aihub_async.results.view.sources import SourceFiles

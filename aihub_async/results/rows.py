@@ -5,6 +5,7 @@ are plain dicts of JSON types. A failed field is None with its message under ``e
 a value. Page numbers count from 1 everywhere.
 """
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Self, TypeAlias, TypedDict
 
@@ -188,10 +189,7 @@ class Shape:
         The answer depends on the name alone, so that all parts of an output agree: ``file`` is ``file~field``, and
         ``total__error`` is ``total__error~field`` when errors are included.
         """
-        taken = field in _RESERVED or field.endswith(RENAMED)
-        if taken or any(field.endswith(f"__{name}") for name in self.include):
-            return field + RENAMED
-        return field
+        return _column_of(field, self.include)
 
     def kind_of(self, column: str) -> str | None:
         """Return the kind of a column beside the fixed ones; None if its values decide."""
@@ -257,6 +255,14 @@ class Shape:
         return {fact: facts.FACTS[fact][1](field) for fact in self.include}
 
 
+@functools.lru_cache(maxsize=10_000)
+def _column_of(field: str, include: tuple[str, ...]) -> str:
+    taken = field in _RESERVED or field.endswith(RENAMED)
+    if taken or any(field.endswith(f"__{name}") for name in include):
+        return field + RENAMED
+    return field
+
+
 _RESERVED = frozenset(_DOCUMENT) | {name for name, _ in _DOCUMENT_FACTS.values()}
 
 
@@ -300,45 +306,6 @@ def case_rows(case: CaseInfo | None, *, batch_id: int | None, run_id: str | None
             "chosen_field": None if chosen is None else chosen.refined_phrase_name,
             "edits": facts.edits(field),
         }
-
-
-class FieldRow(NamedTuple):
-    """One extracted field, with where it came from.
-
-    `document` counts the documents of a file from 0; `page` is the first page of the document, from 1, or None;
-    `confidence` is the model's certainty from 0 to 1, or None if it was not requested or not measured; `error` is why a
-    field failed, and a failed field has no value. `valid` is whether its validation rules passed, if requested.
-    """
-
-    file: str
-    document: int
-    class_name: str | None
-    page: int | None
-    field: str
-    value: Any
-    confidence: float | None
-    error: str | None
-    valid: bool | None = None
-
-
-def file_rows(file: ResultFile) -> Iterator[FieldRow]:
-    """Return the fields of one file of a run's results, flat."""
-    for flat in flatten(file, Origin(None, file_name(file))):
-        document = flat.document
-        first_page = document.page_numbers[0] if document.page_numbers else None
-        for name, field in flat.fields.items():
-            value, error = facts.value_and_error(field)
-            yield FieldRow(
-                file=flat.origin.file,
-                document=flat.number or 0,
-                class_name=document.class_name,
-                page=first_page,
-                field=field.field_name or name,
-                value=value,
-                confidence=facts.model_confidence(field),
-                error=error,
-                valid=facts.is_valid(field),
-            )
 
 
 def _check(argument: str, values: Iterable[str], known: Iterable[str]) -> None:

@@ -17,17 +17,9 @@ from aihub_async.models import (
     FieldValidations,
     ResultFile,
 )
+from aihub_async.results.field_rows import FieldRow, file_rows
 from aihub_async.results.fields import NO_REASON, unique_names, value_and_error
-from aihub_async.results.rows import (
-    FieldRow,
-    Origin,
-    Shape,
-    case_columns,
-    case_rows,
-    file_error,
-    file_name,
-    file_rows,
-)
+from aihub_async.results.rows import Origin, Shape, case_columns, case_rows, file_error, file_name
 
 MakeFile = Callable[..., ResultFile]
 
