@@ -1,7 +1,6 @@
 """What a test may do with a running emulator besides HTTP: register, inspect, and steer."""
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,47 +10,18 @@ import attrs
 
 from aihub_async.emulator.access import Access
 from aihub_async.emulator.apps import App, Apps, Deployment, Extract, Outcome, Packet
-from aihub_async.emulator.clock import NANOSECONDS, EmulatorClock
+from aihub_async.emulator.clock import NANOSECONDS
+from aihub_async.emulator.inspection import Event, StoredFile, TimeControl, add_event, batch_files, events_of
 from aihub_async.emulator.recordings import load_recordings
 from aihub_async.emulator.runs import run_settings
 from aihub_async.emulator.settings import EmulatorSettings, stable_id
 from aihub_async.emulator.state import EmulatorState
-from aihub_async.emulator.storage import clean_path, read_slices
-from aihub_async.emulator.webhooks import Delivery, WebhookPlan
+from aihub_async.emulator.storage import clean_path
+from aihub_async.emulator.webhooks import Delivery, WebhookPlan, check_target
 from aihub_async.emulator.worker import Email
 from aihub_async.emulator.world import Account, User, World
 
 _T = TypeVar("_T")
-
-
-@attrs.frozen
-class StoredFile:
-    """A file of a batch as the emulator holds it; `size` in bytes."""
-
-    name: str
-    size: int
-    sha256: str
-
-
-class TimeControl:
-    """Reads and moves the emulator's clock; all methods may be called from any thread."""
-
-    def __init__(self, clock: EmulatorClock, call: Callable[[Callable[[], None]], None]) -> None:
-        self._clock = clock
-        self._call = call
-
-    def now(self) -> datetime:
-        """Return the emulator's current time in UTC."""
-        return self._clock.now()
-
-    def advance(self, *, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0) -> None:
-        """Move the clock forward; waits, run durations, webhook retries, token ages and time windows follow.
-
-        Example:
-            >>> hub.time.advance(hours=3)
-        """
-        total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
-        self._call(lambda: self._clock.advance(total))
 
 
 class EmulatorControls:
@@ -65,7 +35,7 @@ class EmulatorControls:
         self._access = Access(world, settings.clock)
         self._state: EmulatorState | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._events: list[tuple[str, str, str, str]] = []
+        self._events: list[Event] = []
 
     # Registering
 
@@ -138,7 +108,11 @@ class EmulatorControls:
                 `from_timestamp` and `to_timestamp`.
             keys: `{"custom": {...}, "secret": {...}}`; the keys of a run win over them.
             output_workspace: Workspace of the outputs.
+
+        Raises:
+            ApiError: the webhook is malformed, or not on this machine.
         """
+        check_target(webhook)
         folder = upstream_dir
         if mailbox and folder is None:
             folder = f"{self._home().context.folder('mailboxes')}/{deployment_id}"
@@ -217,7 +191,7 @@ class EmulatorControls:
         Raises:
             KeyError: no such batch.
         """
-        return self._on_loop(lambda state: _batch_files(state, batch_id))
+        return self._on_loop(lambda state: batch_files(state, batch_id))
 
     def runs(self) -> list[dict[str, Any]]:
         """Return all runs in the shape of the API, oldest first, each with its `settings` and used `units`."""
@@ -313,12 +287,12 @@ class EmulatorControls:
         if self._state is None:
             self._events.append(event)
         else:
-            self._on_loop(lambda state: _add_event(state, event))
+            self._on_loop(lambda state: add_event(state, event))
 
     def _record_pending(self, state: EmulatorState) -> None:
         """Write into the audit log what happened before the start, beginning with the world itself."""
-        for event in [*_events_of(self._world), *self._events]:
-            _add_event(state, event)
+        for event in [*events_of(self._world), *self._events]:
+            add_event(state, event)
         self._events = []
 
     def _required(self) -> EmulatorState:
@@ -344,39 +318,3 @@ class EmulatorControls:
             return work()
 
         return asyncio.run_coroutine_threadsafe(there(), loop).result()
-
-
-def _add_event(state: EmulatorState, event: tuple[str, str, str, str]) -> None:
-    log_type, operation, context, email = event
-    state.audit.add_event(log_type, operation, context=context, email=email)
-
-
-def _events_of(world: World) -> list[tuple[str, str, str, str]]:
-    """Return the audit log of the making of a described world; the open world has none."""
-    emails = {user.id: user.email for user in world.users}
-    events = []
-    for organization in world.organizations:
-        if organization.open:
-            continue
-        admin = next((emails[name] for name in sorted(organization.admins) if name in emails), "")
-        members = [emails[name] for name in emails if organization.has(name)]
-        events += [("account_v2", "createAccount", organization.id, email) for email in members]
-        events += [("oauth2_v2", "createToken", organization.id, email) for email in members]
-        events += [("org_v2", "setAdmin", organization.id, emails.get(name, "")) for name in organization.admins]
-        for members_of in organization.workspaces.values():
-            events.append(("workspace_v2", "createWorkspace", organization.id, admin))
-            events += [("perms_v2", "addMember", organization.id, admin)] * len(members_of)
-    return events
-
-
-def _batch_files(state: EmulatorState, batch_id: int) -> list[StoredFile]:
-    folder = state.db.value("SELECT folder FROM batches WHERE id = ? AND NOT deleted", batch_id)
-    if folder is None:
-        raise KeyError(batch_id)
-    files = []
-    for node in state.drive.walk(folder):
-        digest = hashlib.sha256()
-        for piece in read_slices(state.drive.blobs.path(node.blob), 0, node.size):
-            digest.update(piece)
-        files.append(StoredFile(node.path[len(folder) + 1 :], node.size, digest.hexdigest()))
-    return files

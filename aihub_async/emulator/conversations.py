@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from aihub_async.emulator.background import Background, Threads
-from aihub_async.emulator.database import Database, Row
+from aihub_async.emulator.database import Database, Row, to_json
 from aihub_async.emulator.reading import UnreadableFileError, read_document
 from aihub_async.emulator.reading.text import lay_out
 from aihub_async.emulator.settings import EmulatorSettings
@@ -146,9 +146,7 @@ class Conversations:
     def start_query(self, payload: dict[str, Any]) -> str:
         """Start to answer a query; return its id."""
         query_id = self._settings.new_id()
-        self._db.write(
-            "INSERT INTO queries VALUES (?, 'RUNNING', ?, '[]', NULL)", query_id, msgspec.json.encode(payload).decode()
-        )
+        self._db.write("INSERT INTO queries VALUES (?, 'RUNNING', ?, '[]', NULL)", query_id, to_json(payload))
         self._background.spawn(self._answer(query_id))
         return query_id
 
@@ -177,7 +175,7 @@ class Conversations:
             state = "FAILED"
         self._db.write(
             "UPDATE conversation_documents SET state = ?, pages = ? WHERE id = ?",
-            *(state, msgspec.json.encode(pages).decode(), document_id),
+            *(state, to_json(pages), document_id),
         )
 
     async def _answer(self, query_id: str) -> None:
@@ -197,7 +195,7 @@ class Conversations:
             status, error = "FAILED", failure.message
         self._db.write(
             "UPDATE queries SET status = ?, results = ?, error = ? WHERE id = ?",
-            *(status, msgspec.json.encode(results).decode(), error, query_id),
+            *(status, to_json(results), error, query_id),
         )
 
 

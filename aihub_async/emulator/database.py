@@ -6,6 +6,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 Row = sqlite3.Row
 
 _COMMIT_DELAY = 0.02  # seconds; many small uploads share one commit
@@ -64,6 +66,11 @@ CREATE TABLE IF NOT EXISTS audit(
     email TEXT NOT NULL, ip TEXT NOT NULL, log_type TEXT NOT NULL,
     operation TEXT NOT NULL, method TEXT NOT NULL, path TEXT NOT NULL, status INTEGER NOT NULL);
 """
+
+
+def to_json(value: Any) -> str:
+    """Return JSON as it is stored in a column."""
+    return msgspec.json.encode(value).decode()
 
 
 class Database:

@@ -5,13 +5,16 @@ the built-in app. A binary is JSON with the names of its flows' apps. There is n
 binary sees every file.
 """
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
+from aihub_async.emulator.apps import App, Apps, extracted_documents
 from aihub_async.emulator.background import Background
 from aihub_async.emulator.clock import NANOSECONDS
-from aihub_async.emulator.database import Database, Row
+from aihub_async.emulator.database import Database, Row, to_json
+from aihub_async.emulator.documents import Document, ExtractedDocument
 from aihub_async.emulator.runs import Runs
 from aihub_async.emulator.settings import EmulatorSettings
 from aihub_async.emulator.storage import Drive
@@ -48,6 +51,7 @@ class LegacyJobs:
         database: Database,
         drive: Drive,
         runs: Runs,
+        apps: Apps,
         worker: Worker,
         background: Background,
         settings: EmulatorSettings,
@@ -55,6 +59,7 @@ class LegacyJobs:
         self._db = database
         self._drive = drive
         self._runs = runs
+        self._apps = apps
         self._worker = worker
         self._background = background
         self._settings = settings
@@ -82,7 +87,10 @@ class LegacyJobs:
         return job_id
 
     def resume(self) -> None:
-        """Continue the compilations that the last stop interrupted; runs are resumed by the worker."""
+        """Continue the compilations that the last stop interrupted, and prepare the runs that the worker resumes."""
+        for row in self._db.all("SELECT binary_path FROM runs WHERE status = 'RUNNING' AND binary_path IS NOT NULL"):
+            with suppress(ApiError):  # the worker reports an app that is no longer there
+                self.app_of(row["binary_path"])
         for row in self._db.all("SELECT id FROM legacy_jobs WHERE kind = 'compile' AND state = 'RUNNING'"):
             self._background.spawn(self._compile(row["id"]))
 
@@ -140,17 +148,26 @@ class LegacyJobs:
         else:
             self._worker.restart(job_id)
 
-    def apps_of(self, binary_path: str) -> list[str]:
-        """Return the names of the apps in a binary.
+    def app_of(self, binary_path: str) -> App:
+        """Return the app that a binary runs; several flows become one app that runs each of them.
 
         Raises:
-            ApiError: 404 no such file, 400 not a binary.
+            ApiError: 404 no such file or app, 400 not a binary.
         """
         content = self._read_json(binary_path)
-        apps = content.get("apps") if isinstance(content, dict) else None
-        if not isinstance(apps, list) or not apps:
+        names = content.get("apps") if isinstance(content, dict) else None
+        if not isinstance(names, list) or not names:
             raise ApiError(400, f"/{binary_path} is not a flow binary.")
-        return [str(app) for app in apps]
+        apps = [self._apps.latest(str(name)) for name in names]
+        if len(apps) == 1:
+            return apps[0]
+
+        def extract(document: Document) -> list[ExtractedDocument]:
+            return [found for app in apps for found in extracted_documents(app, document)]
+
+        together = App(" + ".join(app.name for app in apps), extract)
+        self._apps.add(together)
+        return together
 
     def run_of(self, results_path: str, account: Account) -> Row:
         """Return the run whose results a path names.
@@ -174,7 +191,7 @@ class LegacyJobs:
         self._db.write(
             "INSERT INTO legacy_jobs(id, kind, context, workspace, path, body, state, message)"
             " VALUES (?, ?, ?, ?, ?, ?, 'RUNNING', '')",
-            *(job_id, kind, context, workspace, path, msgspec.json.encode(body).decode()),
+            *(job_id, kind, context, workspace, path, to_json(body)),
         )
 
     async def _compile(self, job_id: str) -> None:

@@ -8,7 +8,7 @@ import attrs
 import msgspec
 
 from aihub_async.emulator.clock import NANOSECONDS
-from aihub_async.emulator.database import Database, Row
+from aihub_async.emulator.database import Database, Row, to_json
 from aihub_async.emulator.results import Include
 from aihub_async.emulator.review import Review
 from aihub_async.emulator.settings import EmulatorSettings
@@ -90,10 +90,10 @@ class Runs:
             "app_id": new.app_id,
             "app_version": new.app_version,
             "deployment_id": new.deployment_id,
-            "tags": _dump(list(new.tags)),
+            "tags": to_json(list(new.tags)),
             "username": new.account.user,
             "context": context.id,
-            "settings": _dump(dict(new.settings)),
+            "settings": to_json(dict(new.settings)),
             "binary_path": new.binary_path,
         }
         self._insert(values)
@@ -118,11 +118,11 @@ class Runs:
             "app_id": str(run.get("app_id") or ""),
             "app_version": "",
             "deployment_id": run.get("deployment_id"),
-            "tags": _dump(run.get("tags") or []),
+            "tags": to_json(run.get("tags") or []),
             "username": account.user,
             "context": account.context.id,
-            "settings": _dump({"keys": run.get("keys") or {}}),
-            "case_info": _dump(run.get("case_info") or []),
+            "settings": to_json({"keys": run.get("keys") or {}}),
+            "case_info": to_json(run.get("case_info") or []),
         }
         self._db.write("DELETE FROM runs WHERE id = ?", run["id"])
         self._db.write("DELETE FROM results WHERE run_id = ?", run["id"])
@@ -188,7 +188,7 @@ class Runs:
         finish = None if status == "STOPPED_AT_CHECKPOINT" else self._settings.clock.time_ns()
         self._db.write(
             "UPDATE runs SET status = ?, finish_ns = ?, msg = ?, settings = ? WHERE id = ?",
-            *(status, finish, message, _dump(settings), run_id),
+            *(status, finish, message, to_json(settings), run_id),
         )
 
     def set_status(self, run_id: str, status: str) -> None:
@@ -197,7 +197,7 @@ class Runs:
 
     def set_case_info(self, run_id: str, fields: Sequence[Mapping[str, Any]]) -> None:
         """Store the cross-class fields of a run."""
-        self._db.write("UPDATE runs SET case_info = ? WHERE id = ?", _dump(fields), run_id)
+        self._db.write("UPDATE runs SET case_info = ? WHERE id = ?", to_json(fields), run_id)
 
     def add_result(self, run_id: str, position: int, entry: dict[str, Any]) -> None:
         """Store what was found in one file."""
@@ -296,10 +296,6 @@ def _is_visible(row: Row, account: Account) -> bool:
 def _workspace_of(path: str) -> str:
     segments = path.split("/")
     return segments[1] if len(segments) > 1 else ""
-
-
-def _dump(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
 
 
 def _load(text: str | bytes) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from aihub_async.emulator.database import Database, Row
+from aihub_async.emulator.database import Database, Row, to_json
 from aihub_async.emulator.settings import EmulatorSettings
 from aihub_async.emulator.wire import ApiError
 from aihub_async.emulator.world import Account
@@ -49,7 +49,7 @@ class SecretStore:
         now = self._settings.now_ms()
         self._db.write(
             "INSERT INTO secrets VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            *(context, alias, _text(payload, "description", ""), allowed_type, _dump(workspaces)),
+            *(context, alias, _text(payload, "description", ""), allowed_type, to_json(workspaces)),
             *(now, account.user, now, account.user),
         )
         self._values[context, alias] = value
@@ -68,7 +68,7 @@ class SecretStore:
         self._db.write(
             "UPDATE secrets SET description = ?, allowed_type = ?, allowed_workspaces = ?, updated_ms = ?,"
             " updated_by = ? WHERE context = ? AND alias = ?",
-            *(_text(payload, "description", row["description"]), allowed_type, _dump(workspaces)),
+            *(_text(payload, "description", row["description"]), allowed_type, to_json(workspaces)),
             *(self._settings.now_ms(), account.user, context, row["alias"]),
         )
         if value:
@@ -156,7 +156,3 @@ def _text(payload: Mapping[str, Any], name: str, default: str | None = None) -> 
     if not isinstance(value, str) or (not value and default is None):
         raise ApiError(400, f"{name} must be a non-empty string.")
     return value
-
-
-def _dump(value: list[str]) -> str:
-    return msgspec.json.encode(value).decode()

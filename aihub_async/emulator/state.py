@@ -64,7 +64,7 @@ class EmulatorState:
             self.threads,
             settings,
         )
-        self.legacy_jobs = LegacyJobs(self.db, self.drive, self.runs, self.worker, self.background, settings)
+        self.legacy_jobs = LegacyJobs(self.db, self.drive, self.runs, apps, self.worker, self.background, settings)
         self.conversations = Conversations(self.db, self.drive, self.background, self.threads, settings)
 
     def resume(self) -> None:

@@ -30,6 +30,10 @@ class Usage:
             *(run_id, context_id, units),
         )
 
+    def reset(self, run_id: str) -> None:
+        """Forget the units of a run that starts again after a stop of the emulator."""
+        self._db.write("DELETE FROM usage WHERE run_id = ?", run_id)
+
     def of_context(self, context_id: str) -> int:
         """Return the units that a context has used, also those of runs that were deleted."""
         return int(self._db.value("SELECT COALESCE(SUM(units), 0) FROM usage WHERE context = ?", context_id))

@@ -107,6 +107,7 @@ class Worker:
     def resume(self) -> None:
         """Restart the runs that the last stop interrupted."""
         for run_id in self._runs.unfinished():
+            self._usage.reset(run_id)
             self.start(run_id)
 
     async def wait(self, run_id: str) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from aihub_async import operations as ops
 from aihub_async.emulator.audit_log import LOG_TYPES
+from aihub_async.emulator.routes.starting import optional_text
 from aihub_async.emulator.routes.v1 import v1
 from aihub_async.emulator.state import EmulatorState
 from aihub_async.emulator.wire import ApiError, Handler, Request, Response, json_response
@@ -16,7 +17,7 @@ _LATEST_MS = 2**62
 async def get_audit_logs(state: EmulatorState, request: Request) -> Response:
     """Return a page of the log of the caller's context, newest first."""
     payload = await request.json()
-    log_type = _text(payload, "log_type")
+    log_type = optional_text(payload, "log_type")
     if log_type not in {None, *LOG_TYPES}:
         raise ApiError(400, f"log_type is one of {', '.join(LOG_TYPES)}.")
     if not request.account.auditor:
@@ -25,7 +26,7 @@ async def get_audit_logs(state: EmulatorState, request: Request) -> Response:
     rows = state.audit.select(
         request.account.context.id,
         log_type=log_type,
-        email=_text(payload, "email"),
+        email=optional_text(payload, "email"),
         times_ms=(_number(payload, "start_time", 0), _number(payload, "end_time", _LATEST_MS)),
         limit=min(size, state.settings.max_page_size),
         offset=_number(payload, "start", 0),
@@ -44,13 +45,6 @@ async def get_audit_logs(state: EmulatorState, request: Request) -> Response:
         for row in rows
     ]
     return json_response({"status": "OK", "data": {"results": results}})
-
-
-def _text(payload: Mapping[str, Any], name: str) -> str | None:
-    value = payload.get(name)
-    if value is not None and not isinstance(value, str):
-        raise ApiError(400, f"{name} must be a string.")
-    return value
 
 
 def _number(payload: Mapping[str, Any], name: str, default: int) -> int:

@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from aihub_async import limits
 from aihub_async import operations as ops
 from aihub_async.emulator.access import chosen_workspace
-from aihub_async.emulator.database import Row
+from aihub_async.emulator.database import Row, to_json
 from aihub_async.emulator.state import EmulatorState
 from aihub_async.emulator.storage import Node
 from aihub_async.emulator.wire import ApiError, Handler, Request, Response, from_token, json_response, to_token
@@ -44,7 +42,7 @@ async def list_batches(state: EmulatorState, request: Request) -> Response:
         chosen_workspace(workspace, account, remedy="workspace")
     offset_name = "file_offset" if state.settings.api_version == "2024" else "offset"
     limit, offset = page_window(state, request, offset_name)
-    allowed = None if account.workspaces is None else msgspec.json.encode(sorted(account.workspaces)).decode()
+    allowed = None if account.workspaces is None else to_json(sorted(account.workspaces))
     rows = state.db.all(
         "SELECT * FROM batches WHERE NOT deleted AND context = ? AND workspace = COALESCE(?, workspace)"
         " AND owner = COALESCE(?, owner) AND created_ms <= ?"

@@ -12,9 +12,7 @@ import anyio.lowlevel
 from aihub_async import limits
 from aihub_async import operations as ops
 from aihub_async.emulator.access import check_path
-from aihub_async.emulator.apps import App, extracted_documents
 from aihub_async.emulator.clock import NANOSECONDS
-from aihub_async.emulator.documents import Document, ExtractedDocument
 from aihub_async.emulator.legacy_records import inline_files, run_in_memory
 from aihub_async.emulator.output_schema import OutputSchema
 from aihub_async.emulator.routes.starting import optional_path, optional_text, run_settings_of, start_run
@@ -77,7 +75,7 @@ async def run_flow(state: EmulatorState, request: Request) -> Response:
     state.legacy_jobs.check_unused(job_id)
     settings, tags = run_settings_of(payload)
     OutputSchema.of(settings)  # a schema that cannot be applied is refused before the run
-    app = _app_of(state, binary)
+    app = state.legacy_jobs.app_of(binary)
     output = check_path(optional_path(payload, "output_dir") or f"{input_dir.rpartition('/')[0]}/out", account)
     if settings.get("output_has_run_id"):
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(state.settings.clock.time_ns() / NANOSECONDS))
@@ -115,24 +113,11 @@ async def run_flow_sync(state: EmulatorState, request: Request) -> Response:
         raise ApiError(400, "options.result_format is json or csv.")
     files = inline_files(payload, limits.MAX_SYNC_FILES)
     with anyio.move_on_after(MAX_SYNC_SECONDS):
-        results = await run_in_memory(state, [_app_of(state, binary)], files)
+        results = await run_in_memory(state, [state.legacy_jobs.app_of(binary)], files)
         if form == "csv":
             return Response(200, _csv(results["records"]).encode(), {"Content-Type": "text/csv; charset=utf-8"})
         return json_response({"records": results["records"], "binary_path": binary, "job_id": results["job_id"]})
     raise ApiError(400, f"The run took more than {MAX_SYNC_SECONDS} seconds.")
-
-
-def _app_of(state: EmulatorState, binary: str) -> App:
-    apps = [state.apps.latest(name) for name in state.legacy_jobs.apps_of(binary)]
-    if len(apps) == 1:
-        return apps[0]
-
-    def extract(document: Document) -> list[ExtractedDocument]:
-        return [found for app in apps for found in extracted_documents(app, document)]
-
-    together = App(" + ".join(app.name for app in apps), extract)
-    state.apps.add(together)
-    return together
 
 
 def _csv(records: Sequence[Mapping[str, Any]]) -> str:
