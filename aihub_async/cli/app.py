@@ -13,6 +13,7 @@ from aihub_async.cli.exits import MEANINGS, ExitCode, ending_in_one_line, fail, 
 from aihub_async.cli.ingest import ingest
 from aihub_async.cli.options import FLAG, command
 from aihub_async.cli.process import process, results
+from aihub_async.cli.record import record
 from aihub_async.cli.results import compare_runs, schema, score_run, view
 from aihub_async.cli.serve import serve
 from aihub_async.cli.upload import upload
@@ -71,6 +72,7 @@ app.add_typer(files.app, name="files", rich_help_panel=SERVICE)
 
 command(app, panel=LOCAL, example="aihub demo   (needs no account and no network)")(demo)
 command(app, panel=LOCAL, example="aihub serve --port 8080 --data ./hub --scenario outage.toml")(serve)
+command(app, panel=LOCAL, example="aihub record 8b1e42d0-… --to fixtures/")(record)
 app.add_typer(webhook.app, name="webhook", rich_help_panel=LOCAL)
 
 

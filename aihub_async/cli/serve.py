@@ -1,7 +1,6 @@
 """`aihub serve`."""
 
 import importlib
-import logging
 import os
 import shlex
 import sys
@@ -35,15 +34,17 @@ def serve(
         typer.Option("--app", help="Serve a Python function as an app of its name; repeatable.", metavar="MODULE:FUNC"),
     ] = None,
     scenario: Annotated[str | None, typer.Option(help="Faults and settings, from a TOML file.", metavar="FILE")] = None,
+    load: Annotated[
+        str | None, typer.Option(help="Serve the runs that `aihub record` saved in this folder.", metavar="FOLDER")
+    ] = None,
     run_seconds: Annotated[float | None, typer.Option(help="Least duration of a run. (default: 0)", min=0)] = None,
 ) -> None:
     """Run a local AI Hub until Ctrl-C, and print how to reach it."""
     del output
     from aihub_async.emulator import Emulator
 
-    # pypdf warns of every oddity of a PDF, which is no concern of whoever watches the server.
-    logging.getLogger("pypdf").setLevel(logging.ERROR)
     folder = None if data is None else local_path(data, "--data")
+    recordings = None if load is None else local_path(load, "--load")
     if not serve_key:
         usage("--api-key is empty")
     functions = dict(map(_load_app, apps or ()))
@@ -61,7 +62,11 @@ def serve(
                 "choose one with --api-key"
             )
         try:
+            if recordings is not None:
+                hub.load(recordings)
             hub.run_forever(lambda hub: _announce(hub, host, folder is not None, list(functions)))
+        except ValueError as error:
+            usage(f"--load {load}: {error}")
         except OSError as error:
             fail(f"cannot listen on {host}:{port}: {error.strerror or error}")
 

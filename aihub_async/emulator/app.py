@@ -122,7 +122,7 @@ class Emulator(EmulatorControls):
         host = self._host or "127.0.0.1"
         self._api_root = state.api_root = f"http://{f'[{host}]' if ':' in host else host}:{port}{PREFIX}"
         self._state, self._server, self._loop = state, server, asyncio.get_running_loop()
-        self._record_pending(state)
+        self._apply_pending(state)
         state.resume()
         return self
 

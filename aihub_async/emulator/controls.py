@@ -12,7 +12,7 @@ from aihub_async.emulator.access import Access
 from aihub_async.emulator.apps import App, Apps, Deployment, Extract, Outcome, Packet
 from aihub_async.emulator.clock import NANOSECONDS
 from aihub_async.emulator.inspection import Event, StoredFile, TimeControl, add_event, batch_files, events_of
-from aihub_async.emulator.recordings import load_recordings
+from aihub_async.emulator.recordings import Recording, load_recordings
 from aihub_async.emulator.runs import run_settings
 from aihub_async.emulator.settings import EmulatorSettings, stable_id
 from aihub_async.emulator.state import EmulatorState
@@ -36,6 +36,7 @@ class EmulatorControls:
         self._state: EmulatorState | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._events: list[Event] = []
+        self._recordings: list[tuple[Recording, Account]] = []
 
     # Registering
 
@@ -168,7 +169,7 @@ class EmulatorControls:
                 self._access.join(organization.id, name, admin=admin)
 
     def load(self, folder: Path | str, *, context: str | None = None) -> list[str]:
-        """Serve recorded runs again (see `aihub_async.emulator.recordings`); return their ids.
+        """Serve recorded runs again (see `aihub_async.emulator.recordings`), also before the start; return their ids.
 
         Args:
             folder: A folder with recordings.
@@ -179,8 +180,10 @@ class EmulatorControls:
         """
         recordings = load_recordings(Path(folder))
         account = self._home(context)
-        for each in recordings:
-            self._on_loop(lambda state, each=each: state.runs.restore(each.run, account, each.files))  # type: ignore[misc]
+        if self._state is None:
+            self._recordings += [(each, account) for each in recordings]
+        else:
+            self._on_loop(lambda state: _restore(state, [(each, account) for each in recordings]))
         return [str(each.run["id"]) for each in recordings]
 
     # Inspecting
@@ -289,11 +292,13 @@ class EmulatorControls:
         else:
             self._on_loop(lambda state: add_event(state, event))
 
-    def _record_pending(self, state: EmulatorState) -> None:
-        """Write into the audit log what happened before the start, beginning with the world itself."""
+    def _apply_pending(self, state: EmulatorState) -> None:
+        """Apply what happened before the start: the audit log of the world and of apps, and the recorded runs."""
         for event in [*events_of(self._world), *self._events]:
             add_event(state, event)
         self._events = []
+        _restore(state, self._recordings)
+        self._recordings = []
 
     def _required(self) -> EmulatorState:
         if self._state is None:
@@ -318,3 +323,8 @@ class EmulatorControls:
             return work()
 
         return asyncio.run_coroutine_threadsafe(there(), loop).result()
+
+
+def _restore(state: EmulatorState, recordings: list[tuple[Recording, Account]]) -> None:
+    for each, account in recordings:
+        state.runs.restore(each.run, account, each.files)
