@@ -57,6 +57,9 @@ def run(command: list[str], world: dict[str, str], folder: Path) -> str:
 
 @pytest.mark.parametrize("code", blocks("python"))
 def test_python(code: str, world: dict[str, str], folder: Path) -> None:
+    for package in ("fastapi", "uvicorn"):
+        if f"import {package}" in code or f"from {package} " in code:
+            pytest.importorskip(package, reason=f"{package} is not installed")
     if "def test_" in code:
         (folder / "pytest.ini").write_text(
             "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n"
