@@ -64,7 +64,7 @@ async def stats(client: AsyncAIHub) -> dict[str, int]:
 async def ours(root: str, runs: int, rounds: int) -> Cost:
     """`runs` waits of one client, its pace held at one round per 5 s."""
     async with AsyncAIHub(api_root=root, api_key="benchmark") as client:
-        client._scheduler.pace = Pace(cap=ROUND * 0.8)
+        client._scheduler.polling.pace = Pace(cap=ROUND * 0.8)
         await stats(client)
         gc.collect()
         before = resident()
@@ -87,13 +87,13 @@ async def ours(root: str, runs: int, rounds: int) -> Cost:
 
 async def _rounds(client: AsyncAIHub, rounds: int, runs: int) -> None:
     """Sleep through whole rounds: from the end of one to the end of a later one."""
-    group = next(iter(client._scheduler._groups.values()), None)
-    while group is None or not group.many or len(group.watches) < runs:
+    group = next(iter(client._scheduler.groups), None)
+    while group is None or not group.uses_lists or len(group) < runs:
         await asyncio.sleep(0.05)
-        group = next(iter(client._scheduler._groups.values()), None)
+        group = next(iter(client._scheduler.groups), None)
     for _ in range(rounds):
-        planned = group.due
-        while group.due == planned or group.busy:
+        planned, _ = group.rounds_planned
+        while group.rounds_planned[0] == planned or group.rounds_planned[1]:
             await asyncio.sleep(0.05)
 
 

@@ -14,7 +14,8 @@ from aihub_async.models import Run
 from aihub_async.models.decode import DecodeError
 from aihub_async.reconcile.once import Inconclusive, NotCreated, UnreadableList, server_time_at
 from aihub_async.transport.messages import Response
-from aihub_async.waiting.pollables import RunSource, RunSummary, run_summaries, start_seconds
+from aihub_async.waiting.pollables import RunPollable, start_seconds
+from aihub_async.waiting.run_lists import RunSummary, run_summaries
 
 logger = logging.getLogger("aihub_async")
 
@@ -38,11 +39,11 @@ def with_tag(tags: list[str]) -> tuple[list[str], str | None]:
     return [*tags, tag], tag
 
 
-async def find_tagged(source: RunSource, prefix: str, *, since: float) -> dict[str, list[str]]:
+async def find_tagged(runs: RunPollable, prefix: str, *, since: float) -> dict[str, list[str]]:
     """Find all runs that have a tag with this prefix, such as those of a bulk job whose process was killed.
 
     Args:
-        source: Lists the runs.
+        runs: Lists the runs.
         prefix: The beginning of the tags.
         since: Unix seconds by the **server's** clock before which none of them can have started, such as the creation
             time of their batch; 0 if unknown. A minute is subtracted for clocks of the server that disagree.
@@ -57,7 +58,7 @@ async def find_tagged(source: RunSource, prefix: str, *, since: float) -> dict[s
     found: dict[str, dict[str, int]] = {}
     offset = 0
     for _ in range(_MAX_SCAN_PAGES):
-        page = _decoded(await _page(source, max(0, int(since) - _MARGIN), offset, newest_first=False))
+        page = _decoded(await _page(runs, max(0, int(since) - _MARGIN), offset, newest_first=False))
         for summary in page:
             for tag in summary.tags or ():
                 if tag.startswith(prefix):
@@ -107,8 +108,8 @@ class _Snapshot:
 class RunFinder:
     """Looks up runs by tag. Concurrent lookups share one reading of the lists, at most two readings a second."""
 
-    def __init__(self, source: RunSource, clock: Clock) -> None:
-        self._source = source
+    def __init__(self, runs: RunPollable, clock: Clock) -> None:
+        self._runs = runs
         self._clock = clock
         self._lock = anyio.Lock()
         self._begun = 0
@@ -162,7 +163,7 @@ class RunFinder:
         cutoff: float | None = None
         offset = 0
         for number in range(_MAX_PAGES):
-            answer = await _page(self._source, None, offset, newest_first=True)
+            answer = await _page(self._runs, None, offset, newest_first=True)
             if number == 0:
                 moment = server_time_at(min(lookup.began for lookup, _ in sought), answer, self._clock)
                 cutoff = None if moment is None else moment - _MARGIN
@@ -176,12 +177,12 @@ class RunFinder:
         return snapshot
 
 
-async def _page(source: RunSource, since: int | None, offset: int, *, newest_first: bool) -> Response:
+async def _page(runs: RunPollable, since: int | None, offset: int, *, newest_first: bool) -> Response:
     limit = _SHORT_PAGE if newest_first and not offset else _LONG_PAGE
     try:
-        return await source.page(since, limit, offset, newest_first=newest_first)
+        return await runs.page(since, limit, offset, newest_first=newest_first)
     except (BadRequestError, UnprocessableError):
-        return await source.page(since, _SHORT_PAGE, offset, newest_first=newest_first)
+        return await runs.page(since, _SHORT_PAGE, offset, newest_first=newest_first)
 
 
 def _decoded(answer: Response) -> list[RunSummary]:

@@ -15,7 +15,7 @@ from aihub_async.secrecy import SecretValue
 from aihub_async.transport.messages import Request
 from aihub_async.transport.transport import Transport
 from aihub_async.waiting.handles import SubmittedRun
-from aihub_async.waiting.pollables import RunSource
+from aihub_async.waiting.pollables import RunPollable
 
 if TYPE_CHECKING:
     from aihub_async.webhooks.receiver import WebhookReceiver
@@ -37,10 +37,10 @@ class RunRequest:
 class Starter:
     """Starts runs for the resources of one client."""
 
-    def __init__(self, transport: Transport, source: RunSource, webhooks: "WebhookReceiver | None") -> None:
+    def __init__(self, transport: Transport, runs: RunPollable, webhooks: "WebhookReceiver | None") -> None:
         self._transport = transport
         self._webhooks = webhooks
-        self._finder = RunFinder(source, transport.clock)
+        self._finder = RunFinder(runs, transport.clock)
 
     def prepare(
         self,

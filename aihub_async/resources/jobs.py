@@ -5,11 +5,11 @@ from collections.abc import Iterable
 import anyio
 
 from aihub_async import operations as ops
-from aihub_async.models import BatchDeletionJob, DeletionJob, JobState, JobStatus, RunDeletion
+from aihub_async.models import TERMINAL_JOB_STATES, BatchDeletionJob, DeletionJob, JobState, JobStatus, RunDeletion
 from aihub_async.resources._base import Resource
 from aihub_async.transport.transport import Transport
 from aihub_async.waiting.handles import JobHandle, id_of
-from aihub_async.waiting.pollables import JobSource
+from aihub_async.waiting.pollables import StatePollable
 from aihub_async.waiting.scheduler import Scheduler
 
 Job = str | BatchDeletionJob | DeletionJob | RunDeletion
@@ -21,15 +21,23 @@ class Jobs(Resource):
     def __init__(self, transport: Transport, scheduler: Scheduler) -> None:
         super().__init__(transport)
         self._scheduler = scheduler
-        self._source = JobSource(transport, self.status)
+        self._pollable = StatePollable(
+            transport,
+            "job",
+            "client.jobs.wait",
+            self.status,
+            status_of=lambda job: job.state,
+            known=frozenset(JobState),
+            ended=TERMINAL_JOB_STATES,
+        )
 
     async def status(self, job_id: str) -> JobStatus:
         """State of a job: PENDING or RUNNING, then COMPLETE, FAILED or CANCELLED."""
         return await self._fetch(JobStatus, ops.JOB_STATUS, job_id=job_id)
 
     def handle(self, job_id: str) -> JobHandle:
-        """A handle of a job by its id or by what `JobHandle.to_json()` gave."""
-        return JobHandle(id_of(job_id, "job_id"), self._scheduler, self._source)
+        """Return a handle of a job, by its id or by what `JobHandle.to_json()` returned."""
+        return JobHandle(id_of(job_id, "job_id"), self._scheduler, self._pollable)
 
     async def wait(self, job: Job, timeout: float | None = None, *, poll_interval: float | None = None) -> JobStatus:
         """Wait for the end of a deletion. Outages of the server are waited through.

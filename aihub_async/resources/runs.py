@@ -19,7 +19,7 @@ from aihub_async.resources._run_submission import RunRequest, Settings, Starter
 from aihub_async.transport.messages import Response
 from aihub_async.transport.transport import Transport
 from aihub_async.waiting.handles import RunHandle, WaitContext, id_of
-from aihub_async.waiting.pollables import RunSource
+from aihub_async.waiting.pollables import RunPollable
 from aihub_async.waiting.scheduler import Scheduler
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ class AnyRuns(RunResultsAPI):
 
     def __init__(self, transport: Transport, scheduler: Scheduler, webhooks: "WebhookReceiver | None" = None) -> None:
         super().__init__(transport)
-        self._waits = WaitContext(scheduler, RunSource(transport, self.status, self._page))
-        self._starter = Starter(transport, self._waits.source, webhooks)
+        self._waits = WaitContext(scheduler, RunPollable(transport, self.status, self._page))
+        self._starter = Starter(transport, self._waits.pollable, webhooks)
 
     def handle(self, run_id: str) -> RunHandle:
         """A handle of a run by its id, or by what `RunHandle.to_json()` gave, also in another process.

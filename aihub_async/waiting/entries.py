@@ -1,57 +1,58 @@
-"""What the scheduler keeps of those who wait."""
+"""What the scheduler keeps of each wait."""
 
 import asyncio
-import math
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 import attrs
 
-from aihub_async.errors import (
-    AIHubError,
-    CertificateError,
-    ConnectError,
-    ConnectionLostError,
-    RequestError,
-    RequestTimeoutError,
-    ServerError,
-    StatusError,
-    WaitTimeoutError,
-)
-from aihub_async.policies.polling import MAX_ROUND_REQUESTS
-from aihub_async.waiting.pollables import Source
+from aihub_async.errors import RequestError, WaitTimeoutError
+from aihub_async.waiting.pollables import Pollable
 
 S = TypeVar("S")
 
-FEW = 8
-"""So many are asked for one by one; more are looked for in lists."""
-_SINGLES_PER_SECOND = 4.0
-_SINGLES_GAP = 0.5
-"""Seconds between two helpings of single questions about many."""
-_LONGEST_TURN = 30.0
-"""Seconds in which each of many that cannot be listed is asked for once."""
+
+@attrs.frozen
+class WaitOptions(Generic[S]):
+    """How to wait for one thing.
+
+    Attributes:
+        timeout: Seconds; None for no limit.
+        on_update: Called with the state when it is first seen and when its status has changed.
+        min_interval: Minimum seconds between two polls of this item; a webhook bypasses it.
+        known: Its state as of `began`, so that the first poll can be later.
+        began: When it began, by the monotonic clock; now by default.
+        expects_webhook: A webhook will report its end.
+    """
+
+    timeout: float | None = None
+    on_update: Callable[[S], None] | None = None
+    min_interval: float | None = None
+    known: S | None = None
+    began: float | None = None
+    expects_webhook: bool = False
 
 
 @attrs.define(eq=False)
 class Waiter(Generic[S]):
-    """One `wait`: `over` tells the end from the rest, or raises the error that the wait shall end with."""
+    """One call of `wait`. `has_ended` returns whether a state is the end, or raises the error to end the wait with."""
 
     result: "asyncio.Future[S]"
-    over: Callable[[S], bool]
+    has_ended: Callable[[S], bool]
     on_update: Callable[[S], None] | None
     min_interval: float
     timeout: float | None
     last_reported: str | None = None
 
-    def see(self, state: S, status: str | None) -> None:
-        """Take a look at a new state."""
+    def report(self, state: S, status: str | None) -> None:
+        """Report a state to the wait, which may end it."""
         if self.result.done():
             return
         try:
             if self.on_update is not None and (status != self.last_reported or status is None):
                 self.last_reported = status
                 self.on_update(state)
-            if self.over(state):
+            if self.has_ended(state):
                 self.result.set_result(state)
         except Exception as error:  # noqa: BLE001 - whatever a callback raises belongs to its own wait
             self.result.set_exception(error)
@@ -64,9 +65,28 @@ class Waiter(Generic[S]):
 
 @attrs.define(eq=False)
 class Watch(Generic[S]):
-    """One run or job that somebody waits for. Times are of the monotonic clock, `start` is Unix seconds."""
+    """One run or job with all calls that wait for it; its group changes it, and nobody else.
 
-    source: Source[S]
+    Attributes:
+        pollable: What kind of thing it is.
+        id: Its id.
+        began: When it began, by the monotonic clock.
+        due: When it is polled next, by the monotonic clock.
+        waiters: The calls that wait.
+        status: The last known status; None also when it must count as news for a new waiter.
+        duration_key: The key of its typical duration.
+        start: When it started by the server's clock, in Unix seconds.
+        expects_webhook: A webhook will report its end.
+        notified: A webhook has arrived.
+        notify_again: Earliest monotonic time of the next poll that a webhook causes.
+        recheck: A webhook arrived that has not caused a poll yet.
+        polling: A poll of this item alone is under way.
+        failures: Failed polls in a row.
+        failing_since: When the first of them failed, by the monotonic clock.
+        error: The error of the last poll.
+    """
+
+    pollable: Pollable[S]
     id: str
     began: float
     due: float
@@ -78,93 +98,40 @@ class Watch(Generic[S]):
     notified: bool = False
     notify_again: float = float("-inf")
     recheck: bool = False
-    asking: bool = False
+    polling: bool = False
     failures: int = 0
+    failing_since: float = 0.0
     error: RequestError | None = None
 
     @property
     def min_interval(self) -> float:
-        """The smallest interval that somebody who waits allows."""
+        """The smallest interval that a waiter allows."""
         return min((waiter.min_interval for waiter in self.waiters), default=0.0)
 
-    def is_over(self) -> bool:
-        """Whether all its waits have ended."""
+    def is_done(self) -> bool:
+        """Return whether all its waits have ended."""
         return all(waiter.result.done() for waiter in self.waiters)
 
+    def succeeded(self) -> None:
+        """Note that a poll has succeeded."""
+        self.failures, self.error = 0, None
+
+    def failed(self, error: RequestError, now: float) -> None:
+        """Note that a poll has failed."""
+        if not self.failures:
+            self.failing_since = now
+        self.failures += 1
+        self.error = error
+
     def fail(self, error: BaseException) -> None:
-        """End all its waits."""
+        """End all its waits with an error."""
         for waiter in self.waiters:
             waiter.fail(error)
 
     def expire(self, waiter: Waiter[S]) -> None:
-        """End one wait whose time is up."""
-        name, line = self.source.describe(self.id)
+        """End a wait that has timed out."""
+        name, code = self.pollable.describe(self.id)
         state = f"is {self.status}" if self.status else "has not ended"
-        why = f"; the last request failed: {self.error}" if self.error is not None else ""
-        message = f"{name} {state} after {waiter.timeout:g} s; it goes on, wait again with {line}{why}"
+        reason = f"; the last request failed: {self.error}" if self.error is not None else ""
+        message = f"{name} {state} after {waiter.timeout:g} s; it continues, wait again with {code}{reason}"
         waiter.fail(WaitTimeoutError(message, id=self.id, last=self.status))
-
-
-@attrs.define(eq=False)
-class Group(Generic[S]):
-    """All that is waited for from one source.
-
-    `due` is when the next list is read, while there are many; `earliest` keeps it within the budget of requests.
-    `page_limit` is what is asked for, `page_cap` what the server was seen to give although there was more; `offset` is
-    where a long list is gone on with; `pages` what the last one took. `next_single` spaces single questions.
-    """
-
-    source: Source[S]
-    watches: dict[str, Watch[S]] = attrs.field(factory=dict)
-    due: float = float("inf")
-    earliest: float = float("-inf")
-    busy: bool = False
-    asking: int = 0
-    page_limit: int = 1000
-    page_cap: int = 0
-    offset: int = 0
-    pages: int = 1
-    failures: int = 0
-    next_single: float = float("-inf")
-
-    @property
-    def many(self) -> bool:
-        """Whether reading lists takes fewer requests than asking one by one."""
-        return self.source.supports_list and self.page_limit > 0 and len(self.watches) > max(FEW, self.pages)
-
-    def allowance(self, now: float) -> int:
-        """How many single questions there is room for; it is taken as used."""
-        if len(self.watches) <= FEW:
-            return FEW
-        if now < self.next_single:
-            return 0
-        self.next_single = now + _SINGLES_GAP
-        rate = max(_SINGLES_PER_SECOND, len(self.watches) / _LONGEST_TURN)
-        return max(0, min(math.ceil(rate * _SINGLES_GAP), MAX_ROUND_REQUESTS + math.ceil(rate) - self.asking))
-
-    def next_due(self) -> float:
-        """When there is something to ask."""
-        if self.many:
-            return float("inf") if self.busy else self.due
-        due = min((watch.due for watch in self.watches.values() if not watch.asking), default=float("inf"))
-        return due if len(self.watches) <= FEW else max(due, self.next_single)
-
-    def add(self, watch: Watch[S]) -> None:
-        """Watch one more."""
-        was_many = self.many
-        self.watches[watch.id] = watch
-        if not self.many:
-            return
-        first = watch.due if was_many else min(each.due for each in self.watches.values())
-        self.due = min(self.due, max(first, self.earliest))
-
-
-_PASSING = frozenset({408, 425, 429})
-_OUTAGES = (ConnectError, ConnectionLostError, RequestTimeoutError, ServerError)
-
-
-def passes(error: AIHubError) -> bool:
-    """Whether polling goes on after this error: the server or the way to it is out of order, not the question."""
-    if isinstance(error, CertificateError):
-        return False
-    return isinstance(error, _OUTAGES) or (isinstance(error, StatusError) and error.status in _PASSING)

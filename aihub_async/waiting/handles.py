@@ -2,16 +2,20 @@
 
 import functools
 import json
-from collections.abc import Callable, Generator
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, Generic, Protocol, TypeVar
 
 import attrs
 
 from aihub_async.errors import InvalidRequestError
-from aihub_async.models import JobStatus, ResultFile, Run, RunDeletion
+from aihub_async.models import JobState, JobStatus, ResultFile, Run, RunDeletion
 from aihub_async.pagination import Pages
-from aihub_async.waiting.pollables import JobSource, RunSource, job_is_over, run_is_over
+from aihub_async.waiting.entries import WaitOptions
+from aihub_async.waiting.outcomes import job_ended, run_ended
+from aihub_async.waiting.pollables import RunPollable, StatePollable
 from aihub_async.waiting.scheduler import Scheduler
+
+S = TypeVar("S")
 
 
 class RunCalls(Protocol):
@@ -47,10 +51,10 @@ class RunCalls(Protocol):
 
 @attrs.frozen
 class WaitContext:
-    """What every wait of a client needs: its scheduler, and its source of runs."""
+    """What every wait for a run needs: the client's scheduler, and its runs as they are polled."""
 
     scheduler: Scheduler
-    source: RunSource
+    pollable: RunPollable
 
 
 @attrs.frozen
@@ -62,8 +66,48 @@ class SubmittedRun:
     expects_webhook: bool
 
 
-class RunHandle:
-    """A run that goes on at the server: ``await handle`` gives the finished run.
+class Handle(Generic[S]):
+    """What the handles of runs and jobs have in common: an id, the last known status, and waiting by `await`."""
+
+    def __init__(self, id: str, status_of: Callable[[S], str | None], last: S | None = None) -> None:
+        self._id = id
+        self._status_of = status_of
+        self._last = last
+
+    @property
+    def id(self) -> str:
+        """The id by which the service knows it."""
+        return self._id
+
+    @property
+    def status(self) -> str | None:
+        """The last known status, without a request; None before the first. `refresh()` requests the current one."""
+        return None if self._last is None else self._status_of(self._last)
+
+    def _observe(self, state: S) -> S:
+        self._last = state
+        return state
+
+    def _observing(self, on_update: Callable[[S], None] | None) -> Callable[[S], None]:
+        def observe(state: S) -> None:
+            self._last = state
+            if on_update is not None:
+                on_update(state)
+
+        return observe
+
+    def _wait(self) -> Awaitable[S]:
+        raise NotImplementedError
+
+    def __await__(self) -> Generator[Any, None, S]:
+        return self._wait().__await__()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._id!r})"
+
+
+class RunHandle(Handle[Run]):
+    """A run that was started: ``await handle`` waits for its end and returns the finished run.
 
     A handle is the run's id: `to_json()` and `client.apps.runs.handle()` carry it to another process.
 
@@ -71,19 +115,14 @@ class RunHandle:
         >>> async def total(client, batch_id):
         ...     handle = await client.apps.runs.submit(app_name="Invoices", batch_id=batch_id)
         ...     await handle
-        ...     return [file async for file in handle.results()]
+        ...     return [file async for file in handle.iter_results()]
     """
 
     def __init__(self, run_id: str, calls: RunCalls, waits: WaitContext, started: SubmittedRun | None = None) -> None:
-        self._id = run_id
+        super().__init__(run_id, waits.pollable.status, started.run if started else None)
         self._calls = calls
         self._waits = waits
         self._started = started
-
-    @property
-    def id(self) -> str:
-        """The run's id."""
-        return self._id
 
     async def wait(
         self,
@@ -96,40 +135,43 @@ class RunHandle:
         """Wait for the end of the run. Outages of the server are waited through.
 
         Args:
-            timeout: seconds; as long as it takes by default.
-            on_update: called with the run when it is first seen and whenever its status has changed.
-            through_review: go on waiting while the run is STOPPED_AT_CHECKPOINT for a human review.
-            poll_interval: least seconds between two requests about this run; by default they follow how long runs of
-                the app take. A webhook is followed up at once.
+            timeout: Seconds; no limit by default.
+            on_update: Called with the run when it is first seen and whenever its status has changed.
+            through_review: Continue to wait while the run is STOPPED_AT_CHECKPOINT for a human review.
+            poll_interval: Minimum seconds between two polls of this run; by default they follow how long runs of the
+                app take. A webhook bypasses it.
 
         Returns:
             The run, COMPLETE.
 
         Raises:
-            RunFailedError: the run failed; the error has the run.
-            RunCancelledError: somebody cancelled it.
-            RunNeedsReviewError: it waits for a human review.
-            WaitTimeoutError: the time is up; the run goes on.
-            RequestError: the server refused to tell, such as `NotFoundError`.
+            RunFailedError: The run failed; the error has the run.
+            RunCancelledError: Somebody cancelled it.
+            RunNeedsReviewError: It waits for a human review.
+            WaitTimeoutError: The timeout has passed; the run continues.
+            RequestError: The server refused the request, such as `NotFoundError`.
         """
         started = self._started
-        return await self._waits.scheduler.wait(
-            self._waits.source,
+        run = await self._waits.scheduler.wait(
+            self._waits.pollable,
             self._id,
-            functools.partial(run_is_over, through_review=through_review),
-            timeout=timeout,
-            on_update=on_update,
-            min_interval=poll_interval,
-            known=started.run if started else None,
-            began=started.at if started else None,
-            expects_webhook=started is not None and started.expects_webhook,
+            functools.partial(run_ended, through_review=through_review),
+            WaitOptions(
+                timeout=timeout,
+                on_update=self._observing(on_update),
+                min_interval=poll_interval,
+                known=started.run if started else None,
+                began=started.at if started else None,
+                expects_webhook=started is not None and started.expects_webhook,
+            ),
         )
+        return self._observe(run)
 
-    async def status(self) -> Run:
-        """The state of the run now."""
-        return await self._calls.status(self._id)
+    async def refresh(self) -> Run:
+        """Request and return the current state of the run."""
+        return self._observe(await self._calls.status(self._id))
 
-    def results(
+    def iter_results(
         self,
         file_offset: int = 0,
         include_confidence_scores: bool = False,
@@ -165,18 +207,15 @@ class RunHandle:
         return await self._calls.delete(self._id, delete_db_data, delete_input, delete_output, delete_logs)
 
     def to_json(self) -> str:
-        """The handle as JSON; `client.apps.runs.handle()` takes it back."""
+        """Return the handle as JSON, which `client.apps.runs.handle()` takes."""
         return json.dumps({"run_id": self._id})
 
-    def __await__(self) -> Generator[Any, None, Run]:
-        return self.wait().__await__()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._id!r})"
+    def _wait(self) -> Awaitable[Run]:
+        return self.wait()
 
 
-class JobHandle:
-    """A job that goes on at the server, such as a deletion: ``await handle`` waits for its end.
+class JobHandle(Handle[JobStatus]):
+    """A job that was started, such as a deletion: ``await handle`` waits for its end.
 
     Example:
         >>> async def remove(client, batch_id):
@@ -184,52 +223,48 @@ class JobHandle:
         ...     await client.jobs.handle(job.job_id)
     """
 
-    def __init__(self, job_id: str, scheduler: Scheduler, source: JobSource) -> None:
-        self._id = job_id
+    def __init__(self, job_id: str, scheduler: Scheduler, pollable: StatePollable[JobStatus]) -> None:
+        # A deletion of something that was gone already has no job.
+        super().__init__(job_id, pollable.status, None if job_id else JobStatus(state=JobState.COMPLETE))
         self._scheduler = scheduler
-        self._source = source
-
-    @property
-    def id(self) -> str:
-        """The job's id."""
-        return self._id
+        self._pollable = pollable
 
     async def wait(self, timeout: float | None = None, *, poll_interval: float | None = None) -> JobStatus:
         """Wait for the end of the job; an empty id stands for something that was gone already.
 
         Args:
-            timeout: seconds; as long as it takes by default.
-            poll_interval: least seconds between two requests about this job.
+            timeout: Seconds; no limit by default.
+            poll_interval: Minimum seconds between two polls of this job.
 
         Raises:
-            JobFailedError: it ended FAILED or CANCELLED.
-            WaitTimeoutError: the time is up; the job goes on.
+            JobFailedError: It ended FAILED or CANCELLED.
+            WaitTimeoutError: The timeout has passed; the job continues.
         """
         if not self._id:
-            return JobStatus(state="COMPLETE")
-        over = functools.partial(job_is_over, self._id)
-        return await self._scheduler.wait(self._source, self._id, over, timeout=timeout, min_interval=poll_interval)
+            return JobStatus(state=JobState.COMPLETE)
+        options = WaitOptions(timeout=timeout, on_update=self._observing(None), min_interval=poll_interval)
+        ended = functools.partial(job_ended, self._id)
+        return self._observe(await self._scheduler.wait(self._pollable, self._id, ended, options))
 
-    async def status(self) -> JobStatus:
-        """The state of the job now."""
-        return JobStatus(state="COMPLETE") if not self._id else await self._source.fetch(self._id)
+    async def refresh(self) -> JobStatus:
+        """Request and return the current state of the job."""
+        if not self._id:
+            return JobStatus(state=JobState.COMPLETE)
+        return self._observe(await self._pollable.fetch(self._id))
 
     def to_json(self) -> str:
-        """The handle as JSON; `client.jobs.handle()` takes it back."""
+        """Return the handle as JSON, which `client.jobs.handle()` takes."""
         return json.dumps({"job_id": self._id})
 
-    def __await__(self) -> Generator[Any, None, JobStatus]:
-        return self.wait().__await__()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._id!r})"
+    def _wait(self) -> Awaitable[JobStatus]:
+        return self.wait()
 
 
 def id_of(text: str, key: str) -> str:
-    """The id in the JSON of a handle, or the text itself if it is an id.
+    """Return the id in the JSON of a handle, or the text itself if it is an id.
 
     Raises:
-        InvalidRequestError: JSON of something else.
+        InvalidRequestError: It is the JSON of something else.
     """
     if not text.startswith("{"):
         return text

@@ -11,7 +11,7 @@ from aihub_sync._generate.docstrings import UnknownError
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
-_FOREIGN_BASES = frozenset({"Protocol", "Generic[T]", "Enum", "Exception"})
+_FOREIGN_BASES = frozenset({"Protocol", "Generic", "Enum", "Exception"})
 
 
 @attrs.frozen
@@ -128,7 +128,8 @@ class Sources:
     def _lineage(self, name: str, module: Module) -> Iterator[tuple[ast.ClassDef, Module]]:
         """The class, after its bases; bases from elsewhere have nothing to pass on."""
         for base in module.nodes[name].bases:
-            text = ast.unparse(base)
+            # The parameters of a generic base have no place in the twin: its methods name their types themselves.
+            text = ast.unparse(base.value if isinstance(base, ast.Subscript) else base)
             if text in module.nodes:
                 yield from self._lineage(text, module)
             elif text in module.imports and module.imports[text].module in self.modules:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class RunHandle(Facade):
-    """A run that goes on at the server: ``handle.wait()`` gives the finished run.
+    """A run that was started: ``handle.wait()`` waits for its end and returns the finished run.
 
     A handle is the run's id: `to_json()` and `client.apps.runs.handle()` carry it to another process.
 
@@ -24,15 +24,20 @@ class RunHandle(Facade):
         >>> def total(client, batch_id):
         ...     handle = client.apps.runs.submit(app_name="Invoices", batch_id=batch_id)
         ...     handle.wait()
-        ...     return [file for file in handle.results()]
+        ...     return [file for file in handle.iter_results()]
     """
 
     _async: handles.RunHandle
 
     @property
     def id(self) -> str:
-        """The run's id."""
+        """The id by which the service knows it."""
         return self._async.id
+
+    @property
+    def status(self) -> str | None:
+        """The last known status, without a request; None before the first. `refresh()` requests the current one."""
+        return self._async.status
 
     def wait(
         self,
@@ -45,31 +50,31 @@ class RunHandle(Facade):
         """Wait for the end of the run. Outages of the server are waited through.
 
         Args:
-            timeout: seconds; as long as it takes by default.
-            on_update: called with the run when it is first seen and whenever its status has changed.
-            through_review: go on waiting while the run is STOPPED_AT_CHECKPOINT for a human review.
-            poll_interval: least seconds between two requests about this run; by default they follow how long runs of
-                the app take. A webhook is followed up at once.
+            timeout: Seconds; no limit by default.
+            on_update: Called with the run when it is first seen and whenever its status has changed.
+            through_review: Continue to wait while the run is STOPPED_AT_CHECKPOINT for a human review.
+            poll_interval: Minimum seconds between two polls of this run; by default they follow how long runs of the
+                app take. A webhook bypasses it.
 
         Returns:
             The run, COMPLETE.
 
         Raises:
-            RunFailedError: the run failed; the error has the run.
-            RunCancelledError: somebody cancelled it.
-            RunNeedsReviewError: it waits for a human review.
-            WaitTimeoutError: the time is up; the run goes on.
-            RequestError: the server refused to tell, such as `NotFoundError`.
+            RunFailedError: The run failed; the error has the run.
+            RunCancelledError: Somebody cancelled it.
+            RunNeedsReviewError: It waits for a human review.
+            WaitTimeoutError: The timeout has passed; the run continues.
+            RequestError: The server refused the request, such as `NotFoundError`.
         """
         return self._lease.run(
             self._async.wait(timeout, on_update=on_update, through_review=through_review, poll_interval=poll_interval)
         )
 
-    def status(self) -> Run:
-        """The state of the run now."""
-        return self._lease.run(self._async.status())
+    def refresh(self) -> Run:
+        """Request and return the current state of the run."""
+        return self._lease.run(self._async.refresh())
 
-    def results(
+    def iter_results(
         self,
         file_offset: int = 0,
         include_confidence_scores: bool = False,
@@ -82,7 +87,7 @@ class RunHandle(Facade):
         The fields of the packet are in `pages.answer.case_info` of the returned pages, once they arrived.
         """
         return Pages(
-            self._async.results(
+            self._async.iter_results(
                 file_offset,
                 include_confidence_scores,
                 include_source_info,
@@ -107,12 +112,12 @@ class RunHandle(Facade):
         return self._lease.run(self._async.delete(delete_db_data, delete_input, delete_output, delete_logs))
 
     def to_json(self) -> str:
-        """The handle as JSON; `client.apps.runs.handle()` takes it back."""
+        """Return the handle as JSON, which `client.apps.runs.handle()` takes."""
         return self._async.to_json()
 
 
 class JobHandle(Facade):
-    """A job that goes on at the server, such as a deletion: ``handle.wait()`` waits for its end.
+    """A job that was started, such as a deletion: ``handle.wait()`` waits for its end.
 
     Example:
         >>> def remove(client, batch_id):
@@ -124,26 +129,31 @@ class JobHandle(Facade):
 
     @property
     def id(self) -> str:
-        """The job's id."""
+        """The id by which the service knows it."""
         return self._async.id
+
+    @property
+    def status(self) -> str | None:
+        """The last known status, without a request; None before the first. `refresh()` requests the current one."""
+        return self._async.status
 
     def wait(self, timeout: float | None = None, *, poll_interval: float | None = None) -> JobStatus:
         """Wait for the end of the job; an empty id stands for something that was gone already.
 
         Args:
-            timeout: seconds; as long as it takes by default.
-            poll_interval: least seconds between two requests about this job.
+            timeout: Seconds; no limit by default.
+            poll_interval: Minimum seconds between two polls of this job.
 
         Raises:
-            JobFailedError: it ended FAILED or CANCELLED.
-            WaitTimeoutError: the time is up; the job goes on.
+            JobFailedError: It ended FAILED or CANCELLED.
+            WaitTimeoutError: The timeout has passed; the job continues.
         """
         return self._lease.run(self._async.wait(timeout, poll_interval=poll_interval))
 
-    def status(self) -> JobStatus:
-        """The state of the job now."""
-        return self._lease.run(self._async.status())
+    def refresh(self) -> JobStatus:
+        """Request and return the current state of the job."""
+        return self._lease.run(self._async.refresh())
 
     def to_json(self) -> str:
-        """The handle as JSON; `client.jobs.handle()` takes it back."""
+        """Return the handle as JSON, which `client.jobs.handle()` takes."""
         return self._async.to_json()

@@ -28,7 +28,7 @@ class Jobs(Facade):
         return self._lease.run(self._async.status(job_id))
 
     def handle(self, job_id: str) -> JobHandle:
-        """A handle of a job by its id or by what `JobHandle.to_json()` gave."""
+        """Return a handle of a job, by its id or by what `JobHandle.to_json()` returned."""
         return JobHandle(self._async.handle(job_id), self._lease)
 
     def wait(self, job: Job, timeout: float | None = None, *, poll_interval: float | None = None) -> JobStatus:

@@ -116,7 +116,7 @@ class Flows(Facade):
         Example:
             >>> def records(client, binary, folder):
             ...     run = client.flows.run(binary, folder, settings=FlowSettings(priority=5))
-            ...     return [record.values for record in run.results()]
+            ...     return [record.values for record in run.iter_results()]
         """
         try:
             found = self._lease.run(self._async.run(binary_path, input_dir, output_dir, job_id, settings))

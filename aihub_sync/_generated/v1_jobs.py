@@ -9,6 +9,8 @@ from aihub_sync._facade import Facade
 from aihub_sync._pages import Pages
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aihub_async.models import LegacyJobInfo, LegacyJobStatus, ListLegacyJobs
     from aihub_async.resources.v1 import jobs
 
@@ -40,23 +42,25 @@ class LegacyJobs(Facade):
         type: str = "flow",
         *,
         timeout: float | None = None,
+        on_update: Callable[[LegacyJobStatus], None] | None = None,
         through_review: bool = False,
         poll_interval: float | None = None,
     ) -> LegacyJobStatus:
-        """Wait until a job is COMPLETE. Outages of the server are waited through; a webhook is followed up at once.
+        """Wait until a job is COMPLETE. Outages of the server are waited through; a webhook causes an immediate poll.
 
         Args:
             job_id: from the call that started it.
             type: as for `status()`.
-            timeout: seconds; as long as it takes by default.
-            through_review: go on waiting while the job is STOPPED_AT_CHECKPOINT.
-            poll_interval: least seconds between two requests about this job.
+            timeout: seconds; no limit by default.
+            on_update: called with the job when it is first seen and whenever its outcome has changed.
+            through_review: continue to wait while the job is STOPPED_AT_CHECKPOINT.
+            poll_interval: minimum seconds between two polls of this job.
 
         Raises:
             RunFailedError: it FAILED.
             RunCancelledError: it was CANCELLED.
             RunNeedsReviewError: it is STOPPED_AT_CHECKPOINT.
-            WaitTimeoutError: it goes on after `timeout`.
+            WaitTimeoutError: `timeout` has passed; the job continues.
             LegacyAPIError: there is no such job.
 
         Example:
@@ -64,7 +68,14 @@ class LegacyJobs(Facade):
             ...     return client.legacy.jobs.wait(job_id, timeout=600).output_folder
         """
         return self._lease.run(
-            self._async.wait(job_id, type, timeout=timeout, through_review=through_review, poll_interval=poll_interval)
+            self._async.wait(
+                job_id,
+                type,
+                timeout=timeout,
+                on_update=on_update,
+                through_review=through_review,
+                poll_interval=poll_interval,
+            )
         )
 
     def list(
@@ -116,23 +127,25 @@ class FlowJobs(Facade):
         type: str = "flow",
         *,
         timeout: float | None = None,
+        on_update: Callable[[LegacyJobStatus], None] | None = None,
         through_review: bool = False,
         poll_interval: float | None = None,
     ) -> LegacyJobStatus:
-        """Wait until a job is COMPLETE. Outages of the server are waited through; a webhook is followed up at once.
+        """Wait until a job is COMPLETE. Outages of the server are waited through; a webhook causes an immediate poll.
 
         Args:
             job_id: from the call that started it.
             type: as for `status()`.
-            timeout: seconds; as long as it takes by default.
-            through_review: go on waiting while the job is STOPPED_AT_CHECKPOINT.
-            poll_interval: least seconds between two requests about this job.
+            timeout: seconds; no limit by default.
+            on_update: called with the job when it is first seen and whenever its outcome has changed.
+            through_review: continue to wait while the job is STOPPED_AT_CHECKPOINT.
+            poll_interval: minimum seconds between two polls of this job.
 
         Raises:
             RunFailedError: it FAILED.
             RunCancelledError: it was CANCELLED.
             RunNeedsReviewError: it is STOPPED_AT_CHECKPOINT.
-            WaitTimeoutError: it goes on after `timeout`.
+            WaitTimeoutError: `timeout` has passed; the job continues.
             LegacyAPIError: there is no such job.
 
         Example:
@@ -140,7 +153,14 @@ class FlowJobs(Facade):
             ...     return client.legacy.jobs.wait(job_id, timeout=600).output_folder
         """
         return self._lease.run(
-            self._async.wait(job_id, type, timeout=timeout, through_review=through_review, poll_interval=poll_interval)
+            self._async.wait(
+                job_id,
+                type,
+                timeout=timeout,
+                on_update=on_update,
+                through_review=through_review,
+                poll_interval=poll_interval,
+            )
         )
 
     def list(
@@ -179,7 +199,7 @@ class FlowJobs(Facade):
         self._lease.run(self._async.pause(job_id, path=path))
 
     def resume(self, job_id: str, *, path: str | None = None) -> None:
-        """Go on with a paused job. Unverified, like `pause()`; by default ``"/v1/jobs/resume"``.
+        """Resume a paused job. Unverified, like `pause()`; by default ``"/v1/jobs/resume"``.
 
         Raises:
             LegacyAPIError: the server refused it.
@@ -197,11 +217,11 @@ class FlowJobs(Facade):
         self._lease.run(self._async.cancel(job_id, path=path))
 
     def retry(self, job_id: str, *, path: str | None = None) -> None:
-        """Begin a failed or cancelled job anew. Unverified, like `pause()`; by default ``"/v1/jobs/retry"``.
+        """Start a failed or cancelled job again. Unverified, like `pause()`; by default ``"/v1/jobs/retry"``.
 
         Raises:
             LegacyAPIError: the server refused it.
             NotFoundError: the server has it elsewhere, or there is no such job.
-            OutcomeUnknownError: the connection broke and the job may or may not have begun anew.
+            OutcomeUnknownError: the connection broke and the job may or may not have started again.
         """
         self._lease.run(self._async.retry(job_id, path=path))

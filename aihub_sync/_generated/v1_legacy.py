@@ -55,7 +55,7 @@ class LegacyApps(Facade):
         Example:
             >>> def records(client, app_id, batch_id):
             ...     run = client.legacy.apps.run(app_id, batch_id=batch_id)
-            ...     return [record.values for record in run.results()]
+            ...     return [record.values for record in run.iter_results()]
         """
         try:
             found = self._lease.run(

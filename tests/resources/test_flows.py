@@ -33,7 +33,7 @@ async def test_a_compiled_flow_is_run_and_read(client: AsyncAIHub, hub: Emulator
     run = await client.flows.run(binary, f"{ROOT}/in", settings=FlowSettings(priority=9, tags=["march"]))
     assert run.output_folder == f"/{ROOT}/out"
     assert (await run).outcome == "COMPLETE"
-    assert [dict(record.values) async for record in run.results()] == [{"Vendor": "Acme", "Total": "42"}]
+    assert [dict(record.values) async for record in run.iter_results()] == [{"Vendor": "Acme", "Total": "42"}]
     assert len(run.id) == 36
     assert hub.runs()[0]["tags"] == ["march"]
     names = [node.name async for node in client.files.iter_folder(f"{ROOT}/out")]
@@ -48,7 +48,7 @@ async def test_several_flows_see_every_file(client: AsyncAIHub, hub: Emulator) -
     await client.files.write(f"{ROOT}/in/a.txt", TEXT)
     await (await client.flows.compile(ROOT, "Flows", flows_dir="flows")).wait(timeout=10)
     run = await client.flows.run(f"{ROOT}/build/bin/flows.ibflowbin", f"{ROOT}/in")
-    assert [dict(record.values) async for record in run.results()] == [
+    assert [dict(record.values) async for record in run.iter_results()] == [
         {"Vendor": "Acme", "Total": "42"},
         {"size": str(len(TEXT) - 1)},
     ]
@@ -189,7 +189,7 @@ async def test_the_output_schema_changes(client: AsyncAIHub) -> None:
         "rename_fields": {"Total": "sum"},
     }
     run = await client.flows.run(binary, f"{ROOT}/in", settings=FlowSettings(modify_output_schema=changes))
-    assert [dict(record.values) async for record in run.results()] == [{"sum": "42", "greeting": "hello"}]
+    assert [dict(record.values) async for record in run.iter_results()] == [{"sum": "42", "greeting": "hello"}]
 
 
 async def test_an_unclear_start_is_looked_up_and_not_doubled(client: AsyncAIHub, hub: Emulator) -> None:
@@ -197,7 +197,7 @@ async def test_an_unclear_start_is_looked_up_and_not_doubled(client: AsyncAIHub,
     hub.faults.add(Fault(kind="reset-after", operation="runFlowBinary", times=1))
     run = await client.flows.run(binary, f"{ROOT}/in", job_id="mine")
     assert run.id == "mine"
-    assert [record.file_name async for record in run.results()] == ["a.txt"]
+    assert [record.file_name async for record in run.iter_results()] == ["a.txt"]
     assert hub.requests.count("runFlowBinary") == 1
     assert len(hub.runs()) == 1
 
@@ -250,9 +250,9 @@ async def test_a_paused_job_pauses_and_goes_on(client: AsyncAIHub, hub: Emulator
     hub.hold_runs()
     run = await client.flows.run(await compiled(client), f"{ROOT}/in")
     await client.flows.jobs.pause(run.id)
-    assert (await run.status()).outcome == "PAUSED"
+    assert (await run.refresh()).outcome == "PAUSED"
     hub.release_runs()
-    assert (await run.status()).outcome == "PAUSED"
+    assert (await run.refresh()).outcome == "PAUSED"
     await client.flows.jobs.resume(run.id)
     assert (await run.wait(timeout=10)).outcome == "COMPLETE"
     with pytest.raises(LegacyAPIError, match="COMPLETE"):

@@ -41,7 +41,7 @@ async def test_a_run_by_id_is_awaited_and_read(client: AsyncAIHub, hub: Emulator
     assert job.outcome == "COMPLETE"
     assert job.progress == 1
     assert job.output_folder is not None
-    records = [record async for record in run.results()]
+    records = [record async for record in run.iter_results()]
     assert [(record.file_name, dict(record.values)) for record in records] == [
         ("a.txt", {"Vendor": "Acme", "Total": "42"}),
         ("b.txt", {"Vendor": "Bolt"}),
@@ -196,14 +196,14 @@ async def test_other_ends_raise_as_in_v2(client: AsyncAIHub, hub: Emulator, outc
     assert (caught.value.run.id, caught.value.run.status) == (run.id, outcome)
     if outcome == "FAILED":
         with pytest.raises(RunFailedError):
-            await run.results().next_page()
+            await run.iter_results().next_page()
 
 
 async def test_a_review_can_be_waited_through(client: AsyncAIHub, hub: Emulator) -> None:
     hub.app("Reviewed", outcome="STOPPED_AT_CHECKPOINT")(lambda _: {})
     run = await client.legacy.apps.run_by_name("Reviewed", batch_id=await batch_of(client, {"a.txt": INVOICE}))
     await hub.idle()
-    assert (await run.status()).outcome == "STOPPED_AT_CHECKPOINT"
+    assert (await run.refresh()).outcome == "STOPPED_AT_CHECKPOINT"
     hub.complete_review(run.id)
     assert (await run.wait(through_review=True, timeout=10)).outcome == "COMPLETE"
 

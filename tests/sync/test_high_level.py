@@ -31,7 +31,7 @@ def test_a_handle(client: AIHub) -> None:
     assert isinstance(handle, RunHandle)
     assert handle.wait(timeout=30).id == handle.id
     again = client.apps.runs.handle(handle.to_json())
-    assert [file.original_file_name for file in again.results()] == ["a.txt"]
+    assert [file.original_file_name for file in again.iter_results()] == ["a.txt"]
     assert repr(again) == f"RunHandle({handle.id!r})"
     deletion = again.delete()
     assert client.jobs.wait(deletion, timeout=30).state == "COMPLETE"

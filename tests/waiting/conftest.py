@@ -17,7 +17,7 @@ from aihub_async.clock import Clock
 from aihub_async.emulator import Emulator
 from aihub_async.models import Run
 from aihub_async.transport.messages import Response
-from aihub_async.waiting.pollables import RunSource
+from aihub_async.waiting.pollables import RunPollable
 
 EPOCH = datetime(2026, 8, 1, tzinfo=UTC)
 
@@ -109,6 +109,7 @@ class FakeRuns:
     moments: list[float] = attrs.field(factory=list)
     failure: Callable[[], Exception] | None = None
     page_failure: Callable[[], Exception] | None = None
+    garbage: bytes | None = None
     gate: asyncio.Event | None = None
 
     @property
@@ -155,11 +156,13 @@ class FakeRuns:
         ]
         if newest_first:
             listed.reverse()
+        if self.garbage is not None:
+            return Response(200, "OK", {}, self.garbage)
         body = msgspec.json.encode({"runs": listed[offset : offset + min(limit, self.most)]})
         return Response(200, "OK", {}, body)
 
-    def source(self) -> RunSource:
-        return RunSource(self, self.fetch, self.page)
+    def pollable(self) -> RunPollable:
+        return RunPollable(self, self.fetch, self.page)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@ import json
 from typing import Any
 
 import anyio
+import attrs
 import pytest
 
 from aihub_async import AsyncAIHub
@@ -24,12 +25,12 @@ async def test_submit_await_results_delete(client: AsyncAIHub, batch_id: int) ->
     handle = await client.apps.runs.submit(app_name=APP, batch_id=batch_id)
     run = await handle
     assert (run.id, run.status, run.batch_id) == (handle.id, "COMPLETE", batch_id)
-    assert [file.original_file_name async for file in handle.results()] == ["a.txt"]
-    assert (await handle.status()).status == "COMPLETE"
+    assert [file.original_file_name async for file in handle.iter_results()] == ["a.txt"]
+    assert (await handle.refresh()).status == "COMPLETE"
     job = await client.jobs.wait(await handle.delete())
     assert job.state == "COMPLETE"
     with pytest.raises(NotFoundError):
-        await handle.status()
+        await handle.refresh()
 
 
 async def test_a_deployment_is_submitted_alike(client: AsyncAIHub, batch_id: int) -> None:
@@ -49,6 +50,21 @@ async def test_a_handle_survives_as_json(client: AsyncAIHub, batch_id: int) -> N
         client.jobs.handle(saved)
 
 
+async def test_a_handle_knows_the_last_status(hub: Emulator, client: AsyncAIHub, batch_id: int) -> None:
+    hub.hold_runs()
+    handle = await client.apps.runs.submit(app_name=APP, batch_id=batch_id)
+    attached = client.apps.runs.handle(handle.id)
+    assert (handle.status, attached.status) == ("RUNNING", None)
+    before = hub.requests.count("getRunStatus")
+    assert (await attached.refresh()).id == handle.id
+    assert attached.status == "RUNNING"
+    hub.release_runs()
+    await handle
+    assert (handle.status, attached.status) == ("COMPLETE", "RUNNING")
+    assert hub.requests.count("getRunStatus") >= before + 2, "`status` sends nothing"
+    assert client.jobs.handle("").status == "COMPLETE"
+
+
 @pytest.mark.parametrize(
     ("outcome", "error"), [("FAILED", RunFailedError), ("STOPPED_AT_CHECKPOINT", RunNeedsReviewError)]
 )
@@ -60,6 +76,7 @@ async def test_ends_without_results_raise(
     with pytest.raises(error) as caught:
         await handle
     assert caught.value.run.id == handle.id
+    assert handle.status == outcome
 
 
 async def test_a_cancelled_run_raises(hub: Emulator, client: AsyncAIHub, batch_id: int) -> None:
@@ -162,7 +179,7 @@ async def test_a_job_handle_is_awaited(client: AsyncAIHub) -> None:
     job = await client.batches.delete(batch.id)
     handle = client.jobs.handle(client.jobs.handle(job.job_id).to_json())
     assert (await handle).state == "COMPLETE"
-    assert (await handle.status()).state == "COMPLETE"
+    assert (await handle.refresh()).state == "COMPLETE"
 
 
 async def test_a_failed_job_raises_after_the_others_have_ended(
@@ -175,7 +192,7 @@ async def test_a_failed_job_raises_after_the_others_have_ended(
         state = "FAILED" if job_id == "bad" else "COMPLETE" if asked.count(job_id) > 2 else "RUNNING"
         return JobStatus(state=state, message="disk full")
 
-    monkeypatch.setattr(client.jobs, "_source", type(client.jobs._source)(client, status))
+    monkeypatch.setattr(client.jobs, "_pollable", attrs.evolve(client.jobs._pollable, fetch_one=status))
     with pytest.raises(JobFailedError, match="disk full") as caught:
         await client.jobs.wait_all(["good", "bad"])
     assert (caught.value.job_id, caught.value.state) == ("bad", "FAILED")

@@ -13,14 +13,17 @@ from aihub_async.errors import (
     ClosedClientError,
     ConnectionLostError,
     NotFoundError,
+    ProtocolError,
     RequestDetails,
     RunCancelledError,
     RunFailedError,
     RunNeedsReviewError,
     WaitTimeoutError,
 )
-from aihub_async.models import JobStatus, Run
-from aihub_async.waiting.pollables import JobSource, run_is_over
+from aihub_async.models import JobState, JobStatus, Run
+from aihub_async.waiting.entries import WaitOptions
+from aihub_async.waiting.outcomes import run_ended
+from aihub_async.waiting.pollables import StatePollable
 from aihub_async.waiting.scheduler import Scheduler
 
 DETAILS = RequestDetails("getRunStatus", "GET", "/v2/apps/runs/run-0", status=404)
@@ -34,8 +37,8 @@ def scheduler(time: Any) -> Scheduler:
 def waiting(
     scheduler: Scheduler, runs: Any, run_id: str, *, review: bool = False, **options: Any
 ) -> Coroutine[Any, Any, Run]:
-    over = functools.partial(run_is_over, through_review=review)
-    return scheduler.wait(runs.source(), run_id, over, **options)
+    ended = functools.partial(run_ended, through_review=review)
+    return scheduler.wait(runs.pollable(), run_id, ended, WaitOptions(**options))
 
 
 def start(scheduler: Scheduler, runs: Any, run_id: str, **options: Any) -> "asyncio.Task[Run]":
@@ -227,6 +230,52 @@ async def test_an_outage_is_waited_through(scheduler: Scheduler, runs: Any, time
     assert (await task).status == "COMPLETE"
 
 
+@pytest.mark.parametrize("count", [1, 50])
+async def test_unreadable_answers_are_an_outage(
+    scheduler: Scheduler, runs: Any, time: Any, caplog: pytest.LogCaptureFixture, count: int
+) -> None:
+    """A maintenance page with status 200, or a redirect to a login page, in answer to polls."""
+    known = runs.add(count)
+    tasks = [start(scheduler, runs, run.id, known=run) for run in known]
+    await time.advance(2)
+    runs.failure = lambda: ProtocolError("200 with text/html", DETAILS)
+    runs.garbage = b"<html>maintenance</html>"
+    await time.advance(900)
+    assert not any(task.done() for task in tasks)
+    assert "unreadable" in caplog.text
+    runs.failure = runs.garbage = None
+    runs.end(*runs.runs)
+    await time.advance(120)
+    assert {(await task).status for task in tasks} == {"COMPLETE"}
+
+
+async def test_one_unreadable_list_changes_nothing(scheduler: Scheduler, runs: Any, time: Any) -> None:
+    known = runs.add(50)
+    tasks = [start(scheduler, runs, run.id, known=run) for run in known]
+    runs.garbage = b"<html>maintenance</html>"
+    while not runs.pages:
+        await time.advance(0.2)
+    runs.garbage = None
+    runs.end(*runs.runs)
+    await time.advance(20)
+    assert all(task.done() for task in tasks)
+    assert runs.singles == []
+    assert {limit for _, limit, _ in runs.pages} == {1000}, "pages need not be smaller"
+
+
+async def test_an_address_that_never_answers_readably_is_an_error_after_half_an_hour(
+    scheduler: Scheduler, runs: Any, time: Any
+) -> None:
+    runs.add(1)
+    runs.failure = lambda: ProtocolError("200 with text/html", DETAILS)
+    task = start(scheduler, runs, "run-0")
+    await time.advance(1700)
+    assert not task.done()
+    await time.advance(200)
+    with pytest.raises(ProtocolError):
+        await task
+
+
 async def test_a_timeout_in_an_outage_tells_of_it(scheduler: Scheduler, runs: Any, time: Any) -> None:
     runs.add(1)
     runs.failure = lambda: ConnectionLostError("the connection broke", DETAILS)
@@ -416,9 +465,10 @@ async def test_many_jobs_take_turns(scheduler: Scheduler, time: Any) -> None:
         asked.append(job_id)
         return JobStatus(state="COMPLETE" if time.time > 1060 else "RUNNING")
 
-    source = JobSource(object(), status)
+    states = frozenset(JobState)
+    pollable = StatePollable(object(), "job", "client.jobs.wait", status, lambda job: job.state, states, states)
     tasks = [
-        asyncio.create_task(scheduler.wait(source, f"job-{number}", lambda job: job.state == "COMPLETE"))
+        asyncio.create_task(scheduler.wait(pollable, f"job-{number}", lambda job: job.state == "COMPLETE"))
         for number in range(300)
     ]
     await time.advance(40)

@@ -15,10 +15,11 @@ from aihub_async.models import (
 )
 from aihub_async.resources._base import given
 from aihub_async.resources._named_files import NamedFiles, named_bodies
-from aihub_async.resources._polling import StateSource
 from aihub_async.resources.removed._base import RemovedResource
 from aihub_async.transport.body import BytesBody
 from aihub_async.transport.forms import FormBody, form
+from aihub_async.waiting.entries import WaitOptions
+from aihub_async.waiting.pollables import StatePollable
 
 
 class Conversations(RemovedResource):
@@ -131,16 +132,16 @@ class Conversations(RemovedResource):
             WaitTimeoutError: it goes on after `timeout`.
             NotFoundError: there is no such conversation, or the server has none any more.
         """
-        source = StateSource(
+        pollable = StatePollable(
             self._transport,
             "conversation",
             "client.conversations.wait",
             self.status,
-            word=lambda state: state.state,
-            published=frozenset(ConversationState),
+            status_of=lambda state: state.state,
+            known=frozenset(ConversationState),
             ended=frozenset({ConversationState.COMPLETE, ConversationState.FAILED}),
         )
-        return await self._scheduler.wait(source, conversation_id, _is_over, timeout=timeout)
+        return await self._scheduler.wait(pollable, conversation_id, _has_ended, WaitOptions(timeout=timeout))
 
     async def update(self, conversation_id: str, name: str | None = None, description: str | None = None) -> None:
         """Change name or description; None leaves it as it is.
@@ -249,7 +250,7 @@ class Conversations(RemovedResource):
         await self._ask(ops.DELETE_CONVERSATION, conversation_id=conversation_id)
 
 
-def _is_over(conversation: Conversation) -> bool:
+def _has_ended(conversation: Conversation) -> bool:
     if conversation.state == ConversationState.FAILED:
         message = f"no document of conversation {conversation.id} could be processed"
         raise JobFailedError(message, job_id=conversation.id, state="FAILED")

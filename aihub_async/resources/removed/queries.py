@@ -7,8 +7,9 @@ from aihub_async import operations as ops
 from aihub_async.errors import InvalidRequestError, JobFailedError
 from aihub_async.models import QueryStatus, QueryStatusResponse, RunQueryResponse, SourceApp
 from aihub_async.resources._base import given
-from aihub_async.resources._polling import StateSource
 from aihub_async.resources.removed._base import RemovedResource
+from aihub_async.waiting.entries import WaitOptions
+from aihub_async.waiting.pollables import StatePollable
 
 
 class Queries(RemovedResource):
@@ -87,19 +88,19 @@ class Queries(RemovedResource):
             WaitTimeoutError: it goes on after `timeout`.
             NotFoundError: there is no such query, or the server has none any more.
         """
-        source = StateSource(
+        pollable = StatePollable(
             self._transport,
             "query",
             "client.queries.wait",
             self.status,
-            word=lambda state: state.status,
-            published=frozenset(QueryStatus),
+            status_of=lambda state: state.status,
+            known=frozenset(QueryStatus),
             ended=frozenset({QueryStatus.COMPLETE, QueryStatus.FAILED}),
         )
-        return await self._scheduler.wait(source, query_id, _is_over, timeout=timeout)
+        return await self._scheduler.wait(pollable, query_id, _has_ended, WaitOptions(timeout=timeout))
 
 
-def _is_over(answer: QueryStatusResponse) -> bool:
+def _has_ended(answer: QueryStatusResponse) -> bool:
     if answer.status == QueryStatus.FAILED:
         message = f"query {answer.query_id} FAILED: {answer.error or 'no reason was given'}"
         raise JobFailedError(message, job_id=answer.query_id, state="FAILED", job_message=answer.error)

@@ -137,7 +137,7 @@ class Flows(LegacyResource):
         Example:
             >>> async def records(client, binary, folder):
             ...     run = await client.flows.run(binary, folder, settings=FlowSettings(priority=5))
-            ...     return [record.values async for record in run.results()]
+            ...     return [record.values async for record in run.iter_results()]
         """
         # They may hold passwords, and this frame is part of a traceback.
         concealed = SecretValue(settings)

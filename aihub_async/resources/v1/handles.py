@@ -1,64 +1,63 @@
 """Handles of legacy jobs: what a submission returns."""
 
-from collections.abc import Callable, Generator
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from aihub_async import operations as ops
 from aihub_async.errors import InvalidRequestError
 from aihub_async.models import LegacyJobStatus, LegacyRecord
 from aihub_async.pagination import Page, Pages
 from aihub_async.resources.v1.jobs import LegacyJobs
+from aihub_async.waiting.handles import Handle
 
 
-class LegacyJobHandle:
-    """A job that was started; `wait()` waits for its end."""
+class LegacyJobHandle(Handle[LegacyJobStatus]):
+    """A job of the v1 API that was started: ``await handle`` waits for its end."""
 
     def __init__(self, job_id: str, jobs: LegacyJobs) -> None:
-        self._id = job_id
+        super().__init__(job_id, _outcome)
         self._jobs = jobs
-
-    @property
-    def id(self) -> str:
-        """The job's id."""
-        return self._id
-
-    async def status(self) -> LegacyJobStatus:
-        """State of the job; its `outcome` is one of the states of v2 runs."""
-        return await self._jobs.status(self._id)
 
     async def wait(
         self,
         timeout: float | None = None,
         *,
+        on_update: Callable[[LegacyJobStatus], None] | None = None,
         through_review: bool = False,
         poll_interval: float | None = None,
     ) -> LegacyJobStatus:
-        """Wait until the job is COMPLETE. Outages of the server are waited through; a webhook is followed up at once.
+        """Wait until the job is COMPLETE. Outages of the server are waited through.
 
         Args:
-            timeout: seconds; as long as it takes by default.
-            through_review: go on waiting while the job is STOPPED_AT_CHECKPOINT.
-            poll_interval: least seconds between two requests about this job.
+            timeout: Seconds; no limit by default.
+            on_update: Called with the job when it is first seen and whenever its outcome has changed.
+            through_review: Continue to wait while the job is STOPPED_AT_CHECKPOINT.
+            poll_interval: Minimum seconds between two polls of this job; a webhook bypasses it.
 
         Raises:
-            RunFailedError: it FAILED.
-            RunCancelledError: it was CANCELLED.
-            RunNeedsReviewError: it is STOPPED_AT_CHECKPOINT.
-            WaitTimeoutError: it goes on after `timeout`.
+            RunFailedError: It FAILED.
+            RunCancelledError: It was CANCELLED.
+            RunNeedsReviewError: It is STOPPED_AT_CHECKPOINT.
+            WaitTimeoutError: The timeout has passed; the job continues.
         """
-        return await self._jobs.wait(
-            self._id, timeout=timeout, through_review=through_review, poll_interval=poll_interval
+        job = await self._jobs.wait(
+            self._id,
+            timeout=timeout,
+            on_update=self._observing(on_update),
+            through_review=through_review,
+            poll_interval=poll_interval,
         )
+        return self._observe(job)
 
-    def __await__(self) -> Generator[Any, None, LegacyJobStatus]:
-        return self.wait().__await__()
+    async def refresh(self) -> LegacyJobStatus:
+        """Request and return the state of the job; its `outcome` is one of the statuses of v2 runs."""
+        return self._observe(await self._jobs.status(self._id))
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._id!r})"
+    def _wait(self) -> Awaitable[LegacyJobStatus]:
+        return self.wait()
 
 
 class LegacyRunHandle(LegacyJobHandle):
-    """A run that was started; `wait()` waits for its end, `results()` gives what it found."""
+    """A run of the v1 API that was started: ``await handle`` waits for its end, `iter_results()` reads its results."""
 
     def __init__(
         self,
@@ -73,14 +72,14 @@ class LegacyRunHandle(LegacyJobHandle):
 
     @property
     def output_folder(self) -> str | None:
-        """Where the results go; None where only the finished job tells."""
+        """The folder of the results; None where only the finished job says which."""
         return self._output_folder
 
-    def results(self) -> Pages[LegacyRecord]:
-        """The records of the run, page by page; the first page waits for the end.
+    def iter_results(self) -> Pages[LegacyRecord]:
+        """Iterate over the records of the run, page by page; the first page waits for the end.
 
         Raises:
-            RunError: it came to no results, see `wait()`.
+            RunError: It ended without results; see `wait()`.
         """
         pages: Pages[LegacyRecord] | None = None
 
@@ -96,5 +95,9 @@ class LegacyRunHandle(LegacyJobHandle):
     async def _folder(self) -> str:
         folder = (await self.wait()).output_folder or self._output_folder
         if folder is None:
-            raise InvalidRequestError(f"job {self._id} told no output folder; use client.legacy.results()")
+            raise InvalidRequestError(f"job {self._id} names no output folder; use client.legacy.results()")
         return folder
+
+
+def _outcome(job: LegacyJobStatus) -> str | None:
+    return job.outcome

@@ -1,26 +1,23 @@
 """`client.legacy.jobs` and `client.flows.jobs`: jobs of the v1 API."""
 
 import functools
+from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
 import attrs
 
 from aihub_async import operations as ops
-from aihub_async.errors import InvalidRequestError, RunCancelledError, RunError, RunFailedError, RunNeedsReviewError
+from aihub_async.errors import InvalidRequestError
 from aihub_async.models import TERMINAL_RUN_STATUSES, LegacyJobInfo, LegacyJobStatus, ListLegacyJobs, Run, RunStatus
 from aihub_async.operations import Operation
 from aihub_async.pagination import Page, Pages
 from aihub_async.resources._base import given
-from aihub_async.resources._polling import StateSource
 from aihub_async.resources.v1._base import LegacyResource
 from aihub_async.transport.transport import Transport
+from aihub_async.waiting.entries import WaitOptions
+from aihub_async.waiting.outcomes import run_ended
+from aihub_async.waiting.pollables import StatePollable
 from aihub_async.waiting.scheduler import Scheduler
-
-_ENDINGS: dict[str, type[RunError]] = {
-    RunStatus.FAILED: RunFailedError,
-    RunStatus.CANCELLED: RunCancelledError,
-    RunStatus.STOPPED_AT_CHECKPOINT: RunNeedsReviewError,
-}
 
 
 class LegacyJobs(LegacyResource):
@@ -52,40 +49,43 @@ class LegacyJobs(LegacyResource):
         type: str = "flow",
         *,
         timeout: float | None = None,
+        on_update: Callable[[LegacyJobStatus], None] | None = None,
         through_review: bool = False,
         poll_interval: float | None = None,
     ) -> LegacyJobStatus:
-        """Wait until a job is COMPLETE. Outages of the server are waited through; a webhook is followed up at once.
+        """Wait until a job is COMPLETE. Outages of the server are waited through; a webhook causes an immediate poll.
 
         Args:
             job_id: from the call that started it.
             type: as for `status()`.
-            timeout: seconds; as long as it takes by default.
-            through_review: go on waiting while the job is STOPPED_AT_CHECKPOINT.
-            poll_interval: least seconds between two requests about this job.
+            timeout: seconds; no limit by default.
+            on_update: called with the job when it is first seen and whenever its outcome has changed.
+            through_review: continue to wait while the job is STOPPED_AT_CHECKPOINT.
+            poll_interval: minimum seconds between two polls of this job.
 
         Raises:
             RunFailedError: it FAILED.
             RunCancelledError: it was CANCELLED.
             RunNeedsReviewError: it is STOPPED_AT_CHECKPOINT.
-            WaitTimeoutError: it goes on after `timeout`.
+            WaitTimeoutError: `timeout` has passed; the job continues.
             LegacyAPIError: there is no such job.
 
         Example:
             >>> async def output(client, job_id):
             ...     return (await client.legacy.jobs.wait(job_id, timeout=600)).output_folder
         """
-        source = StateSource(
+        pollable = StatePollable(
             self._transport,
             f"{type} job",
             "client.legacy.jobs.wait",
             lambda job_id: self.status(job_id, type),
-            word=lambda job: job.outcome,
-            published=frozenset(RunStatus),
+            status_of=lambda job: job.outcome,
+            known=frozenset(RunStatus),
             ended=TERMINAL_RUN_STATUSES,
         )
-        over = functools.partial(_is_over, job_id, through_review=through_review)
-        return await self._scheduler.wait(source, job_id, over, timeout=timeout, min_interval=poll_interval)
+        ended = functools.partial(_has_ended, job_id, through_review=through_review)
+        options = WaitOptions(timeout=timeout, on_update=on_update, min_interval=poll_interval)
+        return await self._scheduler.wait(pollable, job_id, ended, options)
 
     async def list(
         self, sort_by: str | None = None, limit: int | None = None, finish_time: int | str | None = None
@@ -134,7 +134,7 @@ class FlowJobs(LegacyJobs):
         await self._control(ops.PAUSE_JOB, job_id, path)
 
     async def resume(self, job_id: str, *, path: str | None = None) -> None:
-        """Go on with a paused job. Unverified, like `pause()`; by default ``"/v1/jobs/resume"``.
+        """Resume a paused job. Unverified, like `pause()`; by default ``"/v1/jobs/resume"``.
 
         Raises:
             LegacyAPIError: the server refused it.
@@ -152,12 +152,12 @@ class FlowJobs(LegacyJobs):
         await self._control(ops.CANCEL_JOB, job_id, path)
 
     async def retry(self, job_id: str, *, path: str | None = None) -> None:
-        """Begin a failed or cancelled job anew. Unverified, like `pause()`; by default ``"/v1/jobs/retry"``.
+        """Start a failed or cancelled job again. Unverified, like `pause()`; by default ``"/v1/jobs/retry"``.
 
         Raises:
             LegacyAPIError: the server refused it.
             NotFoundError: the server has it elsewhere, or there is no such job.
-            OutcomeUnknownError: the connection broke and the job may or may not have begun anew.
+            OutcomeUnknownError: the connection broke and the job may or may not have started again.
         """
         await self._control(ops.RETRY_JOB, job_id, path)
 
@@ -167,16 +167,13 @@ class FlowJobs(LegacyJobs):
         await self._ask(operation, json={"job_id": job_id, "type": "flow"}, job_id=job_id)
 
 
-def _is_over(job_id: str, job: LegacyJobStatus, *, through_review: bool) -> bool:
-    error = _ENDINGS.get(job.outcome)
-    if error is None or (through_review and error is RunNeedsReviewError):
-        return job.outcome == RunStatus.COMPLETE
-    said = f": {job.message}" if job.message else ""
-    raise error(f"job {job_id} is {job.outcome}{said}", run=Run(job_id, job.outcome, msg=job.message))
+def _has_ended(job_id: str, job: LegacyJobStatus, *, through_review: bool) -> bool:
+    run = Run(job_id, job.outcome, msg=job.message)
+    return run_ended(run, through_review=through_review, noun="job")
 
 
 def _query_of(url: str) -> dict[str, str]:
-    """The query of a URL that the server gave; its host is never asked."""
+    """Return the query of a URL that the server returned; no request goes to its host."""
     return {name: values[-1] for name, values in parse_qs(urlsplit(url).query).items()}
 
 

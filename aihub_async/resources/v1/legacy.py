@@ -72,7 +72,7 @@ class LegacyApps(LegacyResource):
         Example:
             >>> async def records(client, app_id, batch_id):
             ...     run = await client.legacy.apps.run(app_id, batch_id=batch_id)
-            ...     return [record.values async for record in run.results()]
+            ...     return [record.values async for record in run.iter_results()]
         """
         # It may hold passwords, and this frame is part of a traceback.
         settings = conceal_settings(settings)
