@@ -127,7 +127,8 @@ class AsyncAIHub:
         del api_key, api_root, headers, proxy
         settings = make_settings(arguments, allow_insecure=allow_insecure)
         # aiohttp takes half of the time of an import, and is not needed before there is a client.
-        from aihub_async.transport.http import HTTPWire, Pool  # noqa: PLC0415
+        from aihub_async.transport.http import HTTPWire  # noqa: PLC0415
+        from aihub_async.transport.pool import Pool  # noqa: PLC0415
 
         wire = HTTPWire(settings, Pool(settings, connector))
         transport = Transport(settings, wire=wire, clock=clock, hooks=hooks)

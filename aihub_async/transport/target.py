@@ -21,6 +21,12 @@ class Target:
         url = URL(api_root)
         return cls(url.scheme, url.raw_authority, url.raw_path.rstrip("/"))
 
+    @property
+    def server(self) -> str:
+        """Host and port."""
+        url = URL.build(scheme=self.scheme, authority=self.authority, encoded=True)
+        return f"{url.raw_host}:{url.port}"
+
     def url(self, path: str, query: str) -> URL:
         """The URL of an encoded path below `api_root`, with an encoded query."""
         return URL.build(

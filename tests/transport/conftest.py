@@ -17,6 +17,7 @@ import pytest_asyncio
 
 from aihub_async import AsyncAIHub
 from aihub_async.clock import Clock
+from aihub_async.transport import direct
 from aihub_async.transport.messages import Response
 
 KEY = "k3y-abcdefghijklmnop+/qrstuvwxyz=0"
@@ -209,8 +210,16 @@ def fake_clock() -> FakeClock:
 MakeClient = Callable[..., AsyncAIHub]
 
 
+@pytest.fixture(params=["direct", "session"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How small bodies are sent: every test of the wire runs with aiohttp's non-public parts and without them."""
+    if request.param == "session":
+        monkeypatch.setattr(direct, "direct_is_possible", lambda: False)
+    return request.param
+
+
 @pytest_asyncio.fixture
-async def make_client(server: RawServer, fake_clock: FakeClock) -> AsyncIterator[MakeClient]:
+async def make_client(server: RawServer, fake_clock: FakeClock, way: str) -> AsyncIterator[MakeClient]:
     """Clients of the raw server, closed after the test; arguments as for `AsyncAIHub`."""
     clients: list[AsyncAIHub] = []
 

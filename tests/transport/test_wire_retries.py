@@ -98,7 +98,7 @@ async def test_once_only_request_is_sent_again_when_nothing_was_sent(server, mak
 async def test_a_connection_that_died_in_the_pool_counts_as_nothing_sent(server, client, wire):
     server.says(OK, wire.answer(200, {"id": "r"}))
     await client.batches.get(1)
-    session = client._transport.wire._session
+    session = client._transport.wire._sessions[False]
     ((protocol, _),) = next(iter(session.connector._conns.values()))
     protocol.transport.close()
     assert (await wire.once(client)).json() == {"id": "r"}

@@ -1,0 +1,209 @@
+"""Every use of aiohttp's non-public parts, behind one check of what is really there.
+
+Two things need them: the direct way for small bodies (see `direct`), and dropping connections whose event loop is gone.
+`missing_parts` looks for each name and parameter that they use. If one is missing, `ClientSession` sends everything,
+and one log line says so.
+"""
+
+import functools
+import inspect
+import logging
+from collections.abc import Callable, Iterator
+from types import FunctionType, SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import aiohttp.client
+from aiohttp.abc import AbstractStreamWriter
+from yarl import URL
+
+if TYPE_CHECKING:
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.connector import Connection
+
+logger = logging.getLogger("aihub_async")
+
+HEADER_LIMIT = 64 * 1024
+"""Bytes of one header line of an answer. Single sign-on and security policies send more than aiohttp's 8 KB."""
+HEADER_COUNT = 1000
+
+try:
+    from aiohttp.helpers import TimerNoop
+    from aiohttp.http_exceptions import HttpProcessingError
+    from aiohttp.tracing import Trace
+except ImportError:  # pragma: no cover - an aiohttp that does not exist yet
+    HttpProcessingError = aiohttp.ClientError  # type: ignore[assignment, misc]
+ParserError: type[Exception] = HttpProcessingError
+"""What the parser of answers raises."""
+
+_CONNECT = {"req", "traces", "timeout"}
+_REQUEST = {"method", "url", "loop", "session"}
+_RESPONSE = {"timer", "read_until_eof", "max_line_size", "max_field_size", "max_headers"}
+
+
+def missing_parts() -> list[str]:
+    """Return the non-public parts that the direct way uses and this aiohttp does not have."""
+    return list(_missing())
+
+
+def _missing() -> Iterator[str]:
+    connector = getattr(aiohttp, "connector", None)
+    protocol = getattr(getattr(aiohttp, "client_proto", None), "ResponseHandler", None)
+    connection = getattr(connector, "Connection", None)
+    yield from _without(protocol, "ResponseHandler", "read", "force_close", "transport")
+    yield from _without(connection, "Connection", "protocol", "transport", "release", "close")
+    yield from _without(aiohttp.ClientSession, "ClientSession", "_request", "request", "trace_configs", "connector")
+    yield from _parameters(getattr(protocol, "set_response_params", None), "set_response_params", _RESPONSE)
+    yield from _parameters(getattr(aiohttp.BaseConnector, "connect", None), "BaseConnector.connect", _CONNECT)
+    yield from _parameters(aiohttp.ClientRequest.__init__, "ClientRequest", _REQUEST)
+    for name in ("TimerNoop", "Trace"):
+        if name not in globals():
+            yield name
+
+
+def _without(owner: Any, label: str, *names: str) -> Iterator[str]:
+    yield from (f"{label}.{name}" for name in names if not hasattr(owner, name))
+
+
+def _parameters(function: Callable[..., Any] | None, label: str, names: set[str]) -> Iterator[str]:
+    if function is None:
+        yield label
+        return
+    yield from (f"{label}({name}=)" for name in sorted(names - inspect.signature(function).parameters.keys()))
+
+
+@functools.cache
+def direct_is_possible() -> bool:
+    """Whether this aiohttp has all parts that the direct way uses; logged once if not."""
+    missing = missing_parts()
+    if missing:
+        logger.warning(
+            "aiohttp %s lacks %s: small uploads are sent through ClientSession, which is slower",
+            aiohttp.__version__,
+            ", ".join(missing),
+        )
+    return not missing
+
+
+def is_untouched(session: aiohttp.ClientSession) -> bool:
+    """Whether nothing replaced the methods by which libraries see or fake the requests of a session.
+
+    Recognized by where their code is from: what a mock left in their place, or what was there first, says nothing.
+    """
+    cls = type(session)
+    return _is_aiohttps_own(getattr(cls, "_request", None), "_request") and _is_aiohttps_own(
+        getattr(cls, "request", None), "request"
+    )
+
+
+_SOURCE = aiohttp.client.__file__
+
+
+def _is_aiohttps_own(function: object, name: str) -> bool:
+    if type(function) is not FunctionType:
+        return False
+    code = function.__code__
+    return code.co_filename == _SOURCE and code.co_qualname == f"ClientSession.{name}"
+
+
+def count_attempts_truthfully(session: aiohttp.ClientSession) -> None:
+    """Keep aiohttp from silently sending idempotent requests twice: the transport decides on and counts attempts."""
+    if hasattr(session, "_retry_connection"):
+        session._retry_connection = False
+
+
+def take_connections(connector: aiohttp.BaseConnector) -> "list[ResponseHandler]":
+    """Take the idle connections out of a connector that cannot be closed in order, and mark it as closed."""
+    kept = getattr(connector, "_conns", None)
+    if kept is None:
+        return []
+    connections = [protocol for queue in kept.values() for protocol, *_ in queue]
+    kept.clear()
+    connector._closed = True
+    return connections
+
+
+def abort(connections: "list[ResponseHandler]") -> None:
+    """Close connections without waiting for anything."""
+    for protocol in connections:
+        if protocol.transport is not None:
+            protocol.transport.abort()
+
+
+def is_open(writer: AbstractStreamWriter) -> bool:
+    """Whether what is written can still leave."""
+    transport = writer.transport
+    return transport is not None and not transport.is_closing()
+
+
+class Origin:
+    """Opens connections to one origin over the connector of a session."""
+
+    def __init__(self, session: aiohttp.ClientSession, root: URL, trace_config: aiohttp.TraceConfig) -> None:
+        connector = session.connector
+        if connector is None:
+            raise RuntimeError("Session is closed")
+        self._connector = connector
+        self._session = session
+        self._trace_config = trace_config
+        # The connector reads nothing but the origin and the TLS settings: one request stands for all.
+        self._request = aiohttp.ClientRequest("GET", root, loop=connector._loop, session=session)
+        self.host = self._request.headers[aiohttp.hdrs.HOST]
+        self.force_close = connector.force_close
+
+    async def connect(self, timeout: aiohttp.ClientTimeout, progress: object) -> "DirectConnection":
+        """Take a kept connection or make one; the trace of `progress` is told which."""
+        context = self._trace_config.trace_config_ctx(trace_request_ctx=progress)
+        trace = Trace(self._session, self._trace_config, trace_config_ctx=_namespace(context))
+        return DirectConnection(await self._connector.connect(self._request, traces=[trace], timeout=timeout))
+
+
+def _namespace(context: Any) -> SimpleNamespace:
+    return context if isinstance(context, SimpleNamespace) else SimpleNamespace(trace_request_ctx=None)
+
+
+class DirectConnection:
+    """One connection, used for one request."""
+
+    def __init__(self, connection: "Connection") -> None:
+        self._connection = connection
+
+    def begin(self) -> bool:
+        """Prepare for the answer; False if the connection was closed meanwhile."""
+        protocol, transport = self._connection.protocol, self._connection.transport
+        if protocol is None or transport is None or transport.is_closing():
+            return False
+        self._protocol, self._transport = protocol, transport
+        protocol.set_response_params(
+            timer=_NO_TIMER,
+            read_until_eof=True,
+            max_line_size=HEADER_LIMIT,
+            max_field_size=HEADER_LIMIT,
+            max_headers=HEADER_COUNT,
+        )
+        return True
+
+    def write(self, message: bytes) -> None:
+        """Send the whole request."""
+        self._transport.write(message)
+
+    async def read_head(self) -> tuple[Any, aiohttp.StreamReader]:
+        """Return the head and the body of the answer, past interim answers."""
+        while True:
+            head, content = await self._protocol.read()
+            if not 100 <= head.code < 200 or head.code == 101:
+                return head, content
+
+    def release(self, *, complete: bool) -> None:
+        """Return the connection to the pool, or close it if the exchange is not complete."""
+        # An answer that came before the whole request was out leaves the rest of it in the way.
+        if not complete or self._transport.get_write_buffer_size():
+            self._protocol.force_close()
+        self._connection.release()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+_NO_TIMER = TimerNoop() if "TimerNoop" in globals() else None
