@@ -48,6 +48,7 @@ from aihub_async.errors import (
     UploadError,
     WaitTimeoutError,
 )
+from aihub_async.models import UnknownSettingWarning
 from aihub_async.models.uploads import UploadRecord, UploadReport
 from aihub_async.resources.v1.handles import LegacyJobHandle, LegacyRunHandle
 from aihub_async.results.binding import Problem, Record
@@ -122,6 +123,7 @@ __all__ = [
     "SourceError",
     "StatusError",
     "Table",
+    "UnknownSettingWarning",
     "UnprocessableError",
     "UnreadableAnswerError",
     "UploadError",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from aihub_async.clock import Clock
 from aihub_async.config import ClientConfig, make_settings
 from aihub_async.models import Run, RunSettings, conceal_settings
-from aihub_async.processing import process
+from aihub_async.processing import RunOptions, UploadChoices, process
 from aihub_async.resources._base import QueryValue
 from aihub_async.resources._raw import raw_request
 from aihub_async.resources.apps import Apps
@@ -30,6 +30,8 @@ from aihub_async.transport.events import Hook
 from aihub_async.transport.messages import Response
 from aihub_async.transport.transport import Transport
 from aihub_async.uploads.contents import Content
+from aihub_async.uploads.engine import OnProgress
+from aihub_async.uploads.sources import Naming, Sources
 from aihub_async.waiting.scheduler import Scheduler
 
 if TYPE_CHECKING:
@@ -38,8 +40,6 @@ if TYPE_CHECKING:
     from aihub_async.ingest.job import IngestJob
     from aihub_async.ingest.progress import IngestStatus
     from aihub_async.ingest.scan import Sources as IngestSources
-    from aihub_async.uploads.engine import UploadProgress
-    from aihub_async.uploads.sources import Sources
     from aihub_async.webhooks.receiver import WebhookReceiver
 
 
@@ -191,7 +191,7 @@ class AsyncAIHub:
 
     async def process(
         self,
-        sources: "Sources | None" = None,
+        sources: Sources | None = None,
         *,
         app_name: str | None = None,
         app_id: str | None = None,
@@ -206,14 +206,20 @@ class AsyncAIHub:
         settings: RunSettings | Mapping[str, Any] | None = None,
         timeout: float | None = None,
         through_review: bool = False,
-        on_progress: "Callable[[UploadProgress], None] | None" = None,
+        on_progress: OnProgress | None = None,
         on_update: Callable[[Run], None] | None = None,
+        naming: Naming = None,
+        include: str | Sequence[str] | None = None,
+        exclude: str | Sequence[str] | None = None,
         include_confidence_scores: bool = True,
         include_source_info: bool = False,
         include_review_results: bool = False,
         include_validation_results: bool = False,
     ) -> Processed:
-        """Documents in, extracted fields out: upload to a new batch, run an app, wait, gather all result pages.
+        """Upload documents to a new batch, run an app on them, wait, and return all extracted fields.
+
+        Sources, names and arguments are checked before the first request: of bad input nothing is left on the server.
+        Then the API is asked for the app, which not every server answers before the run starts.
 
         Args:
             sources: what `batches.upload()` takes: paths, folders, ``(name, bytes)`` …; at most 1,000 files.
@@ -232,6 +238,9 @@ class AsyncAIHub:
             through_review: wait through a human review instead of raising at its beginning.
             on_progress: called with the state of the upload.
             on_update: called with the run at its start and whenever its status changes.
+            naming: as for `batches.upload()`.
+            include: as for `batches.upload()`.
+            exclude: as for `batches.upload()`.
             include_confidence_scores: as for `apps.runs.results()`; on by default, because it costs nothing.
             include_source_info: as for `apps.runs.results()`.
             include_review_results: as for `apps.runs.results()`.
@@ -249,25 +258,35 @@ class AsyncAIHub:
             ...     return {row.file: row.value for row in processed.rows() if row.field == "total"}
         """
         settings = conceal_settings(settings)
-        return await process(
-            self,
-            sources,
-            app_name=app_name,
-            app_id=app_id,
-            deployment_id=deployment_id,
+        choices = UploadChoices(
+            sources=sources,
             batch_id=batch_id,
             batch_name=batch_name,
             workspace=workspace,
+            naming=naming,
+            include=include,
+            exclude=exclude,
+        )
+        options = RunOptions(
+            app_name=app_name,
+            app_id=app_id,
+            deployment_id=deployment_id,
             owner=owner,
             version=version,
             output_workspace=output_workspace,
             output_dir=output_dir,
             settings=settings,
+        )
+        return await process(
+            self.batches,
+            self.apps,
+            choices,
+            options,
             timeout=timeout,
             through_review=through_review,
             on_progress=on_progress,
             on_update=on_update,
-            include={
+            details={
                 "include_confidence_scores": include_confidence_scores,
                 "include_source_info": include_source_info,
                 "include_review_results": include_review_results,

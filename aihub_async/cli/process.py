@@ -68,6 +68,8 @@ def process(
     paths = sources or []
     chosen = {"--app": app_name, "--app-id": app_id, "--deployment-id": deployment_id}
     _check_one_app(chosen)
+    if owner is not None and deployment_id is not None:
+        usage("--owner is for apps; a deployment has its own")
     check_selection(paths, selection)
     check_target(out)
     request = check_shape(shape, out).request

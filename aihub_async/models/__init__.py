@@ -80,6 +80,7 @@ from aihub_async.models.results import (
 from aihub_async.models.runs import TERMINAL_RUN_STATUSES, ListRuns, Run, RunDeletion, RunStatus
 from aihub_async.models.secrets import AllowedWorkspacesType, ListSecrets, Secret
 from aihub_async.models.settings import RunSettings, WebhookConfig, conceal_settings, settings_dict
+from aihub_async.models.spelling import UnknownSettingWarning
 
 __all__ = [
     "TERMINAL_JOB_STATES",
@@ -164,6 +165,7 @@ __all__ = [
     "SourceCoordinates",
     "SourceDocument",
     "SourcePage",
+    "UnknownSettingWarning",
     "UploadStatus",
     "UploadedFile",
     "ValidationAlert",

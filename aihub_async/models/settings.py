@@ -8,6 +8,7 @@ import attrs
 
 from aihub_async.errors import InvalidRequestError
 from aihub_async.limits import MAX_TAGS_LENGTH
+from aihub_async.models.spelling import warn_of_misspelt_settings
 from aihub_async.secrecy import SecretURL, SecretValue
 
 
@@ -165,6 +166,9 @@ def conceal_settings(settings: RunSettings | Mapping[str, Any] | None) -> RunSet
 def settings_dict(settings: RunSettings | Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the settings as a new plain dict; empty for None.
 
+    Warns:
+        UnknownSettingWarning: a name in it is probably misspelt.
+
     Raises:
         InvalidRequestError: the tags are too long or not a list of texts.
     """
@@ -172,4 +176,5 @@ def settings_dict(settings: RunSettings | Mapping[str, Any] | None) -> dict[str,
     if settings is None:
         return {}
     check_tags(settings.to_dict().get("tags") or ())
+    warn_of_misspelt_settings(settings.to_dict())
     return settings.to_dict()

@@ -11,6 +11,7 @@ from aihub_async.operations import Operation, Repeat
 from aihub_async.secrecy import SecretValue
 from aihub_async.transport.body import JSON_TYPE, Body, BytesBody
 from aihub_async.transport.messages import Lane, Request, Response, Sink
+from aihub_async.transport.reporting import HTML_HINT
 from aihub_async.transport.transport import Transport
 
 T = TypeVar("T")
@@ -139,7 +140,7 @@ def read_answer(transport: Transport, cls: type[T], request: Request, response: 
     # Raised here, the error carries no context: the frames of a decoder show the body, and a body may echo the key.
     details = transport.details(request, response)
     content_type = details.headers.get("Content-Type", "no content type")
-    hint = "; is api_root right, and is no login page in between?" if "html" in content_type else ""
+    hint = f"; {HTML_HINT}" if "html" in content_type else ""
     message = f"{response.status} with {content_type}: {reason}{hint}"
     if request.operation.repeat is Repeat.ONCE:
         raise UnreadableAnswerError(f"{message}; it may or may not have been carried out", details, cause="unreadable")
@@ -185,3 +186,16 @@ def as_batch_id(batch_id: Id) -> int:
         return int(batch_id)
     except ValueError:
         raise InvalidRequestError(f"batch_id must be a number, not {batch_id!r}") from None
+
+
+def exactly_one(**values: object) -> None:
+    """Refuse a call that gives none or several of these.
+
+    Raises:
+        InvalidRequestError: it does.
+    """
+    count = sum(value is not None for value in values.values())
+    if count == 1:
+        return
+    names = " or ".join(values)
+    raise InvalidRequestError(f"give {names}" if count == 0 else f"give only one of {names}")

@@ -48,8 +48,7 @@ class Batches(BatchFiles):
             ...     batch = await client.batches.create("march invoices")
             ...     return batch.id
         """
-        if not 1 <= len(name) <= MAX_NAME_LENGTH:
-            raise InvalidRequestError(f"a batch name has 1 to {MAX_NAME_LENGTH} characters, not {len(name)}")
+        check_batch_name(name)
         settings, clock = self._transport.settings, self._transport.clock
         page = functools.partial(self._page, workspace)
         finder = BatchFinder(page, name, clock.monotonic(), clock, unique_name)
@@ -129,3 +128,13 @@ class Batches(BatchFiles):
     async def poll_job(self, job_id: str) -> JobStatus:
         """State of a deletion job; the same as `client.jobs.status()`, which is preferred."""
         return await self._fetch(JobStatus, ops.POLL_BATCHES_JOB, job_id=job_id)
+
+
+def check_batch_name(name: str) -> None:
+    """Refuse a name that the API would refuse.
+
+    Raises:
+        InvalidRequestError: it is empty or too long.
+    """
+    if not 1 <= len(name) <= MAX_NAME_LENGTH:
+        raise InvalidRequestError(f"a batch name has 1 to {MAX_NAME_LENGTH} characters, not {len(name)}")

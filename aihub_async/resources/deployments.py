@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 from aihub_async import operations as ops
 from aihub_async.models import Run, conceal_settings
-from aihub_async.resources._base import Id, as_batch_id, given
+from aihub_async.resources._base import Id, as_batch_id, exactly_one, given
 from aihub_async.resources._run_submission import RunRequest, Settings
-from aihub_async.resources.runs import AnyRuns, exactly_one
+from aihub_async.resources.runs import AnyRuns
 from aihub_async.transport.transport import Transport
 from aihub_async.waiting.handles import RunHandle
 from aihub_async.waiting.scheduler import Scheduler

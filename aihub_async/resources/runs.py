@@ -13,7 +13,7 @@ from aihub_async.models import (
     conceal_settings,
 )
 from aihub_async.pagination import Page, Pages, offset_page
-from aihub_async.resources._base import Id, as_batch_id, given
+from aihub_async.resources._base import Id, as_batch_id, exactly_one, given
 from aihub_async.resources._run_results import RunResultsAPI
 from aihub_async.resources._run_submission import RunRequest, Settings, Starter
 from aihub_async.transport.messages import Response
@@ -294,19 +294,6 @@ class Runs(AnyRuns):
             output_dir=output_dir,
         )
         return self._starter.prepare(ops.RUN_APP, {}, body, settings, dedupe=dedupe)
-
-
-def exactly_one(**values: object) -> None:
-    """Refuse a call that gives none or several of these.
-
-    Raises:
-        InvalidRequestError: it does.
-    """
-    count = sum(value is not None for value in values.values())
-    if count == 1:
-        return
-    names = " or ".join(values)
-    raise InvalidRequestError(f"give {names}" if count == 0 else f"give only one of {names}")
 
 
 def _check_seconds(**values: int | None) -> None:

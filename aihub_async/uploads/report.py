@@ -8,13 +8,12 @@ from aihub_async.errors import AIHubError, UploadError
 from aihub_async.models.uploads import UploadRecord, UploadReport
 
 
-def upload_error(report: UploadReport) -> UploadError:
-    """Return the exception for a report with errors; its cause is the first of them."""
+def upload_error(report: UploadReport, *, of: int | None = None) -> UploadError:
+    """Return the exception for a report with errors; its cause is the first of them. `of` is the number of files."""
     failed = report.failed
     more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
-    error = UploadError(
-        f"{len(failed)} of {len(report)} files failed: {failed[0].source}: {failed[0].error}{more}", report=report
-    )
+    count = f"{len(failed)} of {len(report) if of is None else of} files failed"
+    error = UploadError(f"{count}: {failed[0].source}: {failed[0].error}{more}", report=report)
     error.__cause__ = failed[0].error
     return error
 

@@ -13,6 +13,7 @@ from collections.abc import (
     Iterable,
     Iterator,
     Mapping,
+    Sequence,
 )
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -96,6 +97,9 @@ class SourceReader:
         if naming not in {None, "name", "relative"} and not callable(naming):
             raise InvalidRequestError(f"naming is 'name', 'relative' or a callable, not {naming!r}")
         self.skipped: list[str] = []
+        self._most: int | None = None
+        self._advice = ""
+        self._count = 0
         self._naming = naming
         self._accepted = accepted or PathFilter()
         self._lock = asyncio.Lock()
@@ -110,14 +114,33 @@ class SourceReader:
         # Whether something makes the sources one by one, which may hold a lot of memory together.
         self.is_streaming = self._stream is not None or self._iterator is sources
 
-    def put_back(self, files: Iterable[SourceFile]) -> None:
-        """Return these files first."""
-        self._ready.extendleft(reversed(list(files)))
+    def limit(self, most: int, advice: str) -> None:
+        """Raise an error instead of returning more than `most` files."""
+        self._most, self._advice = most, advice
+
+    def put_back(self, files: Sequence[SourceFile]) -> None:
+        """Return these files again, before all others."""
+        self._ready.extendleft(reversed(files))
+        self._count -= len(files)
 
     async def next(self) -> SourceFile | None:
-        """Return the next file; None at the end. Sources are pulled one at a time, folders in chunks."""
-        if self._ready:
-            return self._ready.popleft()
+        """Return the next file; None at the end. Sources are pulled one at a time, folders in chunks.
+
+        Raises:
+            InvalidRequestError: a source cannot be used, or there are more files than the limit.
+        """
+        self._check_limit()
+        file = self._ready.popleft() if self._ready else await self._find_next()
+        if file is not None:
+            self._count += 1
+            self._check_limit()
+        return file
+
+    def _check_limit(self) -> None:
+        if self._most is not None and self._count > self._most:
+            raise InvalidRequestError(f"more than {self._most} files: {self._advice}")
+
+    async def _find_next(self) -> SourceFile | None:
         async with self._lock:
             while not self._ready:
                 if self._walk is not None:

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from aihub_async.transport.events import Hook
     from aihub_async.transport.messages import Response
     from aihub_async.uploads.contents import Content
-    from aihub_async.uploads.engine import UploadProgress
-    from aihub_async.uploads.sources import Sources
+    from aihub_async.uploads.engine import OnProgress
+    from aihub_async.uploads.sources import Naming, Sources
     from aihub_sync._webhooks import WebhookReceiver
 
 
@@ -258,14 +258,20 @@ class AIHub(Facade):
         settings: RunSettings | Mapping[str, Any] | None = None,
         timeout: float | None = None,
         through_review: bool = False,
-        on_progress: Callable[[UploadProgress], None] | None = None,
+        on_progress: OnProgress | None = None,
         on_update: Callable[[Run], None] | None = None,
+        naming: Naming = None,
+        include: str | Sequence[str] | None = None,
+        exclude: str | Sequence[str] | None = None,
         include_confidence_scores: bool = True,
         include_source_info: bool = False,
         include_review_results: bool = False,
         include_validation_results: bool = False,
     ) -> Processed:
-        """Documents in, extracted fields out: upload to a new batch, run an app, wait, gather all result pages.
+        """Upload documents to a new batch, run an app on them, wait, and return all extracted fields.
+
+        Sources, names and arguments are checked before the first request: of bad input nothing is left on the server.
+        Then the API is asked for the app, which not every server answers before the run starts.
 
         Args:
             sources: what `batches.upload()` takes: paths, folders, ``(name, bytes)`` …; at most 1,000 files.
@@ -284,6 +290,9 @@ class AIHub(Facade):
             through_review: wait through a human review instead of raising at its beginning.
             on_progress: called with the state of the upload.
             on_update: called with the run at its start and whenever its status changes.
+            naming: as for `batches.upload()`.
+            include: as for `batches.upload()`.
+            exclude: as for `batches.upload()`.
             include_confidence_scores: as for `apps.runs.results()`; on by default, because it costs nothing.
             include_source_info: as for `apps.runs.results()`.
             include_review_results: as for `apps.runs.results()`.
@@ -319,6 +328,9 @@ class AIHub(Facade):
                     through_review=through_review,
                     on_progress=on_progress,
                     on_update=on_update,
+                    naming=naming,
+                    include=include,
+                    exclude=exclude,
                     include_confidence_scores=include_confidence_scores,
                     include_source_info=include_source_info,
                     include_review_results=include_review_results,
