@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from aihub_async.clock import Clock
 from aihub_async.config import ClientConfig, make_settings
-from aihub_async.models import Run, RunSettings, conceal_settings
-from aihub_async.processing import RunOptions, UploadChoices, process
+from aihub_async.models import RunSettings, conceal_settings
+from aihub_async.processing import Processing
 from aihub_async.resources._base import QueryValue
 from aihub_async.resources._raw import raw_request
 from aihub_async.resources.apps import Apps
@@ -24,14 +24,11 @@ from aihub_async.resources.removed.queries import Queries
 from aihub_async.resources.secrets import Secrets
 from aihub_async.resources.v1.flows import Flows
 from aihub_async.resources.v1.legacy import Legacy
-from aihub_async.results.processed import Processed
 from aihub_async.secrecy import SecretValue
 from aihub_async.transport.events import Hook
 from aihub_async.transport.messages import Response
 from aihub_async.transport.transport import Transport
 from aihub_async.uploads.contents import Content
-from aihub_async.uploads.engine import OnProgress
-from aihub_async.uploads.sources import Naming, Sources
 from aihub_async.waiting.scheduler import Scheduler
 
 if TYPE_CHECKING:
@@ -43,7 +40,7 @@ if TYPE_CHECKING:
     from aihub_async.webhooks.receiver import WebhookReceiver
 
 
-class AsyncAIHub:
+class AsyncAIHub(Processing):
     """A client of AI Hub for asyncio programs.
 
     Args:
@@ -81,6 +78,27 @@ class AsyncAIHub:
         ...     async with AsyncAIHub(api_key="…") as client:
         ...         return len([batch async for batch in client.batches.iter()])
     """
+
+    batches: Batches
+    """Batches of files, the input of runs."""
+    apps: Apps
+    """Runs of apps and of deployments, and their results."""
+    jobs: Jobs
+    """Jobs that delete, and waiting for them."""
+    files: Files
+    """The files of connected drives."""
+    secrets: Secrets
+    """The organization's vault."""
+    audit: Audit
+    """The audit log."""
+    legacy: Legacy
+    """The deprecated endpoints that run apps."""
+    flows: Flows
+    """Flows of the older platform."""
+    conversations: Conversations
+    """Conversations with documents, which left AI Hub in February 2026."""
+    queries: Queries
+    """Questions to apps, which left AI Hub in February 2026."""
 
     def __init__(
         self,
@@ -156,7 +174,7 @@ class AsyncAIHub:
 
     @property
     def settings(self) -> ClientConfig:
-        """What this client was told; frozen."""
+        """The configuration of this client; frozen."""
         return self._transport.settings
 
     def with_options(
@@ -169,7 +187,7 @@ class AsyncAIHub:
         headers: Mapping[str, str] | None = None,
         ib_context: str | None = None,
     ) -> Self:
-        """A client with other settings on the same pool of connections; closing it leaves the pool open.
+        """Return a client with other settings on the same pool of connections; closing it leaves the pool open.
 
         Example:
             >>> async def quick_look(client, run_id):
@@ -188,111 +206,6 @@ class AsyncAIHub:
         derived = type(self).__new__(type(self))
         derived._bind(self._transport.derive(settings), self._scheduler, self._webhooks, owner=False)
         return derived
-
-    async def process(
-        self,
-        sources: Sources | None = None,
-        *,
-        app_name: str | None = None,
-        app_id: str | None = None,
-        deployment_id: str | None = None,
-        batch_id: str | int | None = None,
-        batch_name: str | None = None,
-        workspace: str | None = None,
-        owner: str | None = None,
-        version: str | None = None,
-        output_workspace: str | None = None,
-        output_dir: str | None = None,
-        settings: RunSettings | Mapping[str, Any] | None = None,
-        timeout: float | None = None,
-        through_review: bool = False,
-        on_progress: OnProgress | None = None,
-        on_update: Callable[[Run], None] | None = None,
-        naming: Naming = None,
-        include: str | Sequence[str] | None = None,
-        exclude: str | Sequence[str] | None = None,
-        include_confidence_scores: bool = True,
-        include_source_info: bool = False,
-        include_review_results: bool = False,
-        include_validation_results: bool = False,
-    ) -> Processed:
-        """Upload documents to a new batch, run an app on them, wait, and return all extracted fields.
-
-        Sources, names and arguments are checked before the first request: of bad input nothing is left on the server.
-        Then the API is asked for the app, which not every server answers before the run starts.
-
-        Args:
-            sources: what `batches.upload()` takes: paths, folders, ``(name, bytes)`` …; at most 1,000 files.
-            app_name: the app to run; this, `app_id` or `deployment_id`.
-            app_id: the app to run.
-            deployment_id: the deployment to run.
-            batch_id: process the files of this batch instead of `sources`.
-            batch_name: name of the new batch; one with date and random letters by default.
-            workspace: where the new batch is made.
-            owner: who made the app: yourself by default, ``instabase`` for published ones.
-            version: the latest production version by default.
-            output_workspace: as for `apps.runs.create()`.
-            output_dir: as for `apps.runs.create()`.
-            settings: as for `apps.runs.create()`.
-            timeout: seconds to wait for the run; as long as it takes by default.
-            through_review: wait through a human review instead of raising at its beginning.
-            on_progress: called with the state of the upload.
-            on_update: called with the run at its start and whenever its status changes.
-            naming: as for `batches.upload()`.
-            include: as for `batches.upload()`.
-            exclude: as for `batches.upload()`.
-            include_confidence_scores: as for `apps.runs.results()`; on by default, because it costs nothing.
-            include_source_info: as for `apps.runs.results()`.
-            include_review_results: as for `apps.runs.results()`.
-            include_validation_results: as for `apps.runs.results()`.
-
-        Raises:
-            InvalidRequestError: not one app, no files, or more than 1,000.
-            UploadError: some files could not be uploaded; no run was started.
-            RunFailedError: the run failed; see also `RunCancelledError` and `RunNeedsReviewError`.
-            WaitTimeoutError: the run goes on; its id is in the error.
-
-        Example:
-            >>> async def totals(client, paths):
-            ...     processed = await client.process(paths, app_name="Invoices")
-            ...     return {row.file: row.value for row in processed.rows() if row.field == "total"}
-        """
-        settings = conceal_settings(settings)
-        choices = UploadChoices(
-            sources=sources,
-            batch_id=batch_id,
-            batch_name=batch_name,
-            workspace=workspace,
-            naming=naming,
-            include=include,
-            exclude=exclude,
-        )
-        options = RunOptions(
-            app_name=app_name,
-            app_id=app_id,
-            deployment_id=deployment_id,
-            owner=owner,
-            version=version,
-            output_workspace=output_workspace,
-            output_dir=output_dir,
-            settings=settings,
-        )
-        return await process(
-            self.batches,
-            self.apps,
-            choices,
-            options,
-            timeout=timeout,
-            through_review=through_review,
-            on_progress=on_progress,
-            on_update=on_update,
-            details={
-                "include_confidence_scores": include_confidence_scores,
-                "include_source_info": include_source_info,
-                "include_review_results": include_review_results,
-                "include_validation_results": include_validation_results,
-            },
-        )
 
     def ingest(
         self,

@@ -10,7 +10,7 @@ import attrs
 from aihub_async import operations as ops
 from aihub_async.errors import InvalidRequestError, NotFoundError, StatusError
 from aihub_async.limits import MAX_FILES_PER_RUN
-from aihub_async.models import Run, RunSettings, settings_dict
+from aihub_async.models import Run, RunSettings, conceal_settings, settings_dict
 from aihub_async.models.uploads import UploadReport
 from aihub_async.resources._base import Id, as_batch_id, exactly_one, json_body
 from aihub_async.resources.apps import Apps
@@ -92,7 +92,121 @@ class UploadChoices:
             raise InvalidRequestError(f"{' and '.join(idle)} cannot change the batch {self.batch_id}, which exists")
 
 
-async def process(
+class Processing:
+    """The part of the client that takes documents and returns fields."""
+
+    batches: Batches
+    """Batches of files, the input of runs."""
+    apps: Apps
+    """Runs of apps and of deployments, and their results."""
+
+    async def process(
+        self,
+        sources: Sources | None = None,
+        *,
+        app_name: str | None = None,
+        app_id: str | None = None,
+        deployment_id: str | None = None,
+        batch_id: str | int | None = None,
+        batch_name: str | None = None,
+        workspace: str | None = None,
+        owner: str | None = None,
+        version: str | None = None,
+        output_workspace: str | None = None,
+        output_dir: str | None = None,
+        settings: RunSettings | Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        through_review: bool = False,
+        on_progress: OnProgress | None = None,
+        on_update: Callable[[Run], None] | None = None,
+        naming: Naming = None,
+        include: str | Sequence[str] | None = None,
+        exclude: str | Sequence[str] | None = None,
+        include_confidence_scores: bool = True,
+        include_source_info: bool = False,
+        include_review_results: bool = False,
+        include_validation_results: bool = False,
+    ) -> Processed:
+        """Upload documents to a new batch, run an app on them, wait, and return all extracted fields.
+
+        Sources, names and arguments are checked before the first request: of bad input nothing is left on the server.
+        Then the API is asked for the app, which not every server answers before the run starts.
+
+        Args:
+            sources: what `batches.upload()` takes: paths, folders, ``(name, bytes)`` …; at most 1,000 files.
+            app_name: the app to run; this, `app_id` or `deployment_id`.
+            app_id: the app to run.
+            deployment_id: the deployment to run.
+            batch_id: process the files of this batch instead of `sources`.
+            batch_name: name of the new batch; one with date and random letters by default.
+            workspace: where the new batch is made.
+            owner: who made the app: yourself by default, ``instabase`` for published ones.
+            version: the latest production version by default.
+            output_workspace: as for `apps.runs.create()`.
+            output_dir: as for `apps.runs.create()`.
+            settings: as for `apps.runs.create()`.
+            timeout: seconds to wait for the run; as long as it takes by default.
+            through_review: wait through a human review instead of raising at its beginning.
+            on_progress: called with the state of the upload.
+            on_update: called with the run at its start and whenever its status changes.
+            naming: as for `batches.upload()`.
+            include: as for `batches.upload()`.
+            exclude: as for `batches.upload()`.
+            include_confidence_scores: as for `apps.runs.results()`; on by default, because it costs nothing.
+            include_source_info: as for `apps.runs.results()`.
+            include_review_results: as for `apps.runs.results()`.
+            include_validation_results: as for `apps.runs.results()`.
+
+        Raises:
+            InvalidRequestError: not one app, no files, or more than 1,000.
+            UploadError: some files could not be uploaded; no run was started.
+            RunFailedError: the run failed; see also `RunCancelledError` and `RunNeedsReviewError`.
+            WaitTimeoutError: the run goes on; its id is in the error.
+
+        Example:
+            >>> async def totals(client, paths):
+            ...     processed = await client.process(paths, app_name="Invoices")
+            ...     return {row.file: row.value for row in processed.rows() if row.field == "total"}
+        """
+        settings = conceal_settings(settings)
+        choices = UploadChoices(
+            sources=sources,
+            batch_id=batch_id,
+            batch_name=batch_name,
+            workspace=workspace,
+            naming=naming,
+            include=include,
+            exclude=exclude,
+        )
+        options = RunOptions(
+            app_name=app_name,
+            app_id=app_id,
+            deployment_id=deployment_id,
+            owner=owner,
+            version=version,
+            output_workspace=output_workspace,
+            output_dir=output_dir,
+            settings=settings,
+        )
+        return await _process(
+            self.batches,
+            self.apps,
+            choices,
+            options,
+            timeout=timeout,
+            through_review=through_review,
+            on_progress=on_progress,
+            on_update=on_update,
+            details={
+                "include_confidence_scores": include_confidence_scores,
+                "include_source_info": include_source_info,
+                "include_review_results": include_review_results,
+                "include_validation_results": include_validation_results,
+            },
+        )
+
+
+async def _process(
     batches: Batches,
     apps: Apps,
     choices: UploadChoices,
@@ -104,7 +218,6 @@ async def process(
     on_update: Callable[[Run], None] | None,
     details: Mapping[str, bool],
 ) -> Processed:
-    """See `AsyncAIHub.process`."""
     options.check()
     reader = await choices.checked()
     batch_id, upload = choices.batch_id, None

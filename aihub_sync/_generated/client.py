@@ -206,41 +206,6 @@ class AIHub(Facade):
         self.conversations = Conversations(wrapped.conversations, lease)
         self.queries = Queries(wrapped.queries, lease)
 
-    @property
-    def settings(self) -> ClientConfig:
-        """What this client was told; frozen."""
-        return self._async.settings
-
-    def with_options(
-        self,
-        *,
-        timeout: float | None = None,
-        deadline: float | None = None,
-        max_retries: int | None = None,
-        reconcile_for: float | None = None,
-        headers: Mapping[str, str] | None = None,
-        ib_context: str | None = None,
-    ) -> Self:
-        """A client with other settings on the same pool of connections; closing it leaves the pool open.
-
-        Example:
-            >>> def quick_look(client, run_id):
-            ...     return client.with_options(timeout=2, max_retries=0).apps.runs.status(run_id)
-        """
-        try:
-            return self._derive(
-                self._async.with_options(
-                    timeout=timeout,
-                    deadline=deadline,
-                    max_retries=max_retries,
-                    reconcile_for=reconcile_for,
-                    headers=headers,
-                    ib_context=ib_context,
-                )
-            )
-        finally:
-            del headers
-
     def process(
         self,
         sources: Sources | None = None,
@@ -339,6 +304,41 @@ class AIHub(Facade):
             )
         finally:
             del settings
+
+    @property
+    def settings(self) -> ClientConfig:
+        """The configuration of this client; frozen."""
+        return self._async.settings
+
+    def with_options(
+        self,
+        *,
+        timeout: float | None = None,
+        deadline: float | None = None,
+        max_retries: int | None = None,
+        reconcile_for: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        ib_context: str | None = None,
+    ) -> Self:
+        """Return a client with other settings on the same pool of connections; closing it leaves the pool open.
+
+        Example:
+            >>> def quick_look(client, run_id):
+            ...     return client.with_options(timeout=2, max_retries=0).apps.runs.status(run_id)
+        """
+        try:
+            return self._derive(
+                self._async.with_options(
+                    timeout=timeout,
+                    deadline=deadline,
+                    max_retries=max_retries,
+                    reconcile_for=reconcile_for,
+                    headers=headers,
+                    ib_context=ib_context,
+                )
+            )
+        finally:
+            del headers
 
     def ingest(
         self,
