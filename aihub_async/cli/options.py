@@ -5,7 +5,6 @@ described once, and every command has them.
 """
 
 import inspect
-import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -167,20 +166,7 @@ class Output:
     ] = False
 
     def __attrs_post_init__(self) -> None:
-        terminal.set_up(json=self.json, quiet=self.quiet)
-        if self.verbose:
-            _log_to_stderr(logging.INFO if self.verbose == 1 else logging.DEBUG)
-
-
-class _TerminalHandler(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        terminal.err.print(f"{record.levelname.lower()}: {record.getMessage()}")
-
-
-def _log_to_stderr(level: int) -> None:
-    logger = logging.getLogger("aihub_async")
-    logger.setLevel(level)
-    logger.addHandler(_TerminalHandler())
+        terminal.set_up(json=self.json, quiet=self.quiet, verbose=self.verbose)
 
 
 def command(app: typer.Typer, name: str | None = None, *, example: str, panel: str | None = None) -> Callable[[C], C]:
@@ -245,6 +231,8 @@ def local_path(text: str, option: str) -> Path:
 
     if "://" in text:
         usage(f"{option} {text}: a URL is not supported here; give a path on this machine")
+    if "\0" in text:
+        usage(f"{option} {text}: a path cannot hold a null character")
     return Path(text)
 
 

@@ -1,5 +1,6 @@
 """Standard output for results, standard error for everything else; both safe for text that others wrote."""
 
+import logging
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
@@ -39,9 +40,29 @@ class _Settings:
 _settings = _Settings()
 
 
-def set_up(*, json: bool, quiet: bool) -> None:
-    """Set what the command prints: one JSON document in place of tables, and no notes when quiet."""
+class _LogLines(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        err.print(f"{record.levelname.lower()}: {record.getMessage()}")
+
+
+_log_lines = _LogLines()
+_LEVELS = (logging.NOTSET, logging.INFO, logging.DEBUG)
+
+
+def set_up(*, json: bool, quiet: bool, verbose: int = 0) -> None:
+    """Set what the command prints.
+
+    Args:
+        json: one JSON document in place of tables.
+        quiet: no notes.
+        verbose: 1 logs retries on standard error, 2 every request.
+    """
     _settings.json, _settings.quiet = json, quiet
+    logger = logging.getLogger("aihub_async")
+    logger.setLevel(_LEVELS[min(verbose, 2)])
+    logger.removeHandler(_log_lines)
+    if verbose:
+        logger.addHandler(_log_lines)
 
 
 def is_json() -> bool:

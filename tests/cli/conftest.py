@@ -7,7 +7,7 @@ import select
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -103,3 +103,29 @@ class Command:
 @pytest.fixture
 def aihub(emulator: Emulator, tmp_path: Path) -> Command:
     return Command(emulator, tmp_path)
+
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def call(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Call:
+    """Run `aihub` in this process: much faster, for tests that need no process of their own."""
+    for name in [name for name in os.environ if name.startswith("AIHUB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AIHUB_API_KEY", emulator.api_key)
+    monkeypatch.setenv("AIHUB_API_ROOT", emulator.api_root)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str | Path) -> tuple[int, str, str]:
+        from aihub_async.cli.app import main
+
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return run
