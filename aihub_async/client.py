@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from aihub_async.clock import Clock
-from aihub_async.config import ClientConfig, make_settings
+from aihub_async.config import ClientConfig, KeySource, make_settings
 from aihub_async.models import RunSettings, conceal_settings
 from aihub_async.processing import Processing
 from aihub_async.resources._base import QueryValue
@@ -44,7 +44,8 @@ class AsyncAIHub(Processing):
     """A client of AI Hub for asyncio programs.
 
     Args:
-        api_key: API token; the environment's AIHUB_API_KEY by default.
+        api_key: API token; the environment's AIHUB_API_KEY by default. Or a function that returns it, for tokens that
+            rotate: it is called at the first request, and again once when the server answers 401.
         ib_context: usually the organization id; AIHUB_IB_CONTEXT by default.
         api_root: AIHUB_API_ROOT, else ``https://aihub.instabase.com/api``.
         timeout: seconds for one attempt, plus the time that its bytes take at 32 KiB/s (60).
@@ -67,6 +68,7 @@ class AsyncAIHub(Processing):
         clock: time, sleep and randomness, for tests.
         webhooks: a receiver for the webhooks of runs; submitted runs call it at their end, which ends waits early.
         api_version: ``"2024"`` for a server of that time, which names some parameters differently.
+        profile: name of settings that `aihub login` saved; AIHUB_PROFILE by default.
 
     It can be used with or without `async with`, and by several `asyncio.run()` calls after each other.
 
@@ -102,7 +104,7 @@ class AsyncAIHub(Processing):
 
     def __init__(
         self,
-        api_key: str | None = None,
+        api_key: "str | KeySource | None" = None,
         ib_context: str | None = None,
         api_root: str | None = None,
         *,
@@ -122,6 +124,7 @@ class AsyncAIHub(Processing):
         clock: Clock | None = None,
         webhooks: "WebhookReceiver | None" = None,
         api_version: str | None = None,
+        profile: str | None = None,
     ) -> None:
         # Wrapped before anything can raise, so that no traceback with locals shows a secret.
         arguments = SecretValue(
@@ -140,6 +143,7 @@ class AsyncAIHub(Processing):
                 "proxy": proxy,
                 "trust_env": trust_env,
                 "api_version": api_version,
+                "profile": profile,
             }
         )
         del api_key, api_root, headers, proxy

@@ -1,20 +1,21 @@
 """Settings of a client: what they are, and where each comes from.
 
 An argument wins over the environment (`AIHUB_API_KEY`, `AIHUB_IB_CONTEXT`, `AIHUB_API_ROOT`), which wins over the
-default. Settings are frozen; two clients never share any.
+profile (`aihub_async.profiles`), which wins over the default. Settings are frozen; two clients never share any.
 """
 
 import functools
 import os
 import re
 import ssl
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import attrs
 
 from aihub_async.errors import ConfigurationError
+from aihub_async.profiles import ENVIRONMENT, with_profile
 from aihub_async.proxy import checked_proxy, environment_proxy, is_loopback, refuse_cleartext
 from aihub_async.secrecy import SecretURL, SecretValue, public_url
 
@@ -36,11 +37,17 @@ _WHAT_IS_WRONG = (
 _EXAMPLE_ROOT = "it looks like https://my-org.instabase.com/api"
 
 
+KeySource: TypeAlias = Callable[[], str | Awaitable[str]]
+"""A function, or coroutine function, that returns the API key."""
+
+
 @attrs.frozen(kw_only=True)
 class ClientConfig:
     """All settings of a client. All times are seconds, all sizes bytes."""
 
     api_key: SecretValue[str]
+    """Empty where `key_source` is set."""
+    key_source: SecretValue[KeySource] | None = None
     ib_context: str | None = None
     api_root: str = DEFAULT_API_ROOT
     timeout: float = 60.0
@@ -95,19 +102,35 @@ def make_settings(arguments: SecretValue[dict[str, Any]], *, allow_insecure: boo
     Raises:
         ConfigurationError: something is missing or cannot be used; the message names it and says what to do.
     """
-    key = as_secret(SecretValue(arguments.reveal().get("api_key")))
-    _check_key(key)
+    arguments = with_profile(arguments)
+    allow_insecure = allow_insecure or is_insecure_allowed(arguments)
+    source = _key_source(arguments)
+    key = SecretValue("") if source is not None else as_secret(SecretValue(arguments.reveal().get("api_key")))
+    if source is None:
+        _check_key(key)
     context = SecretValue(_given_or_environment(arguments, "ib_context", "AIHUB_IB_CONTEXT"))
     root = SecretValue(_given_or_environment(arguments, "api_root", "AIHUB_API_ROOT") or DEFAULT_API_ROOT)
     checked: dict[str, Any] = {
         "api_key": key,
+        "key_source": source,
         "ib_context": header_text("ib_context", context) if context else None,
         "api_root": _checked_root(root, allow_insecure=allow_insecure),
         "headers": checked_headers(SecretValue(arguments.reveal().get("headers") or {})),
     }
     checked["proxy"] = _checked_proxy(arguments, checked["api_root"], allow_insecure=allow_insecure)
     plain = {name: value for name, value in arguments.reveal().items() if value is not None and name not in checked}
+    plain.pop("allow_insecure", None)
     return _checked_values(ClientConfig(**checked, **plain))
+
+
+def _key_source(arguments: SecretValue[dict[str, Any]]) -> SecretValue[KeySource] | None:
+    return SecretValue(arguments.reveal()["api_key"]) if callable(arguments.reveal().get("api_key")) else None
+
+
+def is_insecure_allowed(arguments: SecretValue[dict[str, Any]]) -> bool:
+    """Return whether the profile or the environment allows an ``http://`` root on another host."""
+    value = arguments.reveal().get("allow_insecure") or os.environ.get(ENVIRONMENT["allow_insecure"], "")
+    return value is True or str(value).strip().lower() in {"1", "true", "yes", "on"}
 
 
 def _given_or_environment(arguments: SecretValue[dict[str, Any]], name: str, variable: str) -> Any:
@@ -158,7 +181,9 @@ def as_secret(key: SecretValue[Any]) -> SecretValue[str]:
 
 def _check_key(key: SecretValue[str]) -> None:
     if not key:
-        raise ConfigurationError("no API key: pass api_key=…, a str, or set AIHUB_API_KEY")
+        raise ConfigurationError(
+            "no API key: pass api_key=…, a str or a function that returns it, set AIHUB_API_KEY, or name a profile"
+        )
     if not _matches(_HEADER_TEXT, key.reveal()):
         raise ConfigurationError(f"api_key {_WHAT_IS_WRONG}")
 

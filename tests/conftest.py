@@ -1,3 +1,4 @@
+import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -5,6 +6,9 @@ from pathlib import Path
 import pytest_asyncio
 
 from aihub_async.emulator import Emulator
+
+# The profiles of whoever runs the tests are none of their business.
+os.environ["AIHUB_PROFILES_FILE"] = os.path.join(os.sep, "nonexistent", "profiles.toml")  # noqa: PTH118
 
 # Tests share code as `tests.…`. Last in the path: the installed packages are tested, not those of the checkout.
 sys.path.append(str(Path(__file__).parent.parent))

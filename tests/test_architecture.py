@@ -13,7 +13,7 @@ PACKAGE = Path(aihub_async.__file__).parent
 # Each layer may import those before it, and what stands in the same row.
 LAYERS = [
     ["_version", "errors", "clock", "limits", "paths", "secrecy"],
-    ["models", "operations", "config", "proxy"],
+    ["models", "operations", "config", "profiles", "proxy"],
     ["policies", "pagination"],
     ["transport"],
     ["reconcile", "uploads", "webhooks", "waiting", "results"],

@@ -52,7 +52,8 @@ class Request:
 
     `path` and `query` are percent-encoded; `path` begins with a slash and stands below `api_root`. `secrets` are texts
     that must not appear in an error. `unclear` says that an earlier call may have carried out the same once-only
-    request: then a 429 is not simply retried. `fresh` asks for a new connection instead of a kept one.
+    request: then a 429 is not simply retried. `fresh` asks for a new connection instead of a kept one. `key` is the API
+    key in the headers, where it is one that can change.
     """
 
     operation: Operation
@@ -65,6 +66,7 @@ class Request:
     secrets: SecretValue[tuple[str, ...]] = _NO_SECRETS
     unclear: bool = False
     fresh: bool = False
+    key: SecretValue[str] | None = None
 
 
 @attrs.frozen

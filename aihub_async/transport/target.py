@@ -40,13 +40,9 @@ class Target:
 
 def default_headers(settings: ClientConfig, user_agent: str) -> CIMultiDict[str]:
     """The headers of every request."""
-    headers = CIMultiDict(
-        {
-            "Authorization": f"Bearer {settings.api_key.reveal()}",
-            "User-Agent": user_agent,
-            "Accept": "*/*",
-        }
-    )
+    headers = CIMultiDict({"User-Agent": user_agent, "Accept": "*/*"})
+    if settings.key_source is None:
+        headers["Authorization"] = f"Bearer {settings.api_key.reveal()}"
     if settings.ib_context is not None:
         headers["IB-Context"] = settings.ib_context
     headers.update(settings.headers.reveal())

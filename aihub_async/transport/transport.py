@@ -19,6 +19,7 @@ from aihub_async.policies.retry import (
     leaves_unclear,
     parse_retry_after,
 )
+from aihub_async.transport.credentials import Credentials
 from aihub_async.transport.events import Hook, record_response
 from aihub_async.transport.governor import Governor
 from aihub_async.transport.messages import AttemptFailure, Lane, Request, Response, Wire
@@ -39,7 +40,7 @@ class _Call:
     """The progress of one `send`: what has been tried, and how long it may still take.
 
     `retries` counts what `max_retries` limits: not the attempts of an outage. `unclear` says that an attempt may have
-    been carried out. `last` is the outcome of the last attempt.
+    been carried out. `last` is the outcome of the last attempt. `renewed` says that a newer key has been asked for.
     """
 
     request: Request
@@ -51,6 +52,7 @@ class _Call:
     stale: int = 0
     attempts: list[Attempt] = attrs.field(factory=list)
     last: Response | AttemptFailure | None = None
+    renewed: bool = False
 
     def remaining(self, now: float) -> float:
         return self.expires - now
@@ -81,8 +83,12 @@ class Transport:
         governor: Governor | None = None,
         quota: RetryQuota | None = None,
         hooks: Sequence[Hook] = (),
+        credentials: Credentials | None = None,
     ) -> None:
         self.settings = settings
+        if credentials is None and settings.key_source is not None:
+            credentials = Credentials(settings.key_source)
+        self.credentials = credentials
         self.clock = clock or Clock()
         self.wire = wire
         self.governor = governor or Governor(
@@ -114,6 +120,7 @@ class Transport:
             governor=self.governor,
             quota=self.quota,
             hooks=self.hooks,
+            credentials=self.credentials,
         )
 
     async def send(self, request: Request) -> Response:
@@ -124,6 +131,8 @@ class Transport:
             SourceError: the body's source cannot be read or changed.
         """
         settings, started = self.settings, self.clock.monotonic()
+        if self.credentials is not None:
+            request = await self.credentials.sign(request)
         transfer = request.body.length / settings.min_throughput if request.body is not None else 0.0
         expires = float("inf") if settings.deadline is None else started + settings.deadline + transfer
         call = _Call(request, started, expires, request.unclear)
@@ -154,7 +163,20 @@ class Transport:
                 )
                 record_response(response)
                 return response
+            if tried.result == 401 and await self._renew_key(call):
+                continue
             raise self._error(call, outcome, ambiguous=verdict is Verdict.AMBIGUOUS)
+
+    async def _renew_key(self, call: _Call) -> bool:
+        """Return whether the call may be tried with a newer key, once; a refused request was not carried out."""
+        if self.credentials is None or call.renewed:
+            return False
+        call.renewed = True
+        request = await self.credentials.renew(call.request)
+        if request is None:
+            return False
+        call.request = request
+        return True
 
     async def _attempt_in_turn(self, call: _Call, timeout: float) -> _Tried:
         """Wait for a place, then try once; queueing is charged to the deadline but not to the attempt's timeout."""

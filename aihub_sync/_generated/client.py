@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from aihub_async import client
     from aihub_async.clock import Clock
-    from aihub_async.config import ClientConfig
+    from aihub_async.config import ClientConfig, KeySource
     from aihub_async.ingest.progress import IngestStatus
     from aihub_async.ingest.scan import Sources as IngestSources
     from aihub_async.models import Run, RunSettings
@@ -50,7 +50,8 @@ class AIHub(Facade):
     All clients of a process share one background thread; hooks, callbacks and sources are called there.
 
     Args:
-        api_key: API token; the environment's AIHUB_API_KEY by default.
+        api_key: API token; the environment's AIHUB_API_KEY by default. Or a function that returns it, for tokens that
+            rotate: it is called at the first request, and again once when the server answers 401.
         ib_context: usually the organization id; AIHUB_IB_CONTEXT by default.
         api_root: AIHUB_API_ROOT, else ``https://aihub.instabase.com/api``.
         debug: accepted for the official SDK's scripts; has no effect.
@@ -74,6 +75,7 @@ class AIHub(Facade):
         clock: time, sleep and randomness, for tests.
         webhooks: a receiver for the webhooks of runs; submitted runs call it at their end, which ends waits early.
         api_version: ``"2024"`` for a server of that time, which names some parameters differently.
+        profile: name of settings that `aihub login` saved; AIHUB_PROFILE by default.
         api_token: deprecated name of `api_key` in samples for the official SDK.
 
     It can be used with or without `with`, by many threads at once, inside a running loop, and after a fork.
@@ -111,7 +113,7 @@ class AIHub(Facade):
 
     def __init__(
         self,
-        api_key: str | None = None,
+        api_key: str | KeySource | None = None,
         ib_context: str | None = None,
         api_root: str | None = None,
         debug: bool | None = None,
@@ -132,12 +134,14 @@ class AIHub(Facade):
         clock: Clock | None = None,
         webhooks: WebhookReceiver | None = None,
         api_version: str | None = None,
+        profile: str | None = None,
         api_token: str | None = None,
     ) -> None:
         """Create a client.
 
         Args:
-            api_key: API token; the environment's AIHUB_API_KEY by default.
+            api_key: API token; the environment's AIHUB_API_KEY by default. Or a function that returns it, for tokens
+                that rotate: it is called at the first request, and again once when the server answers 401.
             ib_context: usually the organization id; AIHUB_IB_CONTEXT by default.
             api_root: AIHUB_API_ROOT, else ``https://aihub.instabase.com/api``.
             debug: accepted for the official SDK's scripts; has no effect.
@@ -161,6 +165,7 @@ class AIHub(Facade):
             clock: time, sleep and randomness, for tests.
             webhooks: a receiver for the webhooks of runs; submitted runs call it at their end, which ends waits early.
             api_version: ``"2024"`` for a server of that time, which names some parameters differently.
+            profile: name of settings that `aihub login` saved; AIHUB_PROFILE by default.
             api_token: deprecated name of `api_key` in samples for the official SDK.
 
         Raises:
@@ -188,6 +193,7 @@ class AIHub(Facade):
                 clock=clock,
                 webhooks=None if webhooks is None else webhooks.wrapped,
                 api_version=api_version,
+                profile=profile,
             )
         finally:
             del api_key, api_root, headers, proxy, api_token

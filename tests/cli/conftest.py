@@ -42,7 +42,7 @@ class Command:
             "COLUMNS": "120",
             "NO_COLOR": "1",
             "PYTHONPATH": str(REPOSITORY),
-            "XDG_CONFIG_HOME": str(folder / "config"),
+            "AIHUB_PROFILES_FILE": str(folder / "config" / "profiles.toml"),
         }
         self.folder = folder
 
@@ -117,7 +117,7 @@ def call(
         monkeypatch.delenv(name)
     monkeypatch.setenv("AIHUB_API_KEY", emulator.api_key)
     monkeypatch.setenv("AIHUB_API_ROOT", emulator.api_root)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("AIHUB_PROFILES_FILE", str(tmp_path / "config" / "profiles.toml"))
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str | Path) -> tuple[int, str, str]:

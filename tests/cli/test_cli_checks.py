@@ -150,9 +150,7 @@ def test_results_are_tsv_when_piped_and_for_a_dash(call: "Call", note: Path) -> 
         (["process", "--nosuch"], "--help"),
     ],
 )
-def test_usage_errors_end_with_2(
-    call: "Call", emulator: Emulator, note: Path, arguments: list[str], said: str
-) -> None:
+def test_usage_errors_end_with_2(call: "Call", emulator: Emulator, note: Path, arguments: list[str], said: str) -> None:
     assert said in refused(call, emulator, *arguments)
 
 
@@ -261,5 +259,3 @@ def test_no_color_means_no_color(aihub: "Command", note: Path) -> None:
     _, colored = aihub.on_terminal("process", "nosuch", *RUN, env={"NO_COLOR": ""})
     assert "\x1b[1;31m" in colored
     assert "31m" not in plain
-
-

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Call
 
 HOSTILE = [
-    "", " ", "-", "--", "-1", "0", "1", "99999", "1e999", "nan", ".", "./", "~", "%2e%2e", "..%2f", "a/b", "a?b#c", "\\",
-    "[bold]", "[/x]", "\x1b[2J", "\x9b", "\n", "a\r\nb", "\0", "\ud83d", "\u202e", "caf\u00e9", "s3://b/x", "file:///etc",
-    "http://x", "/dev/null", "/proc/self/mem", "a" * 300, "a" * 5000, "note.txt", "x.csv", "x.parquet", "'", '"', "$(x)",
-    "{}", "[]", '{"run_id": 1}', "--json", "--quiet", "-vv",
+    "", " ", "-", "--", "-1", "0", "1", "99999", "1e999", "nan", ".", "./", "~", "%2e%2e", "..%2f", "a/b", "a?b#c",
+    "\\", "[bold]", "[/x]", "\x1b[2J", "\x9b", "\n", "a\r\nb", "\0", "\ud83d", "\u202e", "caf\u00e9", "s3://b/x",
+    "file:///etc", "http://x", "/dev/null", "/proc/self/mem", "a" * 300, "a" * 5000, "note.txt", "x.csv", "x.parquet",
+    "'", '"', "$(x)", "{}", "[]", '{"run_id": 1}', "--json", "--quiet", "-vv",
 ]  # fmt: skip
 COMMANDS = {
     "process": ["--app", "--app-id", "--deployment-id", "--owner", "--version", "--timeout", "--out", "--include",
@@ -38,8 +38,6 @@ COMMANDS = {
     "files get": [],
     "files put": ["--no-clobber"],
     "files delete": ["--yes"],
-    "whoami": [],
-    "doctor": ["--bundle"],
 }  # fmt: skip
 CONNECTION = ["--api-key", "--ib-context", "--api-root", "--profile", "--json"]
 
@@ -69,12 +67,14 @@ def test_bad_input_ends_in_one_line(call: "Call", arguments: list[str]) -> None:
         assert len([line for line in err.splitlines() if line.startswith("aihub: ")]) == 1, (arguments, err)
 
 
-@pytest.mark.parametrize("kind", ["status", "html", "redirect", "echo-authorization", "nulls", "unknown-fields", "unknown-enum"])
+@pytest.mark.parametrize(
+    "kind", ["status", "html", "redirect", "echo-authorization", "nulls", "unknown-fields", "unknown-enum"]
+)
 def test_bad_answers_end_in_one_line(call: "Call", kind: str) -> None:
     from aihub_async.emulator import Emulator, Fault
 
     with Emulator(faults=[Fault(kind=kind, status=400)]).in_thread() as hub:  # type: ignore[arg-type]  # one of the kinds
-        for line in ("batches list", "runs list", "runs show x", "batches create x", "files info /a/b", "whoami"):
+        for line in ("batches list", "runs list", "runs show x", "batches create x", "files info /a/b"):
             code, out, err = call(*line.split(), "--api-root", hub.api_root, "--api-key", hub.api_key)
             assert code in {0, 1, 4, 5}, (line, err)
             assert "Traceback" not in out + err
