@@ -42,7 +42,9 @@ class Fragment:
         glyphs = [glyph for glyph in self.glyphs[start:end] if glyph is not None]
         if glyphs:
             lefts, tops, rights, bottoms = zip(*glyphs, strict=True)
-            return Box(page, min(lefts), min(tops), max(rights), max(bottoms))
+            # Hundredths of a point: PDFium reports no more.
+            edges = (min(lefts), min(tops), max(rights), max(bottoms))
+            return Box(page, *(round(edge, 2) for edge in edges))
         per_character = self.width / max(len(self.text), 1)
         left = self.left + start * per_character
         return Box(page, left, self.top, self.left + end * per_character, self.top + self.height)

@@ -28,6 +28,7 @@ class Handle(Protocol):
 
     async def __call__(self, *, lag: float = 0.0, body: bytes | None = None) -> Response:
         """Return the ordinary response."""
+        ...
 
 
 @attrs.define

@@ -68,6 +68,11 @@ class Organization:
         return user in self.members or user in self.admins
 
 
+def _email_of(user: Any) -> str:
+    first, _, domain = user.id.rpartition("_")
+    return f"{first}@{domain}" if first else f"{user.id}@example.com"
+
+
 @attrs.frozen(kw_only=True)
 class User:
     """A user or service account.
@@ -83,15 +88,10 @@ class User:
 
     id: str
     token: str | None = attrs.field(default=None, repr=False)
-    email: str = attrs.field()
+    email: str = attrs.field(default=attrs.Factory(_email_of, takes_self=True))
     service: bool = False
     units: int | None = None
     token_seconds: float | None = None
-
-    @email.default
-    def _email(self) -> str:
-        first, _, domain = self.id.rpartition("_")
-        return f"{first}@{domain}" if first else f"{self.id}@example.com"
 
 
 @attrs.frozen(kw_only=True)

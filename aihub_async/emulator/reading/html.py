@@ -4,7 +4,7 @@ import codecs
 import re
 from html import escape
 
-from lxml import etree, html
+from lxml import etree, html  # pyright: ignore[reportAttributeAccessIssue]  # a C extension without stubs
 
 from aihub_async.emulator.reading.text import UnreadableFileError, decode
 

@@ -1,6 +1,7 @@
 """The text layer of PDFs with the place of every character, read by pypdfium2."""
 
 import ctypes
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ MAX_PAGES = 800
 """Most pages of a file (docs: limits)."""
 
 _SCALE = 100  # device units per point: pdfium maps pages to whole units
-_LINE_ENDS = frozenset("\r\n")
+_LINE_END = re.compile("[\r\n]")
 _SOFT_HYPHEN = "\x02"  # what pdfium writes for a hyphen at the end of a line
 
 # PDFium is not thread-safe: https://pdfium.googlesource.com/pdfium/+/main/README.md
@@ -66,30 +67,36 @@ def _page(document: pypdfium2.PdfDocument, index: int) -> Page:
     page = document[index]
     try:
         width, height = page.get_size()
-        text = page.get_textpage()
-        fragments = tuple(_fragments(_characters(page, text, width, height)))
-        text.close()
+        text_page = page.get_textpage()
+        text = _text(text_page)
+        fragments = tuple(_fragments(text, _glyphs(text_page, text, _Device(page, width, height))))
+        text_page.close()
     finally:
         page.close()
     return Page(index + 1, "\n".join(fragment.text for fragment in fragments), width, height, fragments)
 
 
-def _characters(
-    page: pypdfium2.PdfPage, text: pypdfium2.PdfTextPage, width: float, height: float
-) -> Iterator[tuple[str, Glyph | None]]:
-    """Return each character with its place, as the page is shown (rotated and cropped)."""
-    to_device = _Device(page, width, height)
+def _text(text_page: pypdfium2.PdfTextPage) -> str:
+    """Return the characters of a page, exactly one for each index of PDFium."""
+    count = text_page.count_chars()
+    text = str(text_page.get_text_range(0, count)) if count else ""
+    # A character beyond U+FFFF, or one that PDFium leaves out, shifts the rest: then one call for each is needed.
+    if len(text) != count or any(character > "\uffff" for character in text):
+        text = "".join(chr(pdfium.FPDFText_GetUnicode(text_page, index)) for index in range(count))
+    return text
+
+
+def _glyphs(text_page: pypdfium2.PdfTextPage, text: str, device: "_Device") -> list[Glyph | None]:
+    """Return the place of each character on the page as it is shown (rotated and cropped); spaces have none."""
     left, right, bottom, top = (ctypes.c_double() for _ in range(4))
     places = (ctypes.byref(left), ctypes.byref(right), ctypes.byref(bottom), ctypes.byref(top))
-    for index in range(text.count_chars()):
-        character = chr(pdfium.FPDFText_GetUnicode(text, index))
-        generated = pdfium.FPDFText_IsGenerated(text, index) == 1
-        if generated or not pdfium.FPDFText_GetCharBox(text, index, *places):
-            yield character, None
-            continue
-        x0, y0 = to_device(left.value, top.value)
-        x1, y1 = to_device(right.value, bottom.value)
-        yield character, (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
+    box_of, glyphs = pdfium.FPDFText_GetCharBox, list[Glyph | None]()
+    for index, character in enumerate(text):
+        if character.isspace() or not box_of(text_page, index, *places):
+            glyphs.append(None)
+        else:
+            glyphs.append(device.box(left.value, top.value, right.value, bottom.value))
+    return glyphs
 
 
 class _Device:
@@ -98,7 +105,7 @@ class _Device:
     def __init__(self, page: pypdfium2.PdfPage, width: float, height: float) -> None:
         # The mapping is affine: three points determine it, and PDFium is asked only for those.
         self._page, self._size = page, (round(width * _SCALE), round(height * _SCALE))
-        box = page.get_mediabox()
+        box = page.get_mediabox() or (0.0, 0.0)
         self._origin = (box[0], box[1])
         span = 1000.0
         x, y = self._origin
@@ -107,11 +114,14 @@ class _Device:
         self._dx = ((along_x[0] - self._o[0]) / span, (along_x[1] - self._o[1]) / span)
         self._dy = ((along_y[0] - self._o[0]) / span, (along_y[1] - self._o[1]) / span)
 
-    def __call__(self, x: float, y: float) -> tuple[float, float]:
-        x, y = x - self._origin[0], y - self._origin[1]
-        device_x = self._o[0] + x * self._dx[0] + y * self._dy[0]
-        device_y = self._o[1] + x * self._dx[1] + y * self._dy[1]
-        return round(device_x, 2), round(device_y, 2)
+    def box(self, left: float, top: float, right: float, bottom: float) -> Glyph:
+        """Return a box of the page as it is shown."""
+        (ox, oy), (xx, xy), (yx, yy) = self._o, self._dx, self._dy
+        left, right = left - self._origin[0], right - self._origin[0]
+        top, bottom = top - self._origin[1], bottom - self._origin[1]
+        x0, x1 = ox + left * xx + top * yx, ox + right * xx + bottom * yx
+        y0, y1 = oy + left * xy + top * yy, oy + right * xy + bottom * yy
+        return (min(x1, x0), min(y1, y0), max(x0, x1), max(y0, y1))
 
     def _ask(self, x: float, y: float) -> tuple[float, float]:
         device_x, device_y = ctypes.c_int(), ctypes.c_int()
@@ -119,16 +129,12 @@ class _Device:
         return device_x.value / _SCALE, device_y.value / _SCALE
 
 
-def _fragments(characters: Iterator[tuple[str, Glyph | None]]) -> Iterator[Fragment]:
-    text, glyphs = "", list[Glyph | None]()
-    for character, glyph in characters:
-        if character in _LINE_ENDS:
-            yield from _fragment(text, glyphs)
-            text, glyphs = "", []
-            continue
-        text += "-" if character == _SOFT_HYPHEN else character
-        glyphs.append(glyph)
-    yield from _fragment(text, glyphs)
+def _fragments(text: str, glyphs: list[Glyph | None]) -> Iterator[Fragment]:
+    start = 0
+    for line in _LINE_END.split(text):
+        yield from _fragment(line.replace(_SOFT_HYPHEN, "-"), glyphs[start : start + len(line)])
+        # PDFium ends lines by CR and LF; each is a character of its own.
+        start += len(line) + 1
 
 
 def _fragment(text: str, glyphs: list[Glyph | None]) -> Iterator[Fragment]:
