@@ -7,10 +7,9 @@ from typing import Annotated
 import typer
 
 from aihub_async._version import __version__
-from aihub_async.cli import batches, files, runs, terminal, webhook
+from aihub_async.cli import batches, files, ingest, runs, terminal, webhook
 from aihub_async.cli.demo import demo
 from aihub_async.cli.exits import MEANINGS, ExitCode, ending_in_one_line, fail, is_usage_error
-from aihub_async.cli.ingest import ingest
 from aihub_async.cli.options import FLAG, command
 from aihub_async.cli.process import process, results
 from aihub_async.cli.record import record
@@ -64,7 +63,7 @@ command(app, panel=DOCUMENTS, example="aihub view 8b1e42d0-… --source scans/ -
 command(app, panel=DOCUMENTS, example="aihub schema 8b1e42d0-… --style pydantic")(schema)
 command(app, "compare", panel=DOCUMENTS, example="aihub compare 8b1e42d0-… c07d5a11-…")(compare_runs)
 command(app, "score", panel=DOCUMENTS, example="aihub score 8b1e42d0-… truth.csv --json")(score_run)
-command(app, panel=DOCUMENTS, example="aihub ingest archive/ --app Invoices --out results/   (again to resume)")(ingest)
+app.add_typer(ingest.app, name="ingest", rich_help_panel=DOCUMENTS)
 
 app.add_typer(runs.app, name="runs", rich_help_panel=SERVICE)
 app.add_typer(batches.app, name="batches", rich_help_panel=SERVICE)

@@ -1,69 +1,219 @@
-"""`aihub ingest` and its options; what it does is in `ingest_job`, loaded when it is used."""
+"""`aihub ingest` and its subcommands; what they do is in `ingest_job`, loaded when it is used."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import attrs
 import typer
+from typer.core import TyperGroup
 
 from aihub_async.cli.connection import check_key
 from aihub_async.cli.exits import usage
-from aihub_async.cli.options import AnyConnection, Output
+from aihub_async.cli.options import FLAG, INPUT, OUTPUT, RUN, AnyConnection, Output, command
+
+JOURNAL = "Journal"
 
 
-def ingest(
-    output: Output,
-    connection: AnyConnection,
-    sources: Annotated[list[Path], typer.Argument(help="A folder or files; or `status JOURNAL`.", show_default=False)],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the results.")] = None,
-    app_name: Annotated[str | None, typer.Option("--app", help="Name of the app to run.")] = None,
-    app_id: Annotated[str | None, typer.Option(help="Id of the app to run.")] = None,
-    owner: Annotated[str | None, typer.Option(help="Owner of the app, such as instabase.")] = None,
-    version: Annotated[str | None, typer.Option(help="Version of the app.")] = None,
-    workspace: Annotated[str | None, typer.Option(help="Workspace of the batches and of the output.")] = None,
-    journal: Annotated[Path | None, typer.Option(help="The job's record; job.db in the results by default.")] = None,
-    format: Annotated[str, typer.Option(help="jsonl, csv or parquet.")] = "jsonl",
-    rows: Annotated[str, typer.Option(help="One row per document or per field.")] = "document",
-    raw: Annotated[bool, typer.Option(help="Keep the server's result pages too.")] = False,
-    all_types: Annotated[bool, typer.Option(help="Send files of every type.")] = False,
-    max_runs: Annotated[int, typer.Option(help="Runs in flight at once.", min=1)] = 8,
-    batch_files: Annotated[int, typer.Option(help="Files of a run.", min=1, max=1000)] = 1000,
-    plan: Annotated[bool, typer.Option("--plan", help="Say what would be done, and send nothing.")] = False,
-    retry_failed: Annotated[bool, typer.Option(help="Send the files again that failed before.")] = False,
-    report: Annotated[Path | None, typer.Option(help="Write a page about the job at its end.")] = None,
-    engine: Annotated[str, typer.Option(help="local, or dask for many machines.")] = "local",
-    scheduler: Annotated[str | None, typer.Option(help="Address of the engine's scheduler, tcp://…")] = None,
-) -> None:
-    """Bring any number of files through an app as one job; the same command again resumes it."""
-    from aihub_async.cli.ingest_job import run_job, show_status
+class _RunByDefault(TyperGroup):
+    """A group that takes `aihub ingest SOURCE` for `aihub ingest run SOURCE`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the name of the command in front where it is left out."""
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_RunByDefault,
+    no_args_is_help=True,
+    help="Run any number of files through an app as one resumable job. `aihub ingest SOURCE` is short for "
+    "`aihub ingest run SOURCE`.",
+)
+
+Sources = Annotated[
+    list[str], typer.Argument(help="A folder, or files.", show_default=False, metavar="SOURCE", default_factory=list)
+]
+
+
+@attrs.frozen
+class Job:
+    """What a job is; the same options resume it."""
+
+    out: Annotated[
+        str | None,
+        typer.Option(
+            "--out", "-o", metavar="FOLDER", show_default=False, help="Folder of the results.", rich_help_panel=OUTPUT
+        ),
+    ] = None
+    app_name: Annotated[
+        str | None, typer.Option("--app", metavar="NAME", help="The app to run.", rich_help_panel=RUN)
+    ] = None
+    app_id: Annotated[str | None, typer.Option(metavar="ID", help="The app to run.", rich_help_panel=RUN)] = None
+    deployment_id: Annotated[
+        str | None, typer.Option("--deployment-id", metavar="ID", help="The deployment to run.", rich_help_panel=RUN)
+    ] = None
+    owner: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Owner of the app, such as instabase.", rich_help_panel=RUN)
+    ] = None
+    version: Annotated[str | None, typer.Option(metavar="V", help="Version of the app.", rich_help_panel=RUN)] = None
+    workspace: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Workspace of the batches and of the output.", rich_help_panel=RUN),
+    ] = None
+    include: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Only files that match; repeatable.", rich_help_panel=INPUT),
+    ] = None
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="No files or folders that match; repeatable.", rich_help_panel=INPUT),
+    ] = None
+    all_types: Annotated[
+        bool, typer.Option("--all-types", metavar=FLAG, help="Send files of every type.", rich_help_panel=INPUT)
+    ] = False
+    batch_files: Annotated[
+        int, typer.Option(metavar="N", help="Files of a run.", min=1, max=1000, rich_help_panel=INPUT)
+    ] = 1000
+    max_runs: Annotated[int, typer.Option(metavar="N", help="Runs in flight at once.", min=1, rich_help_panel=RUN)] = 8
+    outage_patience: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS", help="Seconds to wait for a server that does not answer.", min=0, rich_help_panel=RUN
+        ),
+    ] = 1800.0
+    format: Annotated[
+        str, typer.Option(metavar="FORMAT", help="jsonl, csv, parquet or xlsx.", rich_help_panel=OUTPUT)
+    ] = "jsonl"
+    rows: Annotated[
+        str, typer.Option(metavar="WHAT", help="One row per document or per field.", rich_help_panel=OUTPUT)
+    ] = "document"
+    raw: Annotated[
+        bool, typer.Option("--raw", metavar=FLAG, help="Keep the server's result pages too.", rich_help_panel=OUTPUT)
+    ] = False
+    keep_formulas: Annotated[
+        bool,
+        typer.Option(
+            "--keep-formulas",
+            metavar=FLAG,
+            help="Leave texts in CSV that a spreadsheet would run (=…) as they are.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False
+    journal: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="The job's record; .aihub/job.db in the results by default.", rich_help_panel=JOURNAL
+        ),
+    ] = None
+
+    def arguments(self, sources: list[str]) -> dict[str, Any]:
+        """Return the arguments of `client.ingest`; end the command if some are missing."""
+        if not sources:
+            usage("give a SOURCE: a folder, or files")
+        if self.out is None:
+            usage("give --out, the folder of the results")
+        if sum(value is not None for value in (self.app_name, self.app_id, self.deployment_id)) != 1:
+            usage("give one of --app, --app-id and --deployment-id")
+        given = attrs.asdict(self)
+        given["send_all_types"] = given.pop("all_types")
+        given["formulas"] = given.pop("keep_formulas")
+        return given | {"sources": sources[0] if len(sources) == 1 else sources}
+
+
+@attrs.frozen
+class Engine:
+    """Where a job runs, and what it leaves beside the results."""
+
+    engine: Annotated[
+        str, typer.Option(metavar="NAME", help="local, or dask for many processes or machines.", rich_help_panel=RUN)
+    ] = "local"
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Scheduler of a running Dask cluster, tcp://…; a local cluster is started without it.",
+            rich_help_panel=RUN,
+        ),
+    ] = None
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write an HTML page about the job at its end.", rich_help_panel=OUTPUT),
+    ] = None
+
+    def checked(self) -> "Engine":
+        """Return it; end the command if it cannot be used."""
+        if self.engine not in {"local", "dask"}:
+            usage(f"--engine is local or dask, not {self.engine}")
+        if self.engine == "local" and self.scheduler is not None:
+            usage("--scheduler needs --engine dask")
+        return self
+
+
+@command(app, example="aihub ingest run archive/ --app Invoices --out results/   (again to resume)")
+def run(output: Output, connection: AnyConnection, job: Job, engine: Engine, sources: Sources) -> None:
+    """Run a job, or the rest of it: the same command again resumes it after any interruption."""
+    from aihub_async.cli.ingest_job import run_job
 
     del output
-    if str(sources[0]) == "status" and len(sources) == 2 and not sources[0].exists():
-        show_status(sources[1])
-        return
-    if out is None:
-        usage("give --out, the folder of the results")
+    arguments, place = job.arguments(sources), engine.checked()
     check_key(connection)
-    run_job(
-        {
-            "sources": sources[0] if len(sources) == 1 else sources,
-            "app_name": app_name,
-            "app_id": app_id,
-            "out": out,
-            "journal": journal,
-            "owner": owner,
-            "version": version,
-            "workspace": workspace,
-            "format": format,
-            "rows": rows,
-            "raw": raw,
-            "send_all_types": all_types,
-            "batch_files": batch_files,
-            "max_runs": max_runs,
-        },
-        plan=plan,
-        retry_failed=retry_failed,
-        report=report,
-        engine=engine,
-        scheduler=scheduler,
-        connection=connection,
-    )
+    run_job(arguments, place, connection, retry_failed=False)
+
+
+@command(app, "retry-failed", example="aihub ingest retry-failed archive/ --app Invoices --out results/")
+def retry_failed(output: Output, connection: AnyConnection, job: Job, engine: Engine, sources: Sources) -> None:
+    """Send the files again that failed before, in new batches, and do the rest of the job."""
+    from aihub_async.cli.ingest_job import run_job
+
+    del output
+    arguments, place = job.arguments(sources), engine.checked()
+    check_key(connection)
+    run_job(arguments, place, connection, retry_failed=True)
+
+
+@command(app, example="aihub ingest plan archive/ --app Invoices --out results/")
+def plan(output: Output, connection: AnyConnection, job: Job, sources: Sources) -> None:
+    """Read the source and print what a run would do; nothing is sent."""
+    from aihub_async.cli.ingest_job import plan_job
+
+    del output
+    plan_job(job.arguments(sources), connection)
+
+
+@command(app, example="aihub ingest status results/")
+def status(
+    output: Output,
+    job: Annotated[Path, typer.Argument(help="The results folder of a job, or its journal.", metavar="FOLDER")],
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write an HTML page about the job.", rich_help_panel=OUTPUT)
+    ] = None,
+) -> None:
+    """Print the status of a job, also while another process works on it."""
+    from aihub_async.cli.ingest_job import show_status
+
+    del output
+    show_status(job, report)
+
+
+@command(app, example="aihub ingest rebuild archive/ --app Invoices --out results/")
+def rebuild(
+    output: Output,
+    connection: AnyConnection,
+    job: Job,
+    sources: Sources,
+    job_id: Annotated[
+        str | None,
+        typer.Option(
+            "--job", metavar="ID", help="The job's id, where the results folder does not name it.",
+            rich_help_panel=JOURNAL,
+        ),
+    ] = None,
+) -> None:  # fmt: skip
+    """Make a lost journal again, from the names and tags on the server and from the results folder."""
+    from aihub_async.cli.ingest_job import rebuild_job
+
+    del output
+    arguments = job.arguments(sources)
+    check_key(connection)
+    rebuild_job(arguments, connection, job_id)

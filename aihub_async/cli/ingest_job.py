@@ -1,4 +1,4 @@
-"""What `aihub ingest` does."""
+"""What the commands of `aihub ingest` do."""
 
 import asyncio
 import contextlib
@@ -7,40 +7,51 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
+import attrs
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
+from aihub_async.cli import terminal
 from aihub_async.cli.connection import open_client
-from aihub_async.cli.exits import fail, run, usage
+from aihub_async.cli.exits import ExitCode, end_partial, fail, run
 from aihub_async.cli.options import AnyConnection
-from aihub_async.cli.terminal import err, out
-from aihub_async.ingest.engines import Engine, dask_engine
-from aihub_async.ingest.folder import ResultsFolder, default_journal
+from aihub_async.ingest import engines
+from aihub_async.ingest.folder import ResultsFolder, default_journal, journal_of
 from aihub_async.ingest.job import IngestJob
 from aihub_async.ingest.progress import IngestStatus, read_status
 
-_LINE_EVERY = 5.0
+if TYPE_CHECKING:
+    from aihub_async.cli.ingest import Engine
+
+_LINE_EVERY = 10.0
+_BAR_WIDTH = 32
+_STOPPING = (
+    "stopping: files that are being sent arrive, results that are being written are written; runs continue on the "
+    "server (Ctrl-C again: stop now)"
+)
 
 
 class JobDisplay:
-    """How far a job is: a live table in a terminal, a line every few seconds elsewhere."""
+    """The status of a job: a live table in a terminal, a line every 10 s elsewhere."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._live = Live(console=console, transient=True, auto_refresh=False) if console.is_terminal else None
+        shown = console.is_terminal and not terminal.is_quiet()
+        self._live = Live(console=console, transient=True, auto_refresh=False) if shown else None
         self._last_line = time.monotonic()
 
     def show(self, status: IngestStatus) -> None:
-        """Take a new state."""
+        """Show a new status."""
         if self._live is not None:
             self._live.update(_view(status), refresh=True)
-        elif time.monotonic() - self._last_line >= _LINE_EVERY:
+        elif not terminal.is_quiet() and time.monotonic() - self._last_line >= _LINE_EVERY:
             self._last_line = time.monotonic()
-            self._console.print(str(status), highlight=False, soft_wrap=True)
+            self._console.print(f"{status.stage}: {status}", highlight=False, soft_wrap=True, markup=False)
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -56,97 +67,139 @@ class JobDisplay:
 
 def _view(status: IngestStatus) -> Group:
     table = Table.grid(padding=(0, 2))
-    bar = ProgressBar(total=max(status.files, 1), completed=status.done + status.failed, width=40)
-    table.add_row("done", bar, f"{status.done:,} of {status.files:,}{'' if status.scanned else ' so far'}")
-    uploaded = ProgressBar(total=max(status.files, 1), completed=status.uploaded, width=40)
-    table.add_row("uploaded", uploaded, f"{status.uploaded:,} files, {status.uploaded_bytes / 1e6:,.1f} MB")
+    stage = status.stage
+    if status.outage is not None:
+        stage += f", which has not answered for {status.outage:.0f} s"
+    table.add_row("stage", stage, "")
+    so_far = "" if status.scanned else " so far"
+    table.add_row("done", _bar(status, status.done + status.failed), f"{status.done:,} of {status.files:,}{so_far}")
+    sizes = f"{status.uploaded:,} files, {status.uploaded_bytes / 1e6:,.1f} MB"
+    table.add_row("uploaded", _bar(status, status.uploaded), sizes)
     rates = f"{status.files_per_second or 0:,.1f} files/s, {(status.bytes_per_second or 0) / 1e6:,.2f} MB/s"
-    table.add_row("rate", rates, f"{status.retries:,} retries")
+    table.add_row("upload rate", rates, f"{status.retries:,} retries")
     table.add_row("batches", ", ".join(f"{count} {name}" for name, count in status.batches.items()), "")
     table.add_row("failed", f"{status.failed:,} failed, {status.refused:,} refused", "")
     left = "unknown" if status.remaining is None else time.strftime("%H:%M:%S", time.gmtime(status.remaining))
-    table.add_row("time left", left, "[dim]Ctrl-C: finish what is in flight; twice: stop now[/]")
-    return Group(table)
+    table.add_row("time left", left, Text("Ctrl-C: finish the requests in flight; twice: stop now", "dim"))
+    return Group(table, *(Text(line, "yellow") for line in status.attention))
 
 
-def run_job(
-    options: dict[str, Any],
-    *,
-    plan: bool,
-    retry_failed: bool,
-    report: Path | None,
-    engine: str,
-    scheduler: str | None,
-    connection: AnyConnection,
-) -> None:
-    """Plan or run a job, show how far it is, and say at its end what there is to know."""
-    chosen = _engine(engine, scheduler)
-
-    async def work() -> IngestStatus | None:
-        async with open_client(connection) as client:
-            with JobDisplay(err) as display:
-                job = client.ingest(**options, on_progress=display.show)
-                if plan:
-                    out.print(str(await job.plan()), highlight=False, soft_wrap=True)
-                    return None
-                with _interruptible(job):
-                    return await job.run(retry_failed=retry_failed, engine=chosen)
-
-    try:
-        status = run(work())
-    finally:
-        journal = options["journal"] or default_journal(options["out"])
-        if report is not None and journal.exists():
-            _report(journal, report)
-    if status is not None:
-        _conclude(status, ResultsFolder(options["out"], options["format"]))
+def _bar(status: IngestStatus, completed: int) -> ProgressBar:
+    return ProgressBar(total=max(status.files, 1), completed=completed, width=_BAR_WIDTH)
 
 
-def show_status(journal: Path) -> None:
-    """Print how far a job is, also while another process works on it."""
+def run_job(arguments: dict[str, Any], place: "Engine", connection: AnyConnection, *, retry_failed: bool) -> None:
+    """Run a job, show its progress, and say at its end what to do next."""
+    interrupted = False
 
     async def work() -> IngestStatus:
-        return await asyncio.to_thread(read_status, journal)
+        nonlocal interrupted
+        async with open_client(connection) as client:
+            with JobDisplay(terminal.err) as display:
+                job = client.ingest(**arguments, on_progress=display.show)
+                with _interruptible(job) as signals:
+                    status = await job.run(retry_failed=retry_failed, engine=_engine(place))
+                interrupted = bool(signals)
+                return status
 
-    out.print(str(run(work())), highlight=False, soft_wrap=True)
+    try:
+        status = run(work(), interrupted=lambda: "run the same command again to resume the job")
+    finally:
+        journal = Path(arguments["journal"] or default_journal(Path(arguments["out"])))
+        if place.report is not None and journal.exists():
+            _write_report(journal, place.report)
+    _conclude(status, ResultsFolder(Path(arguments["out"]), arguments["format"]), interrupted=interrupted)
 
 
-def _engine(name: str, scheduler: str | None) -> Engine | None:
-    if name == "local":
-        return None
-    if name != "dask":
-        usage(f"--engine is local or dask, not {name}")
-    if scheduler is None:
-        usage("--engine dask needs --scheduler tcp://…")
-    return dask_engine(scheduler)
+def plan_job(arguments: dict[str, Any], connection: AnyConnection) -> None:
+    """Print what a job would do."""
+    # A plan sends nothing, so that no key is needed for it.
+    connection = attrs.evolve(connection, api_key=connection.api_key or "not used")
+
+    async def work() -> Any:
+        async with open_client(connection) as client:
+            return await client.ingest(**arguments).plan()
+
+    plan = run(work())
+    if terminal.is_json():
+        terminal.emit(attrs.asdict(plan))
+        return
+    terminal.out.print(str(plan), highlight=False, soft_wrap=True)
 
 
-def _report(journal: Path, target: Path) -> None:
+def show_status(job: Path, report: Path | None) -> None:
+    """Print the status of a job."""
+
+    async def work() -> IngestStatus:
+        return await asyncio.to_thread(read_status, journal_of(job))
+
+    status = run(work())
+    _print_status(status)
+    if report is not None:
+        _write_report(journal_of(job), report)
+
+
+def rebuild_job(arguments: dict[str, Any], connection: AnyConnection, job_id: str | None) -> None:
+    """Make a lost journal again."""
+
+    async def work() -> IngestStatus:
+        async with open_client(connection) as client:
+            return await client.ingest(**arguments).rebuild(job_id)
+
+    _print_status(run(work()))
+    terminal.note("the journal is made again; run the job with `aihub ingest run` and the same options")
+
+
+def _engine(place: "Engine") -> engines.Engine | None:
+    return engines.dask_engine(place.scheduler) if place.engine == "dask" else None
+
+
+def _write_report(journal: Path, target: Path) -> None:
     from aihub_async.ingest.report import write_report
 
-    write_report(journal, target)
-    err.print(f"report: {target}", highlight=False, soft_wrap=True)
+    async def work() -> None:
+        await asyncio.to_thread(write_report, journal, target)
+
+    run(work())
+    terminal.note(f"report: {target}")
 
 
-def _conclude(status: IngestStatus, folder: ResultsFolder) -> None:
-    out.print(str(status), highlight=False, soft_wrap=True)
+def _print_status(status: IngestStatus) -> None:
+    if terminal.is_json():
+        terminal.emit(attrs.asdict(status) | {"complete": status.complete, "stage": status.stage})
+        return
+    terminal.out.print(str(status), highlight=False, soft_wrap=True)
+    for line in status.attention:
+        terminal.note(line)
+
+
+def _conclude(status: IngestStatus, folder: ResultsFolder, *, interrupted: bool) -> None:
+    _print_status(status)
     if status.failed or status.refused:
-        err.print(f"the files without results are listed in {folder.failures}", highlight=False, soft_wrap=True)
-    if not status.complete:
-        fail("not complete: run the same command again to go on")
+        terminal.note(f"the files without results are listed in {folder.failures}")
+    if status.complete:
+        if status.failed:
+            end_partial(f"{status.failed:,} files failed; aihub ingest retry-failed sends them again")
+        terminal.note(f"complete; results: {folder.path}")
+        return
+    if interrupted:
+        fail("stopped; run the same command again to resume the job", code=ExitCode.INTERRUPTED)
+    fail("not complete: run the same command again to continue", code=ExitCode.UNFINISHED)
 
 
 @contextlib.contextmanager
-def _interruptible(job: IngestJob) -> Iterator[None]:
-    """The first Ctrl-C lets the job finish what is in flight, the second ends it now; it can be resumed after both."""
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    asked = 0
+def _interruptible(job: IngestJob) -> Iterator[list[int]]:
+    """Let the first Ctrl-C finish the requests in flight and the second end the job now; it can be resumed after both.
 
-    def interrupt() -> None:
-        nonlocal asked
-        asked += 1
-        if asked == 1:
-            err.print("stopping: finishing what is in flight (Ctrl-C again: stop now)", highlight=False)
+    The list has the signals that arrived.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    arrived: list[int] = []
+
+    def interrupt(number: int) -> None:
+        arrived.append(number)
+        if len(arrived) == 1:
+            terminal.err.print(_STOPPING, highlight=False)
             job.stop()
         elif task is not None:
             task.cancel()
@@ -154,14 +207,14 @@ def _interruptible(job: IngestJob) -> Iterator[None]:
     signals: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM)
     try:
         for number in signals:
-            loop.add_signal_handler(number, interrupt)
+            loop.add_signal_handler(number, interrupt, number)
     except NotImplementedError:
-        # This system's event loop has no signal handlers: Ctrl-C stops at once.
+        # This system's event loop has no signal handlers: Ctrl-C ends the job now.
         signals = ()
     try:
-        yield
+        yield arrived
     except asyncio.CancelledError:
-        if asked < 2:
+        if len(arrived) < 2:
             raise
         raise KeyboardInterrupt from None
     finally:

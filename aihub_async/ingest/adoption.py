@@ -11,6 +11,7 @@ import attrs
 from aihub_async.ingest.journal import queries
 from aihub_async.ingest.journal.file import Journal
 from aihub_async.ingest.journal.rows import BatchRow, BatchState
+from aihub_async.ingest.naming import batch_name, job_prefix
 from aihub_async.ingest.patience import Patience
 from aihub_async.ingest.remote import Known, Remote
 from aihub_async.ingest.stopping import StopRequest
@@ -19,17 +20,6 @@ T = TypeVar("T")
 
 INTENTS = frozenset({BatchState.CREATING, BatchState.SUBMITTING})
 _LONGEST_PAUSE = 4.0
-
-
-def batch_name(job: str, batch: BatchRow) -> str:
-    """Return the unique name of a batch on the server, which is also the tag of its run."""
-    generation = f"-{batch.generation}" if batch.generation > 1 else ""
-    return f"{job_prefix(job)}{batch.no}{generation}"
-
-
-def job_prefix(job: str) -> str:
-    """Return what the names of all batches of a job begin with."""
-    return f"aihub-ingest-{job}-"
 
 
 class Adoption:

@@ -29,6 +29,11 @@ def journal_of(path: Path) -> Path:
     return default_journal(path) if path.is_dir() else path
 
 
+def shards_of(journal: Path) -> Path:
+    """Return the folder of the journals of a job's shards."""
+    return journal.with_name(journal.name + ".shards")
+
+
 @attrs.frozen
 class ResultsFolder:
     """The files of a job's results.

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import itertools
 import os
 import sqlite3
 import time
@@ -20,12 +21,16 @@ from aihub_async.ingest.journal import queries
 from aihub_async.ingest.journal.file import Journal, no_crash_hook
 from aihub_async.ingest.journal.rows import BatchRow, BatchState
 from aihub_async.ingest.options import JobOptions
-from aihub_async.ingest.pipeline import Pipeline
+from aihub_async.ingest.pipeline import Pipeline, first_error
 from aihub_async.ingest.plan import Plan, make_plan
-from aihub_async.ingest.progress import IngestStatus, read_status, status_of
+from aihub_async.ingest.progress import IngestStatus, read_status, status_of, with_shards
+from aihub_async.ingest.rebuild import find_job, rebuild
 from aihub_async.ingest.remote import Remote, Resources
 from aihub_async.ingest.scan import Candidate, Sources, scan
 
+_CHUNK = 500
+_TELL_SECONDS = 5.0
+"""Between two reports of what shards do."""
 _EXPORT_PASSES = 3
 """How often parts that vanish during a run are written again."""
 
@@ -146,8 +151,32 @@ class IngestJob:
         await anyio.to_thread.run_sync(write_report, self.options.journal, Path(target))
         return Path(target)
 
+    async def rebuild(self, job: str | None = None) -> IngestStatus:
+        """Make a lost journal again, from the names and tags on the server, the source and the results folder.
+
+        The next `run` collects the results of all runs that were started, and starts none of them again.
+
+        Args:
+            job: the job's id; that of the results folder by default, or of the only job that the server has batches of.
+
+        Raises:
+            IngestError: the journal is there, or it is not clear which job is meant.
+            RequestError: the server cannot be read.
+        """
+        if await anyio.Path(self.options.journal).exists():
+            raise IngestError(f"the journal {self.options.journal} exists; move it away to make it again")
+        remote = Remote(self._resources, self.options)
+        job = job or await find_job(remote, await anyio.to_thread.run_sync(self._folder.owner))
+        async with await self._open(job) as journal:
+            chunks = iter(functools.partial(_chunk, self._scan()), [])
+            await rebuild(journal, remote, chunks)
+            await anyio.to_thread.run_sync(
+                functools.partial(self._folder.claim, journal.job, journal.path, is_new=False)
+            )
+            return await journal.call(lambda db: status_of(db, journal.path))
+
     async def _run(self, journal: Journal, retry_failed: bool, engine: Engine | None) -> IngestStatus:
-        await shards.merge_all(journal)
+        await shards.merge_all(journal, patience=self.options.outage_patience)
         await self._reopen_lost(journal)
         pipeline = self._new_pipeline(journal)
         if retry_failed:
@@ -174,24 +203,35 @@ class IngestJob:
         await pipeline.plan(self._scan())
         pieces = await shards.split(journal, self.options, self._connect)
         if pieces:
-            async for shard, _ in engine.map(shards.run_shard, pieces):
-                await shards.merge(journal, shard.journal)
-                await self._tell(journal)
-        await shards.merge_all(journal)
+            try:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(self._tell_often, journal)
+                    async for shard, _ in engine.map(shards.run_shard, pieces):
+                        await shards.merge(journal, shard.journal)
+                        await self._tell(journal)
+                    group.cancel_scope.cancel()
+            except BaseExceptionGroup as group_error:
+                raise first_error(group_error) from None
+        await shards.merge_all(journal, patience=self.options.outage_patience)
         return await self._tell(journal)
 
+    async def _tell_often(self, journal: Journal) -> None:
+        while True:
+            await anyio.sleep(_TELL_SECONDS)
+            await self._tell(journal)
+
     async def _tell(self, journal: Journal) -> IngestStatus:
-        status = await journal.call(lambda db: status_of(db, journal.path))
+        status = await journal.call(lambda db: with_shards(status_of(db, journal.path), journal.path))
         if self._on_progress is not None:
             self._on_progress(status)
         return status
 
-    async def _open(self) -> Journal:
+    async def _open(self, job: str | None = None) -> Journal:
         spec = self.options.spec(self._sources)
         source = spec["source"]
         if source is not None and not await anyio.Path(source).exists():
             raise IngestError(f"there is no {source!r} to ingest")
-        return await Journal.open(self.options.journal, spec, now=time.time(), crash_hook=self._crash_hook)
+        return await Journal.open(self.options.journal, spec, now=time.time(), job=job, crash_hook=self._crash_hook)
 
     def _new_pipeline(self, journal: Journal) -> Pipeline:
         self._pipeline = Pipeline(
@@ -259,6 +299,10 @@ class IngestJob:
             write_lines(self._folder.reviews, reviews, self._crash_hook)
 
         await journal.call(write)
+
+
+def _chunk(candidates: Iterator[Candidate]) -> list[Candidate]:
+    return list(itertools.islice(candidates, _CHUNK))
 
 
 def _review(batch: BatchRow) -> dict[str, object]:

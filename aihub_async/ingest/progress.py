@@ -6,9 +6,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import attrs
 
+from aihub_async.errors import JournalError
+from aihub_async.ingest.folder import shards_of
 from aihub_async.ingest.journal import queries, schema
 from aihub_async.ingest.journal.rows import LIVE, BatchRow, BatchState, FileState
 
@@ -140,7 +143,31 @@ def read_status(journal: Path) -> IngestStatus:
         ...     return read_status(path).complete
     """
     with contextlib.closing(schema.connect_readonly(journal)) as connection:
-        return status_of(connection, journal)
+        return with_shards(status_of(connection, journal), journal)
+
+
+_COUNTED = ("uploaded", "uploaded_bytes", "done", "failed", "rows", "review")
+
+
+def counted(status: IngestStatus) -> dict[str, int]:
+    """Return the counts of a status that change while a shard is worked on."""
+    return {name: getattr(status, name) for name in _COUNTED}
+
+
+def with_shards(status: IngestStatus, journal: Path) -> IngestStatus:
+    """Add what other processes have done in shards that are not merged yet."""
+    totals = Counter(counted(status))
+    for path in sorted(shards_of(journal.resolve()).glob("*.db")):
+        try:
+            with contextlib.closing(schema.connect_readonly(path)) as connection:
+                now = counted(status_of(connection, path))
+                base = schema.read_meta(path, connection).get("base", now)
+        except JournalError:
+            # It was merged and removed at this moment.
+            continue
+        totals.update({name: now[name] - base[name] for name in _COUNTED})
+    changes: dict[str, Any] = dict(totals)
+    return attrs.evolve(status, **changes)
 
 
 @attrs.define

@@ -8,6 +8,7 @@ import attrs
 
 from aihub_async import operations as ops
 from aihub_async.errors import NotFoundError
+from aihub_async.ingest.naming import JOB_NAME
 from aihub_async.ingest.options import JobOptions
 from aihub_async.models import Run, RunResults, RunStatus
 from aihub_async.models.uploads import UploadRecord
@@ -69,9 +70,15 @@ class Remote:
             return False
         return True
 
-    async def file_names(self, batch_id: int) -> set[str]:
-        """Return the names of the files that a batch has."""
-        return {node.name async for node in self._resources.batches.iter_files(batch_id) if node.name}
+    async def file_sizes(self, batch_id: int) -> dict[str, int | None]:
+        """Return the files that a batch has, with their sizes in bytes."""
+        nodes = self._resources.batches.iter_files(batch_id)
+        return {node.name: node.metadata.size if node.metadata else None async for node in nodes if node.name}
+
+    async def jobs(self) -> set[str]:
+        """Return the ids of all jobs that the server has batches of."""
+        batches = self._resources.batches.iter(workspace=self._options.workspace)
+        return {match["job"] async for batch in batches if (match := JOB_NAME.fullmatch(batch.name))}
 
     def upload(self, batch_id: int, files: Iterable[tuple[str, Path]]) -> Outcomes:
         """Send files; their outcomes arrive a page at a time, as they happen."""

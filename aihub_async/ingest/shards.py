@@ -2,8 +2,10 @@
 
 import asyncio
 import functools
+import logging
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -12,18 +14,22 @@ import anyio
 import attrs
 
 from aihub_async.errors import JournalBusyError
+from aihub_async.ingest.folder import shards_of
 from aihub_async.ingest.journal import queries, schema
 from aihub_async.ingest.journal.file import Journal, no_crash_hook
 from aihub_async.ingest.journal.rows import BatchRow, FileRow
 from aihub_async.ingest.options import JobOptions
 from aihub_async.ingest.pipeline import Pipeline
-from aihub_async.ingest.progress import IngestStatus
+from aihub_async.ingest.progress import IngestStatus, counted, status_of
 from aihub_async.ingest.remote import Remote, Resources
+
+logger = logging.getLogger("aihub_async")
 
 SHARD_BATCHES = 8
 """Batches of one shard: enough to keep a worker busy, few enough to spread evenly."""
 
 _STOP = "stop"
+_POLL = 0.5
 
 Connect = Callable[[], AbstractAsyncContextManager[Resources]]
 """Makes a client; it can be sent to another process, and holds no API key."""
@@ -76,21 +82,16 @@ async def _open_when_free(path: Path) -> Journal:
     return await Journal.open(path)
 
 
-def folder_of(journal: Path) -> Path:
-    """Where the shards of a job are."""
-    return journal.with_name(journal.name + ".shards")
-
-
 def request_stop(journal: Path) -> None:
     """Let all workers finish their requests in flight and start nothing more."""
-    folder = folder_of(journal)
+    folder = shards_of(journal)
     if folder.exists():
         (folder / _STOP).touch()
 
 
 async def split(journal: Journal, options: JobOptions, connect: Connect) -> list[Shard]:
     """Split the rest of a job into shards."""
-    folder = folder_of(journal.path)
+    folder = shards_of(journal.path)
     folder.mkdir(exist_ok=True)
     (folder / _STOP).unlink(missing_ok=True)
     shards: list[Shard] = []
@@ -117,6 +118,8 @@ def _write_shard(path: Path, batches: list[BatchRow], meta: dict[str, object], d
     def fill(shard: sqlite3.Connection) -> None:
         queries.put_folders(shard, folders)
         _put(shard, batches, files, failures)
+        # What the job's own journal counts of these batches already; see `progress.read_status`.
+        schema.set_meta(shard, "base", counted(status_of(shard, path)))
 
     schema.create(path, facts, fill)
 
@@ -150,11 +153,37 @@ def _rows_of(db: sqlite3.Connection) -> tuple[list[BatchRow], list[FileRow], lis
     return batches, files, queries.failures_of(db, files)
 
 
-async def merge_all(journal: Journal) -> None:
-    """Take over what shards of an interrupted job have done."""
-    folder = folder_of(journal.path)
+async def merge_all(journal: Journal, *, patience: float) -> None:
+    """Take over what shards of an interrupted job have done; workers that still have one are asked to stop.
+
+    Args:
+        journal: the job's journal.
+        patience: seconds to wait for such workers.
+
+    Raises:
+        JournalBusyError: a worker does not stop.
+    """
+    folder = shards_of(journal.path)
     if not folder.exists():
         return
+    deadline = time.monotonic() + patience
     for path in sorted(folder.glob("*.db")):
-        await merge(journal, path)
+        await _merge_when_free(journal, path, deadline)
     shutil.rmtree(folder)
+
+
+async def _merge_when_free(journal: Journal, path: Path, deadline: float) -> None:
+    told = False
+    while True:
+        try:
+            return await merge(journal, path)
+        except JournalBusyError as error:
+            if time.monotonic() >= deadline:
+                raise
+            request_stop(journal.path)
+            if not told:
+                logger.warning(
+                    "%s: a worker of an earlier run has this shard; it is asked to stop, and waited for", error
+                )
+            told = True
+        await anyio.sleep(_POLL)

@@ -100,3 +100,17 @@ class IngestJob(Facade):
             IngestError: the page cannot be written.
         """
         return self._lease.run(self._async.report(target))
+
+    def rebuild(self, job: str | None = None) -> IngestStatus:
+        """Make a lost journal again, from the names and tags on the server, the source and the results folder.
+
+        The next `run` collects the results of all runs that were started, and starts none of them again.
+
+        Args:
+            job: the job's id; that of the results folder by default, or of the only job that the server has batches of.
+
+        Raises:
+            IngestError: the journal is there, or it is not clear which job is meant.
+            RequestError: the server cannot be read.
+        """
+        return self._lease.run(self._async.rebuild(job))

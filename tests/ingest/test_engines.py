@@ -19,7 +19,8 @@ from aihub_async import AsyncAIHub
 from aihub_async.emulator import Emulator
 from aihub_async.errors import ConfigurationError, IngestError
 from aihub_async.ingest import IngestJob, IngestStatus, shards
-from aihub_async.ingest.engines import Work, dask_engine
+from aihub_async.ingest.engines import DaskEngine, Work, dask_engine
+from aihub_async.ingest.folder import shards_of
 from aihub_async.ingest.shards import Shard
 
 MakeFiles = Callable[..., Path]
@@ -68,7 +69,7 @@ async def test_shards_together_do_the_whole_job(
     assert (status.complete, status.done, len(hub.runs())) == (True, 55, 6)
     assert sources(tmp_path / "out") == Counter(map(str, scans.iterdir()))
     assert [status.done for status in seen] == [20, 40, 55, 55]
-    assert not shards.folder_of(tmp_path / "out" / ".aihub" / "job.db").exists()
+    assert not shards_of(tmp_path / "out" / ".aihub" / "job.db").exists()
 
 
 async def test_what_was_done_before_an_engine_broke_is_kept(
@@ -129,6 +130,62 @@ async def test_dask_is_named_when_it_is_missing(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ConfigurationError, match=r"aihub-async\[dask\]"):
         dask_engine("tcp://127.0.0.1:1")
+
+
+async def test_workers_of_a_killed_client_are_asked_to_stop_and_waited_for(
+    client: AsyncAIHub, hub: Emulator, make_files: MakeFiles, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A client that is killed leaves workers behind; the next run must not be refused because of them."""
+    make_files("scans", 25)
+    hub.hold_runs()
+    orphans: list[asyncio.Task[IngestStatus]] = []
+
+    class Killed:
+        async def map(self, work: Work, pieces: Sequence[Shard]) -> AsyncIterator[tuple[Shard, IngestStatus]]:
+            orphans.append(asyncio.ensure_future(asyncio.to_thread(work, pieces[0])))
+            while len(hub.runs()) < 2:
+                await anyio.sleep(0.01)
+            raise ConnectionError("killed")
+            yield
+
+    with pytest.raises(ConnectionError):
+        await job_of(client, tmp_path).run(engine=Killed())
+    assert (await job_of(client, tmp_path).status()).uploaded == 20
+    timer = asyncio.get_running_loop().call_later(0.7, hub.release_runs)
+    status = await job_of(client, tmp_path).run()
+    timer.cancel()
+    assert (status.complete, status.done, len(hub.runs())) == (True, 25, 3)
+    assert "asked to stop" in caplog.text
+    await asyncio.gather(*orphans)
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_job_on_a_local_cluster_that_it_starts_itself(
+    make_files: MakeFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("distributed")
+    make_files("scans", 40)
+    with Emulator().in_thread() as hub:
+        monkeypatch.setenv("AIHUB_API_KEY", hub.api_key)
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join(__import__("sys").path))
+
+        async def main() -> IngestStatus:
+            async with AsyncAIHub(api_root=hub.api_root) as client:
+                return await job_of(client, tmp_path).run(engine=DaskEngine(workers=2))
+
+        status = asyncio.run(main())
+    assert (status.complete, status.done) == (True, 40)
+
+
+async def test_a_cluster_without_workers_is_one_error(
+    client: AsyncAIHub, make_files: MakeFiles, tmp_path: Path, hub: Emulator
+) -> None:
+    distributed = pytest.importorskip("distributed")
+    make_files("scans", 5)
+    async with distributed.Scheduler(port=0, dashboard=False, host="127.0.0.1") as scheduler:
+        with pytest.raises(IngestError, match=r"no workers.*run the same job again"):
+            await job_of(client, tmp_path).run(engine=DaskEngine(scheduler.address, wait_for_workers=1))
+    assert (await job_of(client, tmp_path).run()).complete
 
 
 @pytest.mark.filterwarnings("default")

@@ -1,11 +1,13 @@
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -58,27 +60,65 @@ def command(tmp_path: Path) -> Iterator[Command]:
         yield Command(hub, tmp_path)
 
 
+def test_a_folder_may_have_the_name_of_a_command(command: Command, make_files: MakeFiles) -> None:
+    make_files("status", 2)
+    assert "2 of 2 files done" in command.run("run", "status", "--app", "Invoices", "--out", "results")
+    assert "2 of 2 files done" in command.run("./status", "--app", "Invoices", "--out", "others")
+
+
+def test_status_of_a_lone_copy_in_a_folder_that_is_read_only(command: Command, make_files: MakeFiles) -> None:
+    make_files("scans", 2)
+    command.run(*JOB)
+    folder = command.folder / "copy"
+    folder.mkdir()
+    shutil.copy(command.folder / "results" / ".aihub" / "job.db", folder / "job.db")
+    folder.chmod(0o555)
+    try:
+        assert "2 of 2 files done" in command.run("status", "copy/job.db")
+        assert sorted(path.name for path in folder.iterdir()) == ["job.db"]
+    finally:
+        folder.chmod(0o755)
+
+
+def test_a_job_in_review_says_what_waits_and_how_to_continue(command: Command, make_files: MakeFiles) -> None:
+    @command.hub.app("reviewed", outcome="STOPPED_AT_CHECKPOINT")
+    def reviewed(document: Any) -> dict[str, str]:
+        return {"length": str(len(document.text))}
+
+    make_files("scans", 2)
+    job = ("scans", "--app", "reviewed", "--out", "results")
+    said = command.run(*job, code=6)
+    run_id = command.hub.runs()[0]["id"]
+    assert f"run {run_id}: 2 files wait for a review" in said
+    assert "run the same job again" in said
+    assert run_id in (command.folder / "results" / "review.jsonl").read_text()
+    command.hub.complete_review(run_id)
+    assert "2 of 2 files done" in command.run(*job)
+    assert not (command.folder / "results" / "review.jsonl").exists()
+
+
 JOB = ("scans", "--app", "Invoices", "--out", "results")
 
 
 def test_a_job_from_plan_to_report(command: Command, make_files: MakeFiles) -> None:
     make_files("scans", 7)
-    plan = command.run(*JOB, "--plan")
+    plan = command.run("plan", *JOB)
     assert "7 (0.0 MB): 7 txt" in plan
     assert command.hub.requests.total == 0
     done = command.run(*JOB, "--report", "report.html")
     assert "7 of 7 files done" in done
     assert "7 of 7" in (command.folder / "report.html").read_text()
     assert "7 of 7 files done" in command.run("status", "results/.aihub/job.db")
+    assert "7 of 7 files done" in command.run("status", "results")
     assert len((command.folder / "results" / "part-000001.jsonl").read_text().splitlines()) == 7
 
 
 def test_failures_are_named_and_retried(command: Command, make_files: MakeFiles) -> None:
     make_files("scans", 4)
     command.hub.faults.add(Fault(kind="status", status=413, operation="addFileToBatch", path="doc-00001"))
-    assert "failures.jsonl" in command.run(*JOB)
+    assert "failures.jsonl" in command.run(*JOB, code=3)
     command.hub.faults.clear()
-    assert "4 of 4 files done" in command.run(*JOB, "--retry-failed")
+    assert "4 of 4 files done" in command.run("retry-failed", *JOB)
     assert not (command.folder / "results" / "failures.jsonl").exists()
 
 
@@ -86,7 +126,9 @@ def test_mistakes_are_told_in_one_line(command: Command, make_files: MakeFiles) 
     make_files("scans", 1)
     assert "give --out" in command.run("scans", "--app", "Invoices", code=2)
     assert "there is no 'nothing'" in command.run("nothing", "--app", "Invoices", "--out", "results", code=1)
-    assert "--scheduler" in command.run(*JOB, "--engine", "dask", code=2)
+    assert "--engine dask" in command.run(*JOB, "--scheduler", "tcp://127.0.0.1:1", code=2)
+    assert "one of --app" in command.run("scans", "--out", "results", code=2)
+    assert "is a URL" in command.run("scans", "--app", "Invoices", "--out", "s3://bucket/out", code=2)
     assert "local or dask" in command.run(*JOB, "--engine", "ray", code=2)
     assert "there is no journal" in command.run("status", "other.db", code=1)
 
@@ -105,7 +147,7 @@ def test_one_interrupt_finishes_what_is_in_flight(command: Command, make_files: 
         wait_for(lambda: command.hub.requests.count("getRunStatus") > 0)
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=30)
-    assert process.returncode == 1, output + errors
+    assert process.returncode == 130, output + errors
     assert "stopping" in errors
     assert "same command again" in errors
     command.hub.release_runs()
@@ -164,9 +206,9 @@ def test_elsewhere_a_line_is_logged_every_few_seconds(monkeypatch: pytest.Monkey
     monkeypatch.setattr(time, "monotonic", lambda: now)
     with JobDisplay(console) as display:
         for _ in range(20):
-            now += 0.5
+            now += 1.0
             display.show(STATUS)
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]  # a StringIO
     assert len(lines) == 2
-    assert lines[0].startswith("40 of 100 files done, 50 uploaded")
+    assert lines[0].startswith("waiting for runs: 40 of 100 files done, 50 uploaded")
     assert lines[0].endswith("about 14 s left")

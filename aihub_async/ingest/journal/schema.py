@@ -125,8 +125,9 @@ def connect_readonly(path: Path) -> sqlite3.Connection:
         raise JournalError(f"there is no journal {path}")
     path = path.resolve()
     log = path.with_name(path.name + "-wal")
-    # Reading a journal with a log needs a file of shared memory beside it; a copy without a log needs nothing.
-    immutable = not log.exists() and not os.access(path.parent, os.W_OK)
+    lock = path.with_name(path.name + ".lock")
+    # SQLite makes files beside a journal to read it; a lone copy, or one in a read-only folder, is read without them.
+    immutable = not log.exists() and not (lock.exists() and os.access(path.parent, os.W_OK))
     query = "mode=ro&immutable=1" if immutable else "mode=ro"
     connection = sqlite3.connect(f"{path.as_uri()}?{query}", uri=True, isolation_level=None, timeout=5)
     try:

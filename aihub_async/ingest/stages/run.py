@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 import attrs
 
 from aihub_async import errors
-from aihub_async.ingest.adoption import batch_name, look_for
+from aihub_async.ingest.adoption import look_for
 from aihub_async.ingest.folder import ResultsFolder, explained
 from aihub_async.ingest.journal import queries
 from aihub_async.ingest.journal.file import Journal
 from aihub_async.ingest.journal.rows import BatchRow, BatchState, FileState
+from aihub_async.ingest.naming import batch_name
 from aihub_async.ingest.options import JobOptions
 from aihub_async.ingest.patience import STOPPING, Patience, is_outage
 from aihub_async.ingest.progress import Progress

@@ -1,0 +1,19 @@
+"""The names of a job's batches on the server, by which everything of the job is found again."""
+
+import re
+
+from aihub_async.ingest.journal.rows import BatchRow
+
+JOB_NAME = re.compile(r"aihub-ingest-(?P<job>[0-9a-f]{32})-(?P<no>\d+)(?:-(?P<generation>\d+))?")
+"""The names that `batch_name` makes."""
+
+
+def batch_name(job: str, batch: BatchRow) -> str:
+    """Return the unique name of a batch on the server, which is also the tag of its run."""
+    generation = f"-{batch.generation}" if batch.generation > 1 else ""
+    return f"{job_prefix(job)}{batch.no}{generation}"
+
+
+def job_prefix(job: str) -> str:
+    """Return what the names of all batches of a job begin with."""
+    return f"aihub-ingest-{job}-"
