@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from aihub_async.cli.connection import check_key
-from aihub_async.cli.exits import usage
+from aihub_async.cli.exits import ending_in_one_line, usage
 from aihub_async.cli.options import FLAG, INPUT, OUTPUT, RUN, AnyConnection, Output, command
 
 JOURNAL = "Journal"
@@ -141,13 +141,16 @@ class Engine:
         typer.Option(metavar="FILE", help="Write an HTML page about the job at its end.", rich_help_panel=OUTPUT),
     ] = None
 
-    def checked(self) -> "Engine":
-        """Return it; end the command if it cannot be used."""
+    def made(self) -> Any:
+        """Return the engine, None for this process; end the command if it cannot be used."""
         if self.engine not in {"local", "dask"}:
             usage(f"--engine is local or dask, not {self.engine}")
-        if self.engine == "local" and self.scheduler is not None:
-            usage("--scheduler needs --engine dask")
-        return self
+        if self.engine == "local":
+            return usage("--scheduler needs --engine dask") if self.scheduler is not None else None
+        from aihub_async.ingest.engines import dask_engine
+
+        with ending_in_one_line():
+            return dask_engine(self.scheduler)
 
 
 @command(app, example="aihub ingest run archive/ --app Invoices --out results/   (again to resume)")
@@ -156,9 +159,9 @@ def run(output: Output, connection: AnyConnection, job: Job, engine: Engine, sou
     from aihub_async.cli.ingest_job import run_job
 
     del output
-    arguments, place = job.arguments(sources), engine.checked()
+    arguments, place = job.arguments(sources), engine.made()
     check_key(connection)
-    run_job(arguments, place, connection, retry_failed=False)
+    run_job(arguments, connection, place, engine.report, retry_failed=False)
 
 
 @command(app, "retry-failed", example="aihub ingest retry-failed archive/ --app Invoices --out results/")
@@ -167,9 +170,9 @@ def retry_failed(output: Output, connection: AnyConnection, job: Job, engine: En
     from aihub_async.cli.ingest_job import run_job
 
     del output
-    arguments, place = job.arguments(sources), engine.checked()
+    arguments, place = job.arguments(sources), engine.made()
     check_key(connection)
-    run_job(arguments, place, connection, retry_failed=True)
+    run_job(arguments, connection, place, engine.report, retry_failed=True)
 
 
 @command(app, example="aihub ingest plan archive/ --app Invoices --out results/")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import attrs
 from rich.console import Console, Group
@@ -24,9 +24,6 @@ from aihub_async.ingest import engines
 from aihub_async.ingest.folder import ResultsFolder, default_journal, journal_of
 from aihub_async.ingest.job import IngestJob
 from aihub_async.ingest.progress import IngestStatus, read_status
-
-if TYPE_CHECKING:
-    from aihub_async.cli.ingest import Engine
 
 _LINE_EVERY = 10.0
 _BAR_WIDTH = 32
@@ -88,7 +85,14 @@ def _bar(status: IngestStatus, completed: int) -> ProgressBar:
     return ProgressBar(total=max(status.files, 1), completed=completed, width=_BAR_WIDTH)
 
 
-def run_job(arguments: dict[str, Any], place: "Engine", connection: AnyConnection, *, retry_failed: bool) -> None:
+def run_job(
+    arguments: dict[str, Any],
+    connection: AnyConnection,
+    engine: engines.Engine | None,
+    report: Path | None,
+    *,
+    retry_failed: bool,
+) -> None:
     """Run a job, show its progress, and say at its end what to do next."""
     interrupted = False
 
@@ -98,7 +102,7 @@ def run_job(arguments: dict[str, Any], place: "Engine", connection: AnyConnectio
             with JobDisplay(terminal.err) as display:
                 job = client.ingest(**arguments, on_progress=display.show)
                 with _interruptible(job) as signals:
-                    status = await job.run(retry_failed=retry_failed, engine=_engine(place))
+                    status = await job.run(retry_failed=retry_failed, engine=engine)
                 interrupted = bool(signals)
                 return status
 
@@ -106,8 +110,8 @@ def run_job(arguments: dict[str, Any], place: "Engine", connection: AnyConnectio
         status = run(work(), interrupted=lambda: "run the same command again to resume the job")
     finally:
         journal = Path(arguments["journal"] or default_journal(Path(arguments["out"])))
-        if place.report is not None and journal.exists():
-            _write_report(journal, place.report)
+        if report is not None and journal.exists():
+            _write_report(journal, report)
     _conclude(status, ResultsFolder(Path(arguments["out"]), arguments["format"]), interrupted=interrupted)
 
 
@@ -148,10 +152,6 @@ def rebuild_job(arguments: dict[str, Any], connection: AnyConnection, job_id: st
 
     _print_status(run(work()))
     terminal.note("the journal is made again; run the job with `aihub ingest run` and the same options")
-
-
-def _engine(place: "Engine") -> engines.Engine | None:
-    return engines.dask_engine(place.scheduler) if place.engine == "dask" else None
 
 
 def _write_report(journal: Path, target: Path) -> None:
