@@ -38,6 +38,7 @@ class RunOptions:
     output_workspace: str | None
     output_dir: str | None
     settings: RunSettings | None
+    dedupe: bool
 
     def check(self) -> None:
         """Check all that needs no request.
@@ -115,6 +116,7 @@ class Processing:
         output_workspace: str | None = None,
         output_dir: str | None = None,
         settings: RunSettings | Mapping[str, Any] | None = None,
+        dedupe: bool = True,
         timeout: float | None = None,
         through_review: bool = False,
         on_progress: OnProgress | None = None,
@@ -145,6 +147,7 @@ class Processing:
             output_workspace: as for `apps.runs.create()`.
             output_dir: as for `apps.runs.create()`.
             settings: as for `apps.runs.create()`.
+            dedupe: as for `apps.runs.create()`.
             timeout: seconds to wait for the run; as long as it takes by default.
             through_review: wait through a human review instead of raising at its beginning.
             on_progress: called with the state of the upload.
@@ -187,6 +190,7 @@ class Processing:
             output_workspace=output_workspace,
             output_dir=output_dir,
             settings=settings,
+            dedupe=dedupe,
         )
         return await _process(
             self.batches,
@@ -263,6 +267,7 @@ async def _submit(apps: Apps, batch_id: Id | None, options: RunOptions) -> RunHa
         "output_workspace": options.output_workspace,
         "output_dir": options.output_dir,
         "settings": options.settings,
+        "dedupe": options.dedupe,
     }
     if options.deployment_id is not None:
         return await apps.deployments.runs.submit(options.deployment_id, **common)

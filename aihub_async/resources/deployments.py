@@ -30,8 +30,10 @@ class DeploymentRuns(AnyRuns):
         output_workspace: str | None = None,
         output_dir: str | None = None,
         settings: Settings | None = None,
+        *,
+        dedupe: bool = True,
     ) -> Run:
-        """Start a run of a deployment and return at once.
+        """Start a run of a deployment and return immediately.
 
         Args:
             deployment_id: from the deployment's URL.
@@ -44,17 +46,18 @@ class DeploymentRuns(AnyRuns):
             output_workspace: not in the published specification since March 2025, but sent when given.
             output_dir: where results go; wins over the deployment's workspace.
             settings: as for `client.apps.runs.create()`.
+            dedupe: as for `client.apps.runs.create()`.
 
         Raises:
             InvalidRequestError: not exactly one input.
-            OutcomeUnknownError: the connection broke, and it could not be found out whether the run has started.
+            OutcomeUnknownError: the connection broke, and it could not be determined whether the run has started.
         """
         # It may hold passwords, and this frame is part of a traceback.
         settings = conceal_settings(settings)
         prepared = self._prepare(
             *(deployment_id, batch_id, input_dir, manual_upstream_integration, from_timestamp, to_timestamp),
             *(version, output_workspace, output_dir, settings),
-            dedupe=True,
+            dedupe=dedupe,
         )
         return (await self._starter.start(prepared)).run
 
@@ -73,7 +76,7 @@ class DeploymentRuns(AnyRuns):
         *,
         dedupe: bool = True,
     ) -> RunHandle:
-        """Start a run of a deployment and get a handle; `create()` and `Runs.submit()` describe the arguments."""
+        """Start a run of a deployment and return a handle; `create()` and `Runs.submit()` describe the arguments."""
         # It may hold passwords, and this frame is part of a traceback.
         settings = conceal_settings(settings)
         prepared = self._prepare(

@@ -227,6 +227,7 @@ class AIHub(Facade):
         output_workspace: str | None = None,
         output_dir: str | None = None,
         settings: RunSettings | Mapping[str, Any] | None = None,
+        dedupe: bool = True,
         timeout: float | None = None,
         through_review: bool = False,
         on_progress: OnProgress | None = None,
@@ -257,6 +258,7 @@ class AIHub(Facade):
             output_workspace: as for `apps.runs.create()`.
             output_dir: as for `apps.runs.create()`.
             settings: as for `apps.runs.create()`.
+            dedupe: as for `apps.runs.create()`.
             timeout: seconds to wait for the run; as long as it takes by default.
             through_review: wait through a human review instead of raising at its beginning.
             on_progress: called with the state of the upload.
@@ -295,6 +297,7 @@ class AIHub(Facade):
                     output_workspace=output_workspace,
                     output_dir=output_dir,
                     settings=settings,
+                    dedupe=dedupe,
                     timeout=timeout,
                     through_review=through_review,
                     on_progress=on_progress,

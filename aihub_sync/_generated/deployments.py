@@ -157,7 +157,7 @@ class DeploymentRuns(Facade):
         )
 
     def handle(self, run_id: str) -> RunHandle:
-        """A handle of a run by its id, or by what `RunHandle.to_json()` gave, also in another process.
+        """Return a handle of a run, by its id or by what `RunHandle.to_json()` returned, also in another process.
 
         Example:
             >>> def resume(client, saved):
@@ -295,8 +295,10 @@ class DeploymentRuns(Facade):
         output_workspace: str | None = None,
         output_dir: str | None = None,
         settings: Settings | None = None,
+        *,
+        dedupe: bool = True,
     ) -> Run:
-        """Start a run of a deployment and return at once.
+        """Start a run of a deployment and return immediately.
 
         Args:
             deployment_id: from the deployment's URL.
@@ -309,10 +311,11 @@ class DeploymentRuns(Facade):
             output_workspace: not in the published specification since March 2025, but sent when given.
             output_dir: where results go; wins over the deployment's workspace.
             settings: as for `client.apps.runs.create()`.
+            dedupe: as for `client.apps.runs.create()`.
 
         Raises:
             InvalidRequestError: not exactly one input.
-            OutcomeUnknownError: the connection broke, and it could not be found out whether the run has started.
+            OutcomeUnknownError: the connection broke, and it could not be determined whether the run has started.
         """
         try:
             return self._lease.run(
@@ -327,6 +330,7 @@ class DeploymentRuns(Facade):
                     output_workspace,
                     output_dir,
                     settings,
+                    dedupe=dedupe,
                 )
             )
         finally:
@@ -347,7 +351,7 @@ class DeploymentRuns(Facade):
         *,
         dedupe: bool = True,
     ) -> RunHandle:
-        """Start a run of a deployment and get a handle; `create()` and `Runs.submit()` describe the arguments."""
+        """Start a run of a deployment and return a handle; `create()` and `Runs.submit()` describe the arguments."""
         try:
             found = self._lease.run(
                 self._async.submit(

@@ -159,7 +159,7 @@ class Runs(Facade):
         )
 
     def handle(self, run_id: str) -> RunHandle:
-        """A handle of a run by its id, or by what `RunHandle.to_json()` gave, also in another process.
+        """Return a handle of a run, by its id or by what `RunHandle.to_json()` returned, also in another process.
 
         Example:
             >>> def resume(client, saved):
@@ -298,8 +298,10 @@ class Runs(Facade):
         version: str | None = None,
         output_workspace: str | None = None,
         settings: Settings | None = None,
+        *,
+        dedupe: bool = True,
     ) -> Run:
-        """Start a run of an app and return at once.
+        """Start a run of an app and return immediately.
 
         Args:
             app_name: name of the app; this or `app_id`.
@@ -311,21 +313,30 @@ class Runs(Facade):
             version: the latest production version by default.
             output_workspace: your personal workspace by default; service accounts must give this or `output_dir`.
             settings: keys, runtime configuration, tags; a `RunSettings` or a dict, sent as it is.
-
-        A tag ``aihub-sdk:<uuid>`` is added to the settings, if the 500 characters of all tags have room for it: by it
-        the run is looked up after an unclear failure, and started again only if it was not started.
+            dedupe: add a tag ``aihub-sdk:<uuid>``, if the 500 characters of all tags have room for it. After an unclear
+                failure the run is looked up by it, and started again only if it was not started. With False there is no
+                tag, and such a failure is raised immediately.
 
         Returns:
             The run, usually RUNNING. Times are Unix nanoseconds.
 
         Raises:
             InvalidRequestError: none or both of a pair given.
-            OutcomeUnknownError: the connection broke, and it could not be found out whether the run has started.
+            OutcomeUnknownError: the connection broke, and it could not be determined whether the run has started.
         """
         try:
             return self._lease.run(
                 self._async.create(
-                    app_name, app_id, batch_id, input_dir, output_dir, owner, version, output_workspace, settings
+                    app_name,
+                    app_id,
+                    batch_id,
+                    input_dir,
+                    output_dir,
+                    owner,
+                    version,
+                    output_workspace,
+                    settings,
+                    dedupe=dedupe,
                 )
             )
         finally:
@@ -345,10 +356,9 @@ class Runs(Facade):
         *,
         dedupe: bool = True,
     ) -> RunHandle:
-        """Start a run of an app and get a handle: ``handle.wait()`` gives the finished run.
+        """Start a run of an app and return a handle: ``handle.wait()`` returns the finished run.
 
-        The arguments and errors are those of `create()`, and one more: `dedupe` tags the run, so that it is found
-        again after an unclear failure. With False there is no tag, and such a failure is raised at once.
+        The arguments and errors are those of `create()`.
 
         Example:
             >>> def process(client, batch_id):

@@ -114,6 +114,17 @@ async def test_without_dedupe_nothing_is_tagged_and_doubt_is_raised(
     assert tags_of(hub) == []
 
 
+async def test_every_call_that_tags_can_leave_it(hub: Emulator, client: AsyncAIHub, batch_id: int) -> None:
+    for dedupe in (False, True):
+        await client.apps.runs.create(app_name=APP, batch_id=batch_id, dedupe=dedupe)
+        await client.apps.runs.submit(app_name=APP, batch_id=batch_id, dedupe=dedupe)
+        await client.apps.deployments.runs.create("key-values", batch_id=batch_id, dedupe=dedupe)
+        await client.apps.deployments.runs.submit("key-values", batch_id=batch_id, dedupe=dedupe)
+        await client.process(batch_id=batch_id, app_name=APP, dedupe=dedupe)
+        await client.process(batch_id=batch_id, deployment_id="key-values", dedupe=dedupe)
+        assert len(tags_of(hub)) == (6 if dedupe else 0)
+
+
 async def test_user_tags_are_kept_and_the_limit_respected(hub: Emulator, client: AsyncAIHub, batch_id: int) -> None:
     long = "x" * 458
     settings = [{"tags": ["march", "b"]}, RunSettings(tags=[long]), {"tags": [long + "y"]}, None]

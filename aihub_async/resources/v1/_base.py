@@ -1,19 +1,17 @@
 """The v1 API: an error is an answer with HTTP status 200 that says ``{"status": "ERROR"}``."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from aihub_async.errors import LegacyAPIError
 from aihub_async.operations import Operation
 from aihub_async.resources._base import Id, QueryValue, Resource, build_request, read_answer
+from aihub_async.resources._run_settings import secrets_in
 from aihub_async.secrecy import SecretValue
 from aihub_async.transport.messages import Request, Response
 from aihub_async.transport.transport import Transport
-
-if TYPE_CHECKING:
-    from aihub_async.webhooks.receiver import WebhookReceiver
 
 T = TypeVar("T")
 
@@ -34,7 +32,7 @@ class LegacyResource(Resource):
         # It may hold secrets, and this frame is part of a traceback.
         body: SecretValue[Any] = SecretValue(json)
         del json
-        secrets: SecretValue[Sequence[str]] = SecretValue(webhook_secrets(body.reveal()))
+        secrets: SecretValue[Sequence[str]] = SecretValue(_secrets_in(body.reveal()))
         request = build_request(operation, path, query=query, json=body, secrets=secrets)
         response = await self._transport.send(request)
         refuse_error(self._transport, request, response)
@@ -69,18 +67,8 @@ def refuse_error(transport: Transport, request: Request, response: Response) -> 
         raise LegacyAPIError(details.server_message or "the server answered with status ERROR", details)
 
 
-def with_webhook(settings: dict[str, Any], webhooks: "WebhookReceiver | None") -> dict[str, Any]:
-    """Settings of a run that calls the client's receiver, unless they name another one."""
-    if webhooks is None or "webhook_config" in settings:
-        return settings
-    return {**settings, "webhook_config": webhooks.config()}
-
-
-def webhook_secrets(body: Any) -> tuple[str, ...]:
-    """The values of the webhook's headers, so that a server that echoes them does not put them into an error."""
-    for key in ("settings", "webhook_config", "headers"):
-        body = body.get(key) if isinstance(body, Mapping) else None
-    return tuple(value for value in body.values() if isinstance(value, str)) if isinstance(body, Mapping) else ()
+def _secrets_in(body: object) -> tuple[str, ...]:
+    return secrets_in(body.get("settings")) if isinstance(body, Mapping) else ()
 
 
 class _Envelope(msgspec.Struct):

@@ -20,7 +20,8 @@ from aihub_async.models import (
 from aihub_async.pagination import Page, Pages
 from aihub_async.resources._base import Id, as_batch_id, given
 from aihub_async.resources._named_files import NamedFiles, inline_files
-from aihub_async.resources.v1._base import LegacyResource, with_webhook
+from aihub_async.resources._run_settings import with_webhook
+from aihub_async.resources.v1._base import LegacyResource
 from aihub_async.resources.v1.handles import LegacyRunHandle
 from aihub_async.resources.v1.jobs import LegacyJobs
 from aihub_async.secrecy import SecretValue
