@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from aihub_async.clock import Clock
 from aihub_async.config import ClientConfig, KeySource, make_settings
+from aihub_async.loops import running_loop
 from aihub_async.models import RunSettings, conceal_settings
 from aihub_async.processing import Processing
 from aihub_async.resources._base import QueryValue
@@ -356,6 +357,7 @@ class AsyncAIHub(Processing):
             await self._transport.wire.aclose()
 
     async def __aenter__(self) -> Self:
+        running_loop()
         return self
 
     async def __aexit__(

@@ -12,7 +12,7 @@ PACKAGE = Path(aihub_async.__file__).parent
 
 # Each layer may import those before it, and what stands in the same row.
 LAYERS = [
-    ["_version", "errors", "clock", "limits", "paths", "secrecy"],
+    ["_version", "errors", "clock", "limits", "loops", "paths", "secrecy"],
     ["models", "operations", "config", "profiles", "proxy"],
     ["policies", "pagination"],
     ["transport"],
@@ -24,7 +24,7 @@ LAYERS = [
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # errors.py names the report and the run that its exceptions carry, for type checkers only.
-EMULATOR_MAY = {"_version", "errors", "limits", "paths", "models", "operations", "emulator"}
+EMULATOR_MAY = {"_version", "errors", "limits", "loops", "paths", "models", "operations", "emulator"}
 MAX_LINES = 450
 
 ALLOWED_CIRCLES: list[set[str]] = [

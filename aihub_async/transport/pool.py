@@ -12,6 +12,7 @@ from aiohttp import hdrs
 
 from aihub_async.config import ClientConfig, default_ssl_context
 from aihub_async.errors import ClosedClientError
+from aihub_async.loops import running_loop
 from aihub_async.transport._aiohttp import (
     HEADER_COUNT,
     HEADER_LIMIT,
@@ -86,7 +87,7 @@ class Pool:
         Raises:
             ClosedClientError: the client was closed, or is in use by another event loop that still runs.
         """
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         if loop is self._loop and self._pid == os.getpid() and not self._closed:
             if current is not None and not current.closed:
                 return current
@@ -156,7 +157,7 @@ class Pool:
     async def aclose(self) -> None:
         """Close all connections; a second call does nothing."""
         self._closed = True
-        here = self._loop is asyncio.get_running_loop() and self._pid == os.getpid()
+        here = self._loop is running_loop() and self._pid == os.getpid()
         for connector in (self._connector, self._fresh):
             if here and connector is not None and connector is not self._given:
                 await connector.close()

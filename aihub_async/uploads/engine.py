@@ -21,6 +21,7 @@ from aihub_async.errors import (
     RequestError,
 )
 from aihub_async.limits import MULTIPART_THRESHOLD
+from aihub_async.loops import running_loop
 from aihub_async.models.uploads import UploadRecord
 from aihub_async.transport.body import ContentBody
 from aihub_async.uploads.multipart import UploadResume, upload_in_parts
@@ -128,7 +129,7 @@ class Uploads:
         if not self._started and not self._closed:
             self._start()
         while self._workers and len(self._outcomes) < self._page:
-            self._news = asyncio.get_running_loop().create_future()
+            self._news = running_loop().create_future()
             await self._news
         page = list(self._outcomes)
         self._outcomes.clear()
@@ -166,10 +167,12 @@ class Uploads:
         await self.aclose()
 
     def _start(self) -> None:
+        # Before there are coroutines that nobody would run.
+        loop = running_loop()
         self._started = True
         self._count = 0
         for _ in range(self._options.concurrency):
-            worker = asyncio.create_task(self._work())
+            worker = loop.create_task(self._work())
             self._workers.add(worker)
             worker.add_done_callback(self._worker_ended)
 
@@ -212,7 +215,7 @@ class Uploads:
 
     async def _wait_for_room(self) -> None:
         if self._room is None or self._room.done():
-            self._room = asyncio.get_running_loop().create_future()
+            self._room = running_loop().create_future()
         # Shared by all workers: cancelling one of them must not take it from the others.
         await asyncio.wait([self._room])
 

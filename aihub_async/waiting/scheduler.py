@@ -15,6 +15,7 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from aihub_async.clock import Clock
 from aihub_async.errors import ClosedClientError
+from aihub_async.loops import running_loop
 from aihub_async.policies.polling import Pace, WebhookHealth
 from aihub_async.waiting.entries import Waiter, WaitOptions, Watch
 from aihub_async.waiting.groups import Group, Polling
@@ -105,7 +106,7 @@ class Scheduler:
     async def aclose(self) -> None:
         """End all waits with `ClosedClientError`, and the background task."""
         self._closed = True
-        if self._loop is not asyncio.get_running_loop() or self._pid != os.getpid():
+        if self._loop is not running_loop() or self._pid != os.getpid():
             return
         self._fail_all(ClosedClientError("the client was closed while this waited"))
         await self._stop()
@@ -115,7 +116,7 @@ class Scheduler:
     def _enter(
         self, pollable: Pollable[S], id: str, has_ended: Callable[[S], bool], options: WaitOptions[S]
     ) -> tuple[Group[S], Watch[S], Waiter[S]]:
-        loop = self._move_to(asyncio.get_running_loop())
+        loop = self._move_to(running_loop())
         now = self._clock.monotonic()
         waiter = Waiter(
             loop.create_future(), has_ended, options.on_update, options.min_interval or 0.0, options.timeout
