@@ -59,6 +59,8 @@ class Operation:
     expected: frozenset[int] = attrs.field(converter=_statuses)
     repeat: Repeat
     standing: Standing = Standing.CURRENT
+    returns_file: bool = False
+    """Whether the answer is a file, of whatever type; the answers of all others are JSON or empty."""
 
     def url_path(self, **values: str | int) -> str:
         """Fill the template with percent-encoded values.
@@ -141,9 +143,9 @@ GET_RUN_RESULTS   = Operation("getRunResults",       "GET",    "/v2/apps/runs/{r
 
 JOB_STATUS        = Operation("jobStatus",           "GET",    "/v2/jobs/{job_id}",                      {200},      _SAFE)
 
-READ_FILE         = Operation("readFile",            "GET",    "/v2/files/{path*}",                      {200, 206}, _SAFE)
+READ_FILE         = Operation("readFile",            "GET",    "/v2/files/{path*}",                      {200, 206}, _SAFE, returns_file=True)
 WRITE_FILE        = Operation("writeFile",           "PUT",    "/v2/files/{path*}",                      {201, 204}, _SAFE)
-GET_FILE_METADATA = Operation("getFileMetadata",     "HEAD",   "/v2/files/{path*}",                      {200},      _SAFE)
+GET_FILE_METADATA = Operation("getFileMetadata",     "HEAD",   "/v2/files/{path*}",                      {200},      _SAFE, returns_file=True)
 DELETE_FILE       = Operation("deleteFileOrFolder",  "DELETE", "/v2/files/{path*}",                      {202},      _IDEMPOTENT)
 
 LIST_SECRETS      = Operation("listSecrets",         "GET",    "/v2/aihub/secrets",                      {200},      _SAFE)
@@ -194,10 +196,11 @@ COPY_FILE           = Operation("copyFileOrFolder",   "POST",  "/v2/files/copy",
 EXTRACT_ARCHIVE     = Operation("extractArchive",     "POST",  "/v2/files/extract",                      {202},      _ONCE,    _UNVERIFIED)
 
 # Of these only the names are published ("list, pause, resume, cancel, or retry flow jobs"): method and path are a guess
-# on the pattern of /v1/jobs/status, and each method takes another `path`.
-PAUSE_JOB           = Operation("pauseJob",           "POST",  "/v1/jobs/pause",                         {200},      _SAFE,    _UNVERIFIED)
-RESUME_JOB          = Operation("resumeJob",          "POST",  "/v1/jobs/resume",                        {200},      _SAFE,    _UNVERIFIED)
-CANCEL_JOB          = Operation("cancelJob",          "POST",  "/v1/jobs/cancel",                        {200},      _SAFE,    _UNVERIFIED)
+# on the pattern of /v1/jobs/status, and each method takes another `path`. Whether a second pause of a paused job is an
+# error is not known, so none of them is repeated after an unclear attempt.
+PAUSE_JOB           = Operation("pauseJob",           "POST",  "/v1/jobs/pause",                         {200},      _ONCE,    _UNVERIFIED)
+RESUME_JOB          = Operation("resumeJob",          "POST",  "/v1/jobs/resume",                        {200},      _ONCE,    _UNVERIFIED)
+CANCEL_JOB          = Operation("cancelJob",          "POST",  "/v1/jobs/cancel",                        {200},      _ONCE,    _UNVERIFIED)
 RETRY_JOB           = Operation("retryJob",           "POST",  "/v1/jobs/retry",                         {200},      _ONCE,    _UNVERIFIED)
 # fmt: on
 

@@ -5,13 +5,12 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from aihub_async import operations as ops
-from aihub_async.errors import InvalidRequestError, ProtocolError, UnreadableAnswerError
+from aihub_async.errors import InvalidRequestError
 from aihub_async.models.decode import DecodeError, decode, encode
-from aihub_async.operations import Operation, Repeat
+from aihub_async.operations import Operation
 from aihub_async.secrecy import SecretValue
 from aihub_async.transport.body import JSON_TYPE, Body, BytesBody
 from aihub_async.transport.messages import Lane, Request, Response, Sink
-from aihub_async.transport.reporting import HTML_HINT
 from aihub_async.transport.transport import Transport
 
 T = TypeVar("T")
@@ -138,13 +137,7 @@ def read_answer(transport: Transport, cls: type[T], request: Request, response: 
     except DecodeError as error:
         reason = str(error)
     # Raised here, the error carries no context: the frames of a decoder show the body, and a body may echo the key.
-    details = transport.details(request, response)
-    content_type = details.headers.get("Content-Type", "no content type")
-    hint = f"; {HTML_HINT}" if "html" in content_type else ""
-    message = f"{response.status} with {content_type}: {reason}{hint}"
-    if request.operation.repeat is Repeat.ONCE:
-        raise UnreadableAnswerError(f"{message}; it may or may not have been carried out", details, cause="unreadable")
-    raise ProtocolError(message, details)
+    raise transport.reporter.unreadable(request, response, reason)
 
 
 def encode_query(query: Mapping[str, QueryValue]) -> str:

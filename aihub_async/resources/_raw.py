@@ -45,7 +45,8 @@ async def raw_request(
     if not _METHOD.fullmatch(method):
         raise InvalidRequestError(f"{method!r} is not an HTTP method")
     method = method.upper()
-    operation = Operation("request", method, _checked_path(path), range(200, 300), _REPEAT.get(method, Repeat.ONCE))
+    repeat = _REPEAT.get(method, Repeat.ONCE)
+    operation = Operation("request", method, _checked_path(path), range(200, 300), repeat, returns_file=True)
     body: Body | None = None
     if has_content:
         body = await _content_body(given, path)

@@ -8,6 +8,7 @@ import attrs
 import msgspec
 
 from aihub_async.config import ClientConfig
+from aihub_async.errors import Attempt
 from aihub_async.operations import Operation
 from aihub_async.policies.retry import FailureKind
 from aihub_async.secrecy import SecretValue
@@ -73,7 +74,7 @@ class Request:
 class Response:
     """An answer: `status`, `headers` (case-insensitive), and the whole `body` (empty when it went to a sink).
 
-    `received` is the size of the body in bytes, after decompression.
+    `received` is the size of the body in bytes, after decompression; `attempts` are the attempts of the call.
     """
 
     status: int
@@ -81,7 +82,7 @@ class Response:
     headers: Mapping[str, str] = attrs.field(repr=False)
     body: bytes = attrs.field(repr=False)
     received: int = 0
-    attempts: int = 1
+    attempts: tuple[Attempt, ...] = ()
     settled: bool = False
     """True when this is a 404 that an earlier, unclear attempt of a deletion explains."""
 

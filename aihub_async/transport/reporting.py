@@ -1,11 +1,12 @@
 """What users learn of an attempt: hooks and log lines for each, and the exception at the end. No secret is in any."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aihub_async import errors
 from aihub_async.config import ClientConfig
 from aihub_async.errors import Attempt, RequestDetails, RequestError
+from aihub_async.operations import Repeat
 from aihub_async.policies.retry import FailureKind
 from aihub_async.transport.events import AttemptEvent, Hook
 from aihub_async.transport.messages import AttemptFailure, Request, Response
@@ -30,7 +31,12 @@ _HINTS = {
     403: " (the organization may be out of consumption units)",
     407: " (the proxy requires credentials: proxy='http://user:password@host:port')",
 }
-HTML_HINT = "the answer is an HTML page: is api_root right, and is no login or proxy page in between?"
+_PAGE_HINT = "an HTML page: is api_root right, and is no login page or proxy in between?"
+
+
+def is_web_page(headers: Mapping[str, str]) -> bool:
+    """Return whether an answer is an HTML page, as gateways and login pages are."""
+    return headers.get("Content-Type", "").lower().startswith(("text/html", "application/xhtml"))
 
 
 class Reporter:
@@ -89,7 +95,7 @@ class Reporter:
             operation=request.operation.name,
             method=request.operation.method,
             path=redact.text(request.path),
-            attempts=tuple(attempts),
+            attempts=tuple(attempts) or response.attempts,
             status=response.status,
             reason=redact.line(response.reason),
             request_id=request_id(headers),
@@ -97,6 +103,17 @@ class Reporter:
             headers=headers,
             body=redact.beginning(response.body),
         )
+
+    def unreadable(self, request: Request, response: Response, reason: str) -> errors.ProtocolError:
+        """Build the exception for a success whose body cannot be what the API sends."""
+        details = self.details(request, response)
+        content_type = details.headers.get("Content-Type", "no content type")
+        hint = f"; {_PAGE_HINT}" if is_web_page(details.headers) else ""
+        message = f"{response.status} with {content_type}: {reason}{hint}"
+        if request.operation.repeat is Repeat.ONCE:
+            message = f"{message}; it may or may not have been carried out"
+            return errors.UnreadableAnswerError(message, details, cause="unreadable")
+        return errors.ProtocolError(message, details)
 
     def error(
         self,
@@ -143,7 +160,7 @@ class Reporter:
                 details,
             )
         hint = _HINTS.get(response.status, "")
-        if "html" in details.headers.get("Content-Type", "") and not hint:
-            hint = f" ({HTML_HINT})"
+        if is_web_page(details.headers) and not hint:
+            hint = f" ({_PAGE_HINT})"
         message = f"{response.status} {details.reason}{said}{hint}"
         return errors.status_error_class(response.status)(message, details)

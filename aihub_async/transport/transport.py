@@ -23,7 +23,7 @@ from aihub_async.transport.credentials import Credentials
 from aihub_async.transport.events import Hook, record_response
 from aihub_async.transport.governor import Governor
 from aihub_async.transport.messages import AttemptFailure, Lane, Request, Response, Wire
-from aihub_async.transport.reporting import Reporter
+from aihub_async.transport.reporting import Reporter, is_web_page
 
 logger = logging.getLogger("aihub_async")
 
@@ -156,12 +156,10 @@ class Transport:
                     await self.clock.sleep(delay)
                 continue
             if verdict is Verdict.ACCEPT and isinstance(outcome, Response):
-                response = (
-                    outcome
-                    if not call.attempts[1:]
-                    else attrs.evolve(outcome, attempts=len(call.attempts), settled=outcome.status == 404)
-                )
+                response = attrs.evolve(outcome, attempts=tuple(call.attempts), settled=outcome.status == 404)
                 record_response(response)
+                if not call.request.operation.returns_file and is_web_page(response.headers):
+                    raise self.reporter.unreadable(call.request, response, "expected what the API sends")
                 return response
             if tried.result == 401 and await self._renew_key(call):
                 continue
