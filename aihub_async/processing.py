@@ -15,7 +15,6 @@ from aihub_async.models.uploads import UploadReport
 from aihub_async.resources._base import Id, as_batch_id, exactly_one, json_body
 from aihub_async.resources.apps import Apps
 from aihub_async.resources.batches import Batches, check_batch_name
-from aihub_async.results.processed import Processed
 from aihub_async.secrecy import SecretValue
 from aihub_async.uploads.checking import check_sources
 from aihub_async.uploads.engine import OnProgress
@@ -128,7 +127,7 @@ class Processing:
         include_source_info: bool = False,
         include_review_results: bool = False,
         include_validation_results: bool = False,
-    ) -> Processed:
+    ) -> "Processed":
         """Upload documents to a new batch, run an app on them, wait, and return all extracted fields.
 
         Sources, names and arguments are checked before the first request: of bad input nothing is left on the server.
@@ -221,7 +220,7 @@ async def _process(
     on_progress: OnProgress | None,
     on_update: Callable[[Run], None] | None,
     details: Mapping[str, bool],
-) -> Processed:
+) -> "Processed":
     options.check()
     reader = await choices.checked()
     batch_id, upload = choices.batch_id, None
@@ -230,6 +229,8 @@ async def _process(
         batch_id, upload = await _upload(batches, choices, reader, on_progress)
     handle = await _submit(apps, batch_id, options)
     run = await handle.wait(timeout, on_update=on_update, through_review=through_review)
+    from aihub_async.results.processed import Processed  # noqa: PLC0415 - needed only now
+
     results = await apps.runs.collect_results(run.id, **details)
     return Processed(run, None if batch_id is None else as_batch_id(batch_id), results.files, upload, results.case_info)
 

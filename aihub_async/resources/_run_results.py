@@ -1,6 +1,7 @@
 """Reading the state and the results of runs."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -8,9 +9,10 @@ from aihub_async import operations as ops
 from aihub_async.models import CaseInfo, ResultFile, Run, RunResults
 from aihub_async.pagination import Page, Pages
 from aihub_async.resources._base import Resource, given
-from aihub_async.results.processed import Processed
-from aihub_async.results.rows import Shape
-from aihub_async.results.tables import Table
+
+if TYPE_CHECKING:
+    from aihub_async.results.processed import Processed
+    from aihub_async.results.tables import Table
 
 
 class RunResultsAPI(Resource):
@@ -91,7 +93,7 @@ class RunResultsAPI(Resource):
         include_source_info: bool = False,
         include_review_results: bool = False,
         include_validation_results: bool = False,
-    ) -> Processed:
+    ) -> "Processed":
         """Return a finished run with all of its results, as `client.process()` does; arguments as for `results()`.
 
         Confidences are included by default, because they cost nothing.
@@ -101,6 +103,8 @@ class RunResultsAPI(Resource):
             ...     processed = await client.apps.runs.processed(run_id)
             ...     return {row.file: row.confidence for row in processed if row.field == "total"}
         """
+        from aihub_async.results.processed import Processed  # noqa: PLC0415 - needed only now
+
         run = await self.status(run_id)
         results = await self.collect_results(
             run_id,
@@ -117,7 +121,7 @@ class RunResultsAPI(Resource):
         rows: str = "document",
         columns: str | None = None,
         include: str | Sequence[str] = (),
-    ) -> Table:
+    ) -> "Table":
         """Return the results of a run as a table: `to_arrow()`, `to_pandas()`, `to_polars()` or `write("x.csv")`.
 
         Args:
@@ -132,6 +136,8 @@ class RunResultsAPI(Resource):
             ...     table = await client.apps.runs.table(run_id, include=["confidence"])
             ...     return table.to_pandas()
         """
+        from aihub_async.results.rows import Shape  # noqa: PLC0415 - needed only now
+
         shape = Shape.of(rows, columns, include)
         processed = await self.processed(run_id, **shape.request)
         return processed.table(rows, columns, include)

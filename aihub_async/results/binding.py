@@ -188,9 +188,10 @@ class _Binder:
             return target.build(**arguments)
         # The class's own checks: pydantic's and attrs' validators raise ValueError, others TypeError.
         except (ValueError, TypeError) as error:
-            listed = getattr(error, "errors", None)
+            listed: Any = getattr(error, "errors", None)
             if callable(listed):
-                for each in listed():
+                described: Any = listed()
+                for each in described:
                     where = ".".join(map(str, each["loc"]))
                     self.problems.append(Problem(f"{path}.{where}" if path else where, each["msg"]))
             if len(self.problems) == before or not callable(listed):

@@ -68,7 +68,8 @@ def as_kind(value: Any, kind: str) -> Any:
 
 
 _FORMULA = re.compile(r"[=+\-@\t\r]")
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?%?\Z")
+# Digits with marks and spaces between them, in any locale, perhaps with a currency: there is nothing to run.
+_NUMBER = re.compile(r"[+-]?\s?[$€£¥]?\s?[\d.,'\u00a0\u202f ]+([eE][+-]?\d+)?\s?[%$€£¥]?\Z|-+\Z")
 
 
 def neutralized(text: str) -> str:

@@ -20,10 +20,12 @@ class HasResults(Protocol):
     @property
     def files(self) -> Sequence[ResultFile]:
         """The files of the results."""
+        ...
 
     @property
     def case_info(self) -> CaseInfo | None:
         """The fields of the packet."""
+        ...
 
 
 @attrs.frozen

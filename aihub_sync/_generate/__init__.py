@@ -7,7 +7,7 @@ that nothing needs any more.
 
 import ast
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from aihub_sync._generate.docstrings import UnknownError
@@ -32,8 +32,13 @@ SOURCES = Path(__file__).resolve().parents[2] / "aihub_async"
 TARGET = Path(__file__).resolve().parents[1] / "_generated"
 
 
-def generate(sources: Sources, exported: Sequence[str]) -> dict[str, str]:
+def generate(sources: Sources, exported: Sequence[str], late: Collection[str] = ()) -> dict[str, str]:
     """The text of every generated file by its name.
+
+    Args:
+        sources: the async package.
+        exported: its public names.
+        late: those of them that it imports when they are used, as the sync package does then, too.
 
     Raises:
         UnknownError: the sources have something without a rule, or a rule has nothing to apply to.
@@ -49,10 +54,10 @@ def generate(sources: Sources, exported: Sequence[str]) -> dict[str, str]:
     unused = rules.unused()
     if unused:
         raise UnknownError("rules that nothing needs any more: " + "; ".join(unused))
-    return {"__init__.py": _names_file(exported, homes), **files}
+    return {"__init__.py": _names_file(exported, homes, late), **files}
 
 
-def _names_file(exported: Sequence[str], homes: Mapping[str, str]) -> str:
+def _names_file(exported: Sequence[str], homes: Mapping[str, str], late: Collection[str]) -> str:
     """The public names of the package: those of the async one, with the twins in place of what they stand for."""
     origins = {**MODULES, "Pages": PAGES_MODULE}
     for name in exported:
@@ -60,11 +65,34 @@ def _names_file(exported: Sequence[str], homes: Mapping[str, str]) -> str:
             origins[SYNC_NAMES.get(name, name)] = homes.get(name) or BY_HAND.get(name, "aihub_async")
     imports = Imports({})
     for name, module in origins.items():
-        imports.add(module, name)
+        imports.add(module, name, typing_only=name in late)
+    if late:
+        imports.add("typing", "Any")
+        imports.add("aihub_async", None)
     names = sorted(origins, key=import_order)
     listed = "\n".join(f'    "{name}",' for name in names)
     header = f'# Written by `{COMMAND}`. DO NOT EDIT.\n"""The public names."""\n'
-    return f"{header}\n{imports.text(PACKAGE)}\n\n__all__ = [\n{listed}\n]\n"
+    return f"{header}\n{imports.text(PACKAGE)}\n\n__all__ = [\n{listed}\n]\n{_LATE_NAMES if late else ''}"
+
+
+_LATE_NAMES = """
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(aihub_async, name)
+"""
+
+
+def read_late_names(root: Path) -> list[str]:
+    """The public names that the async package imports when they are used."""
+    for node in ast.parse((root / "__init__.py").read_text(encoding="utf-8")).body:
+        match node:
+            case ast.Assign(targets=[ast.Name("_LATE")], value=ast.Dict() as names):
+                return list(ast.literal_eval(names))
+            case _:
+                pass
+    return []
 
 
 def read_exports(root: Path) -> list[str]:
@@ -132,7 +160,7 @@ def main(argv: Sequence[str], *, sources: Path = SOURCES, target: Path = TARGET)
         sys.stderr.write(f"usage: {COMMAND} [--check]\n")
         return 2
     try:
-        files = generate(read_sources(sources), read_exports(sources))
+        files = generate(read_sources(sources), read_exports(sources), read_late_names(sources))
     except UnknownError as error:
         sys.stderr.write(f"{error}\n")
         return 1

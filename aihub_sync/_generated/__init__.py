@@ -1,6 +1,9 @@
 # Written by `python -m aihub_sync._generate`. DO NOT EDIT.
 """The public names."""
 
+from typing import TYPE_CHECKING, Any
+
+import aihub_async
 from aihub_async import (
     AIHubError,
     Attempt,
@@ -10,15 +13,12 @@ from aihub_async import (
     BindingError,
     ByteStream,
     CertificateError,
-    Checked,
     ClosedClientError,
     ConfigurationError,
     ConflictError,
     ConnectError,
     ConnectionLostError,
-    FieldRow,
     ForbiddenError,
-    Gate,
     GoneError,
     IngestError,
     InvalidRequestError,
@@ -33,14 +33,10 @@ from aihub_async import (
     PaginationError,
     PayloadTooLargeError,
     PreconditionFailedError,
-    Problem,
-    Processed,
     ProtocolError,
     RateLimitedError,
-    Record,
     RedirectError,
     RedisBus,
-    Refusal,
     RequestError,
     RequestTimeoutError,
     Response,
@@ -53,8 +49,11 @@ from aihub_async import (
     SourceChangedError,
     SourceError,
     StatusError,
+<<<<<<< HEAD
     Table,
     UnknownSettingWarning,
+=======
+>>>>>>> e142e5c (The names of results are imported with the first of them; numbers of any locale are no formulas)
     UnprocessableError,
     UnreadableAnswerError,
     UploadError,
@@ -74,6 +73,9 @@ from aihub_sync._generated.handles import JobHandle, RunHandle
 from aihub_sync._generated.v1_handles import LegacyJobHandle, LegacyRunHandle
 from aihub_sync._pages import Pages
 from aihub_sync._webhooks import WebhookReceiver
+
+if TYPE_CHECKING:
+    from aihub_async import Checked, FieldRow, Gate, Problem, Processed, Record, Refusal, Table
 
 __all__ = [
     "AIHub",
@@ -150,3 +152,9 @@ __all__ = [
     "exceptions",
     "models",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(aihub_async, name)

@@ -1,6 +1,8 @@
 import asyncio
 import csv
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -210,3 +212,22 @@ def test_packet_fields_arrive_in_the_sync_client(hub_in_thread: Emulator) -> Non
 def hub_in_thread() -> Iterator[Emulator]:
     with Emulator().in_thread() as running:
         yield running
+
+
+@pytest.mark.parametrize("package", ["aihub_async", "aihub_sync"])
+def test_results_are_imported_with_the_first_use(package: str) -> None:
+    client = {"aihub_async": "AsyncAIHub", "aihub_sync": "AIHub"}[package]
+    code = (
+        f"import sys; from {package} import {client};"
+        " assert not [name for name in sys.modules if name.startswith('aihub_async.results')];"
+        f" from {package} import Gate, Processed, Table, FieldRow;"
+        " assert Gate.__module__ == 'aihub_async.results.gates'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_unknown_names_are_attribute_errors() -> None:
+    import aihub_async
+
+    with pytest.raises(AttributeError, match="no attribute 'Gates'"):
+        aihub_async.Gates  # noqa: B018

@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import assert_type
 
-from aihub_async import AsyncAIHub, Processed, errors
+from aihub_async import AsyncAIHub, FieldRow, Processed, Table, errors
 from aihub_async.models import (
     Batch,
     BatchInfo,
     DeletionJob,
+    Field,
     JobStatus,
     ListRuns,
     ResultFile,
@@ -39,6 +40,10 @@ async def high_level(client: AsyncAIHub) -> Run:
     assert_type(processed, Processed)
     for row in processed.rows():
         assert_type(row.field, str)
+    for each in processed:
+        assert_type(each, FieldRow)
+    assert_type(await client.apps.runs.table("run", "field"), Table)
+    assert_type(processed.files[0].documents[0]["total"], Field)
     handle = await client.apps.runs.submit(app_name="Invoices", batch_id=1)
     try:
         assert_type(await handle, Run)

@@ -1,10 +1,11 @@
 """A user's script on the sync client, for type checkers: it is checked, and never run."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, assert_type
 from wsgiref.types import WSGIApplication
 
-from aihub_sync import AIHub, Pages, RunHandle, WebhookReceiver, errors
+from aihub_sync import AIHub, Checked, Gate, Pages, Processed, Record, RunHandle, Table, WebhookReceiver, errors
 from aihub_sync.exceptions import ApiException, NotFoundException
 from aihub_sync.models import (
     Batch,
@@ -17,6 +18,12 @@ from aihub_sync.models import (
     Run,
     RunResults,
 )
+
+
+@dataclass
+class Invoice:
+    total: float
+
 
 client = AIHub(api_key="key", ib_context="context", api_root="https://aihub.example/api", timeout=5)
 assert_type(client.with_options(max_retries=0), AIHub)
@@ -52,6 +59,14 @@ assert_type(client.files.read("/a/b"), bytes)
 assert_type(client.files.download("/a/b", "b"), Path)
 assert_type(client.files.get_file_metadata("/a/b"), FileMetadata)
 assert_type(client.request("GET", "/v2/batches").json(), Any)
+
+processed = client.apps.runs.processed(run.id)
+assert_type(processed, Processed)
+assert_type(client.apps.runs.table(run.id, include="page"), Table)
+assert_type(processed.bind(Invoice), list[Record[Invoice]])
+assert_type(processed.bind({"invoice": Invoice}, strict=True)[0].value, Invoice | None)
+assert_type(Gate(confidence=0.9, required="total").split(processed), tuple[list[Checked], list[Checked]])
+assert_type(processed.view("out.html", source={"a.pdf": b""}), Path)
 
 receiver = WebhookReceiver("https://me.example/hooks/aihub", secret="secret")
 hooked = AIHub(webhooks=receiver)

@@ -19,7 +19,7 @@ def escaped(text: str) -> str:
 
 
 def _asset(name: str) -> str:
-    return importlib.resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return importlib.resources.files("aihub_async.results.view").joinpath(name).read_text(encoding="utf-8")
 
 
 def _digest(text: str) -> str:
