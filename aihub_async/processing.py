@@ -3,7 +3,7 @@
 import datetime as dt
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -21,6 +21,9 @@ from aihub_async.uploads.engine import OnProgress
 from aihub_async.uploads.sources import Naming, SourceReader, Sources
 from aihub_async.uploads.walking import PathFilter
 from aihub_async.waiting.handles import RunHandle
+
+if TYPE_CHECKING:
+    from aihub_async.results.processed import Processed
 
 _ADVICE = "a run takes no more; client.ingest() takes any number and splits them into runs"
 

@@ -49,11 +49,7 @@ from aihub_async import (
     SourceChangedError,
     SourceError,
     StatusError,
-<<<<<<< HEAD
-    Table,
     UnknownSettingWarning,
-=======
->>>>>>> e142e5c (The names of results are imported with the first of them; numbers of any locale are no formulas)
     UnprocessableError,
     UnreadableAnswerError,
     UploadError,

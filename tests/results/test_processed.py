@@ -185,7 +185,7 @@ async def test_packet_fields_arrive_by_every_way(hub: Emulator) -> None:
         pages = client.apps.runs.iter_results(processed.run.id)
         assert (repr(pages), pages.answer) == ("<Pages of getRunResults: none read yet>", None)
         names = [file.original_file_name async for file in pages]
-        handle_pages = client.apps.runs.handle(processed.run.id).results()
+        handle_pages = client.apps.runs.handle(processed.run.id).iter_results()
         await handle_pages.next_page()
     assert len(names) == len(processed.files) == 25
     assert repr(pages) == "<Pages of getRunResults: all read>"
