@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from aihub_async.results.binding import Problem, Record
     from aihub_async.results.field_rows import FieldRow
     from aihub_async.results.gates import Checked, Gate, Refusal
+    from aihub_async.results.notebook import NotebookProgress
     from aihub_async.results.processed import Processed
     from aihub_async.results.tables import Table
 
@@ -102,6 +103,7 @@ __all__ = [
     "LegacyJobHandle",
     "LegacyRunHandle",
     "NotFoundError",
+    "NotebookProgress",
     "OutcomeUnknownError",
     "PaginationError",
     "PayloadTooLargeError",
@@ -147,6 +149,7 @@ _LATE = {
     "Checked": "gates",
     "FieldRow": "field_rows",
     "Gate": "gates",
+    "NotebookProgress": "notebook",
     "Problem": "binding",
     "Processed": "processed",
     "Record": "binding",

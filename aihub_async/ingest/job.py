@@ -69,6 +69,11 @@ class IngestJob:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop_requested = False
 
+    def __repr__(self) -> str:
+        options = self.options
+        what = options.app_name or options.app_id or options.deployment_id
+        return f"<{type(self).__name__}: {what!r}, results in {options.out}>"
+
     async def plan(self, *, contents: bool = True) -> Plan:
         """Read the source and record it in the journal; nothing is sent.
 

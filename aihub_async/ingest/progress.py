@@ -14,6 +14,7 @@ from aihub_async.errors import JournalError
 from aihub_async.ingest.folder import shards_of
 from aihub_async.ingest.journal import queries, schema
 from aihub_async.ingest.journal.rows import LIVE, BatchRow, BatchState, FileState
+from aihub_async.models.reprs import duration_text, html_bar, html_card, size_text
 
 _STAGES = {
     "uploading": ("creating", "uploading"),
@@ -72,6 +73,20 @@ class IngestStatus:
             if any(self.batches.get(state) for state in states):
                 return stage
         return "planning" if not self.scanned else "waiting for review" if self.review else "starting"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "stage": self.stage,
+            "uploaded": f"{self.uploaded:,} files, {size_text(self.uploaded_bytes)}",
+            "failed": self.failed or None,
+            "refused": self.refused or None,
+            "in review": self.review or None,
+            "rows": self.rows,
+            "remaining": None if self.remaining is None or self.complete else duration_text(self.remaining),
+            "attention": "; ".join(self.attention),
+        }
+        done = html_bar(self.done + self.failed, self.files, f"{self.done:,} of {self.files:,} files done")
+        return done + html_card("Bulk job", facts)
 
     def __str__(self) -> str:
         text = (

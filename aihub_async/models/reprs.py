@@ -42,6 +42,12 @@ def html_card(title: str, facts: Mapping[str, Any]) -> str:
     return f"<div><strong>{_text(title)}</strong><table>{rows}</table></div>"
 
 
+def html_bar(done: float, total: float, text: str) -> str:
+    """Return a progress bar with a text as HTML."""
+    bar = f'<progress value="{max(done, 0):g}" max="{max(total, done, 1):g}" style="width:16em"></progress>'
+    return f"<div>{bar} {_text(text)}</div>"
+
+
 def html_rows(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], total: int) -> str:
     """Return the first rows of a table of `total` rows as HTML."""
     head = "".join(f'<th style="{_STYLE}">{_text(name)}</th>' for name in columns)

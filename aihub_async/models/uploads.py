@@ -4,6 +4,10 @@ from collections.abc import Iterator, Sequence
 
 import attrs
 
+from aihub_async.models.reprs import duration_text, html_card, html_rows, size_text
+
+_SHOWN_FAILURES = 10
+
 
 @attrs.frozen
 class UploadRecord:
@@ -79,6 +83,19 @@ class UploadReport:
 
     def __iter__(self) -> Iterator[UploadRecord]:
         return iter(self.records)
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "files": f"{len(self.files):,} of {len(self.records):,}",
+            "size": size_text(self.bytes),
+            "duration": duration_text(self.duration),
+            "skipped": len(self.skipped) or None,
+        }
+        failed = self.failed
+        if not failed:
+            return html_card("Upload", facts)
+        rows = [{"failed": record.name, "error": record.error} for record in failed[:_SHOWN_FAILURES]]
+        return html_card("Upload", facts) + html_rows(("failed", "error"), rows, len(failed))
 
     def __repr__(self) -> str:
         skipped = f", {len(self.skipped)} skipped" if self.skipped else ""

@@ -22,6 +22,7 @@ from aihub_async.errors import (
 )
 from aihub_async.limits import MULTIPART_THRESHOLD
 from aihub_async.loops import running_loop
+from aihub_async.models.reprs import html_bar, size_text
 from aihub_async.models.uploads import UploadRecord
 from aihub_async.transport.body import ContentBody
 from aihub_async.uploads.multipart import UploadResume, upload_in_parts
@@ -46,6 +47,11 @@ class UploadProgress:
     files_failed: int = 0
     bytes_found: int = 0
     bytes_done: int = 0
+
+    def _repr_html_(self) -> str:
+        failed = f", {self.files_failed:,} failed" if self.files_failed else ""
+        text = f"{self.files_done:,} of {self.files_found:,} files, {size_text(self.bytes_done)} uploaded{failed}"
+        return html_bar(self.bytes_done, self.bytes_found, text)
 
 
 OnProgress = Callable[[UploadProgress], None]

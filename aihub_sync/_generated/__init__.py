@@ -71,7 +71,7 @@ from aihub_sync._pages import Pages
 from aihub_sync._webhooks import WebhookReceiver
 
 if TYPE_CHECKING:
-    from aihub_async import Checked, FieldRow, Gate, Problem, Processed, Record, Refusal, Table
+    from aihub_async import Checked, FieldRow, Gate, NotebookProgress, Problem, Processed, Record, Refusal, Table
 
 __all__ = [
     "AIHub",
@@ -105,6 +105,7 @@ __all__ = [
     "LegacyJobHandle",
     "LegacyRunHandle",
     "NotFoundError",
+    "NotebookProgress",
     "OutcomeUnknownError",
     "Pages",
     "PaginationError",
