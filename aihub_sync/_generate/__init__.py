@@ -69,7 +69,7 @@ def _names_file(exported: Sequence[str], homes: Mapping[str, str], late: Collect
     if late:
         imports.add("typing", "Any")
         imports.add("aihub_async", None)
-    names = sorted(origins, key=import_order)
+    names = sorted(origins, key=lambda name: (import_order(name)[0], name))
     listed = "\n".join(f'    "{name}",' for name in names)
     header = f'# Written by `{COMMAND}`. DO NOT EDIT.\n"""The public names."""\n'
     return f"{header}\n{imports.text(PACKAGE)}\n\n__all__ = [\n{listed}\n]\n{_LATE_NAMES if late else ''}"
