@@ -150,14 +150,14 @@ class Remote:
         batches = [
             batch
             async for batch in self._resources.batches.iter(workspace=self._options.workspace)
-            if batch.name.startswith(prefix)
+            if batch.name is not None and batch.name.startswith(prefix)
         ]
         if not batches:
             return Known()
         times = [batch.created_at_ms for batch in batches]
         oldest = min((time for time in times if time), default=0) if all(times) else 0
         runs = await self._runs(prefix, max(oldest // 1000 - _SERVER_CLOCKS, 1))
-        return Known({batch.name: batch.id for batch in batches}, runs)
+        return Known({batch.name: batch.id for batch in batches if batch.name is not None}, runs)
 
     async def find_batch(self, name: str) -> int | None:
         """Find a batch by its unique name."""

@@ -2,7 +2,7 @@
 
 from typing import Any, Self
 
-from aihub_async.models.decode import decode, encode
+from aihub_async.models.decode import decode, encode_any
 from aihub_async.models.raw import KeepsRaw
 from aihub_async.models.tolerant import structure_model
 
@@ -17,8 +17,8 @@ class Model(KeepsRaw):
     __slots__ = ()
 
     def to_json(self) -> str:
-        """`to_dict()` as JSON text."""
-        return encode(self.to_dict()).decode()
+        """Return `to_dict()` as JSON text; NaN becomes null."""
+        return encode_any(self.to_dict())
 
     @classmethod
     def from_dict(cls, obj: dict[str, Any]) -> Self:

@@ -21,7 +21,7 @@ class BatchInfo(Model):
     """
 
     id: int
-    name: str
+    name: str | None = None
     workspace: str | None = None
     mount_point: str | None = None
     repo_owner: str | None = None

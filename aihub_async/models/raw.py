@@ -2,6 +2,7 @@
 
 import enum
 import functools
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self, TypeAlias, get_args, get_origin
 
@@ -26,7 +27,7 @@ class Payload:
         """The whole answer as plain JSON types.
 
         Raises:
-            DecodeError: a part that no class knows cannot be read, such as an integer of 5,000 digits.
+            DecodeError: a part that no class knows cannot be read, such as one that is nested too deeply.
         """
         data = self._data
         if data is None:
@@ -41,12 +42,36 @@ def parse(data: bytes) -> Any:
     """Read JSON into plain types.
 
     Raises:
-        DecodeError: not JSON, not UTF-8, nested too deeply, or a number out of range.
+        DecodeError: not JSON, not UTF-8, or nested too deeply.
     """
     try:
         return msgspec.json.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise malformed(data, error) from None
+        refusal = error
+    return parse_leniently(data, refusal)
+
+
+def parse_leniently(data: bytes, refusal: Exception) -> Any:
+    """Read what Python's `json` reads and msgspec refused: NaN, lone surrogates, numbers of any length.
+
+    Servers written in Python send these. An integer of more digits than Python converts is kept as its text.
+
+    Raises:
+        DecodeError: not even that; says why msgspec refused it.
+    """
+    try:
+        return json.loads(data, parse_int=_integer)
+    except (ValueError, RecursionError):
+        pass
+    raise malformed(data, refusal)
+
+
+def _integer(digits: str) -> int | str:
+    return int(digits) if len(digits) <= _MAX_DIGITS else digits
+
+
+_MAX_DIGITS = 4300
+"""Python's default of `sys.get_int_max_str_digits()`."""
 
 
 def malformed(data: bytes, error: Exception) -> DecodeError:
@@ -60,8 +85,6 @@ def malformed(data: bytes, error: Exception) -> DecodeError:
         return DecodeError("the JSON is nested too deeply")
     if isinstance(error, UnicodeDecodeError):
         return DecodeError("the JSON is not valid UTF-8")
-    if isinstance(error, msgspec.ValidationError):
-        return DecodeError("the JSON holds a number out of range")
     return DecodeError(f"the body of {len(data)} bytes is not JSON: {error}")
 
 
@@ -118,7 +141,10 @@ class KeepsRaw:
         return {key: value for key, value in (self._sent() or {}).items() if key not in known}
 
     def to_dict(self) -> dict[str, Any]:
-        """This object as plain JSON types: None left out, fields that the class does not know included.
+        """Return this object as plain JSON types, with fields that the class does not know.
+
+        What the server did not send is left out, and what it sent is kept, also nulls. Of an object that was not
+        decoded, fields that are None are left out.
 
         Raises:
             DecodeError: a part that the class does not know cannot be read.
@@ -184,9 +210,18 @@ def _dump(model: KeepsRaw, sent: Any) -> dict[str, Any]:
     own = model._sent()
     sent = sent if own is None else own
     known = _field_names(type(model))
-    sent = sent if isinstance(sent, dict) else {}
-    values = ((name, getattr(model, name)) for name in known)
-    plain = {name: _dump_value(value, sent.get(name)) for name, value in values if value is not None}
+    if not isinstance(sent, dict):
+        values = ((name, getattr(model, name)) for name in known)
+        return {name: _dump_value(value, None) for name, value in values if value is not None}
+    plain = {}
+    for name in known:
+        value = getattr(model, name)
+        if value is None or value == []:
+            # Null, absent, or not understood: what was sent says which.
+            if name in sent:
+                plain[name] = sent[name]
+        else:
+            plain[name] = _dump_value(value, sent.get(name))
     return plain | {key: value for key, value in sent.items() if key not in known}
 
 

@@ -23,7 +23,7 @@ class Secret(Model):
     `allowed_workspaces_type` is SOME.
     """
 
-    alias: str
+    alias: str | None = None
     description: str | None = None
     allowed_workspaces_type: str | None = None
     allowed_workspaces: list[str] = attrs.field(factory=list)

@@ -103,14 +103,22 @@ def _text(value: Any, _: Any) -> str | None:
     if isinstance(value, str):
         return value
     if isinstance(value, bool | int | float):
-        return msgspec.json.encode(value).decode()
+        return _number_text(value)
     return None
+
+
+def _number_text(value: float | bool) -> str:
+    try:
+        text = msgspec.json.encode(value).decode()
+    except OverflowError:
+        return str(value)
+    return str(value) if text == "null" else text
 
 
 def _scalar(value: Any, wanted: Any) -> Any:
     try:
         read = value if type(value) is wanted else msgspec.convert(value, wanted, strict=False)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeEncodeError):
         return None
     return None if isinstance(read, float) and not math.isfinite(read) else read
 

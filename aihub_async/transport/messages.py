@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any, Protocol, Self
 
 import attrs
-import msgspec
 
 from aihub_async.config import ClientConfig
 from aihub_async.errors import Attempt
+from aihub_async.models.raw import parse
 from aihub_async.operations import Operation
 from aihub_async.policies.retry import FailureKind
 from aihub_async.secrecy import SecretValue
@@ -87,14 +87,14 @@ class Response:
     """True when this is a 404 that an earlier, unclear attempt of a deletion explains."""
 
     def json(self) -> Any:
-        """The body as JSON.
+        """Read the body as JSON, as far as Python's `json` can.
 
         Raises:
             ValueError: the body is not JSON, or is nested too deeply.
         """
         try:
-            return msgspec.json.decode(self.body)
-        except (msgspec.DecodeError, RecursionError) as error:
+            return parse(self.body)
+        except ValueError as error:
             raise ValueError(f"the answer is not JSON: {error}") from None
 
     @property
