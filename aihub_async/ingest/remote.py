@@ -78,7 +78,7 @@ class Remote:
     async def jobs(self) -> set[str]:
         """Return the ids of all jobs that the server has batches of."""
         batches = self._resources.batches.iter(workspace=self._options.workspace)
-        return {match["job"] async for batch in batches if (match := JOB_NAME.fullmatch(batch.name))}
+        return {match["job"] async for batch in batches if (match := JOB_NAME.fullmatch(batch.name or ""))}
 
     def upload(self, batch_id: int, files: Iterable[tuple[str, Path]]) -> Outcomes:
         """Send files; their outcomes arrive a page at a time, as they happen."""
