@@ -17,6 +17,7 @@ from aihub_async.errors import ConfigurationError
 from aihub_async.models import Document, Field, ResultFile
 from aihub_async.results import cells, parquet
 from aihub_async.results.columns import ColumnSet
+from aihub_async.results.datasets import unify
 from aihub_async.results.files import RowFile
 from aihub_async.results.rows import Origin, Shape
 from aihub_async.results.tables import Table
@@ -369,3 +370,33 @@ def test_tables_of_several_runs_become_one() -> None:
     # The parts are as they were.
     assert "b" not in parts[0].columns
     assert len(Table.concat([])) == 0
+
+
+def test_parts_of_csv_get_one_header(tmp_path: Path) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    shape = Shape.of()
+    limit = csv.field_size_limit()
+    write(tmp_path / "part-1.csv", shape, document(a="1", c='x,"\r\ny' + "." * limit))
+    write(tmp_path / "part-2.csv", shape, document(a="2", b="=1", c="z"), document(late="w"))
+    whole = write(tmp_path / "part-3.csv", shape, document(a="3", b="4", c="5", late="v"))
+    before = whole.read_bytes()
+    parts = sorted(tmp_path.glob("*.csv"))
+    assert unify(parts, "csv", Path.replace) == 1
+    assert unify(parts, "csv", Path.replace) == 0
+    assert whole.read_bytes() == before
+    assert csv.field_size_limit(10 * limit) == limit
+    rows = [row for part in parts for row in read_csv(part)]
+    csv.field_size_limit(limit)
+    assert [[row[name] for name in ("a", "b", "c", "late")] for row in rows] == [
+        ["1", "", 'x,"\r\ny' + "." * limit, ""],
+        ["2", "'=1", "z", ""],
+        ["", "", "", "w"],
+        ["3", "4", "5", "v"],
+    ]
+    found = duckdb.sql(f"SELECT count(late) FROM read_csv('{tmp_path}/*.csv', all_varchar = true)").fetchall()
+    assert found == [(2,)]
+
+
+def test_other_formats_are_one_table_as_they_are(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", Shape.of(), document(a="1"))
+    assert unify([path], "jsonl", Path.replace) == 0
