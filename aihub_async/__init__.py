@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from aihub_async._version import __version__
 from aihub_async.client import AsyncAIHub
+from aihub_async.clock import Clock
+from aihub_async.config import ClientConfig
 from aihub_async.errors import (
     AIHubError,
     Attempt,
@@ -51,66 +53,181 @@ from aihub_async.errors import (
     UploadError,
     WaitTimeoutError,
 )
-from aihub_async.models import UnknownSettingWarning
+from aihub_async.models import (
+    AuditLogEntry,
+    AuditLogs,
+    Batch,
+    BatchDeletionJob,
+    BatchInfo,
+    CaseInfo,
+    Conversation,
+    ConversationResponse,
+    CurrentStatus,
+    DeletionJob,
+    Document,
+    DocumentMetadataResponse,
+    DocumentUploadResponse,
+    Field,
+    FileJob,
+    FileMetadata,
+    FileNode,
+    FlowSettings,
+    FolderListing,
+    GivenRunSettings,
+    JobState,
+    JobStatus,
+    LegacyJobInfo,
+    LegacyJobStatus,
+    LegacyRecord,
+    LegacyResults,
+    ListBatches,
+    ListBatchFiles,
+    ListConversations,
+    ListLegacyJobs,
+    ListRuns,
+    ListSecrets,
+    MultipartUploadPart,
+    MultipartUploadSession,
+    PromptResponse,
+    QueryStatusResponse,
+    ResultFile,
+    Run,
+    RunDeletion,
+    RunQueryResponse,
+    RunResults,
+    RunSettings,
+    RunStatus,
+    SourceApp,
+    UnknownSettingWarning,
+    WebhookConfig,
+)
 from aihub_async.models.uploads import UploadRecord, UploadReport
+from aihub_async.pagination import Pages
+from aihub_async.resources.named_files import NamedFiles
 from aihub_async.resources.v1.handles import LegacyJobHandle, LegacyRunHandle
-from aihub_async.transport.events import AttemptEvent, capture_responses
+from aihub_async.transport.events import AttemptEvent, Hook, capture_responses
 from aihub_async.transport.messages import Response
-from aihub_async.uploads.contents import ByteStream
-from aihub_async.uploads.engine import UploadProgress, Uploads
+from aihub_async.types import Id, QueryValue
+from aihub_async.uploads.contents import ByteStream, Content
+from aihub_async.uploads.engine import OnError, OnProgress, UploadProgress, Uploads
 from aihub_async.uploads.multipart import UploadResume
+from aihub_async.uploads.sources import Naming, Source, Sources
 from aihub_async.waiting.handles import JobHandle, RunHandle
+from aihub_async.webhooks.bus import Bus, Claim
+from aihub_async.webhooks.payloads import WebhookResponse
 from aihub_async.webhooks.receiver import WebhookReceiver
 from aihub_async.webhooks.redis import RedisBus
 
 if TYPE_CHECKING:
+    from aihub_async.ingest.engines import Engine, dask_engine
+    from aihub_async.ingest.job import IngestJob
+    from aihub_async.ingest.plan import Plan
+    from aihub_async.ingest.progress import IngestStatus
+    from aihub_async.ingest.shards import Shard
     from aihub_async.results.binding import Problem, Record
     from aihub_async.results.field_rows import FieldRow
-    from aihub_async.results.gates import Checked, Gate, Refusal
+    from aihub_async.results.gates import Checked, Gate, HasResults, Refusal
     from aihub_async.results.notebook import NotebookProgress
     from aihub_async.results.processed import Processed
+    from aihub_async.results.rows import Origin, Requested
     from aihub_async.results.tables import Table
+    from aihub_async.results.view.page import ViewSize
 
 __all__ = [
     "AIHubError",
     "AsyncAIHub",
     "Attempt",
     "AttemptEvent",
+    "AuditLogEntry",
+    "AuditLogs",
     "AuthenticationError",
     "BadRequestError",
+    "Batch",
+    "BatchDeletionJob",
+    "BatchInfo",
     "BindingError",
+    "Bus",
     "ByteStream",
+    "CaseInfo",
     "CertificateError",
     "Checked",
+    "Claim",
+    "ClientConfig",
+    "Clock",
     "ClosedClientError",
     "ConfigurationError",
     "ConflictError",
     "ConnectError",
     "ConnectionLostError",
+    "Content",
+    "Conversation",
+    "ConversationResponse",
+    "CurrentStatus",
+    "DeletionJob",
+    "Document",
+    "DocumentMetadataResponse",
+    "DocumentUploadResponse",
+    "Engine",
+    "Field",
     "FieldRow",
+    "FileJob",
+    "FileMetadata",
+    "FileNode",
+    "FlowSettings",
+    "FolderListing",
     "ForbiddenError",
     "Gate",
+    "GivenRunSettings",
     "GoneError",
+    "HasResults",
+    "Hook",
+    "Id",
     "IngestError",
+    "IngestJob",
+    "IngestStatus",
     "InvalidRequestError",
     "JobFailedError",
     "JobHandle",
+    "JobState",
+    "JobStatus",
     "JournalBusyError",
     "JournalDamagedError",
     "JournalError",
     "JournalMismatchError",
     "LegacyAPIError",
     "LegacyJobHandle",
+    "LegacyJobInfo",
+    "LegacyJobStatus",
+    "LegacyRecord",
+    "LegacyResults",
     "LegacyRunHandle",
+    "ListBatchFiles",
+    "ListBatches",
+    "ListConversations",
+    "ListLegacyJobs",
+    "ListRuns",
+    "ListSecrets",
+    "MultipartUploadPart",
+    "MultipartUploadSession",
+    "NamedFiles",
+    "Naming",
     "NotFoundError",
     "NotebookProgress",
+    "OnError",
+    "OnProgress",
+    "Origin",
     "OutcomeUnknownError",
+    "Pages",
     "PaginationError",
     "PayloadTooLargeError",
+    "Plan",
     "PreconditionFailedError",
     "Problem",
     "Processed",
+    "PromptResponse",
     "ProtocolError",
+    "QueryStatusResponse",
+    "QueryValue",
     "RateLimitedError",
     "Record",
     "RedirectError",
@@ -118,16 +235,28 @@ __all__ = [
     "Refusal",
     "RequestError",
     "RequestTimeoutError",
+    "Requested",
     "Response",
     "ResponseTooLargeError",
+    "ResultFile",
+    "Run",
     "RunCancelledError",
+    "RunDeletion",
     "RunError",
     "RunFailedError",
     "RunHandle",
     "RunNeedsReviewError",
+    "RunQueryResponse",
+    "RunResults",
+    "RunSettings",
+    "RunStatus",
     "ServerError",
+    "Shard",
+    "Source",
+    "SourceApp",
     "SourceChangedError",
     "SourceError",
+    "Sources",
     "StatusError",
     "Table",
     "UnknownSettingWarning",
@@ -139,28 +268,45 @@ __all__ = [
     "UploadReport",
     "UploadResume",
     "Uploads",
+    "ViewSize",
     "WaitTimeoutError",
+    "WebhookConfig",
     "WebhookReceiver",
+    "WebhookResponse",
     "__version__",
     "capture_responses",
+    "dask_engine",
 ]
 
 _LATE = {
-    "Checked": "gates",
-    "FieldRow": "field_rows",
-    "Gate": "gates",
-    "NotebookProgress": "notebook",
-    "Problem": "binding",
-    "Processed": "processed",
-    "Record": "binding",
-    "Refusal": "gates",
-    "Table": "tables",
+    "Checked": "results.gates",
+    "Engine": "ingest.engines",
+    "FieldRow": "results.field_rows",
+    "Gate": "results.gates",
+    "HasResults": "results.gates",
+    "IngestJob": "ingest.job",
+    "IngestStatus": "ingest.progress",
+    "NotebookProgress": "results.notebook",
+    "Origin": "results.rows",
+    "Plan": "ingest.plan",
+    "Problem": "results.binding",
+    "Processed": "results.processed",
+    "Record": "results.binding",
+    "Refusal": "results.gates",
+    "Requested": "results.rows",
+    "Shard": "ingest.shards",
+    "Table": "results.tables",
+    "ViewSize": "results.view.page",
+    "dask_engine": "ingest.engines",
 }
-"""Names of `results`, which is imported with the first of them: it would be an eighth of the import's time."""
+"""Names and the modules that define them, which are imported with the first use.
+
+`results` would be an eighth of the import's time, and `ingest` loads SQLite.
+"""
 
 
 def __getattr__(name: str) -> Any:
     if name not in _LATE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(f"aihub_async.results.{_LATE[name]}"), name)
+    value = globals()[name] = getattr(importlib.import_module(f"aihub_async.{_LATE[name]}"), name)
     return value

@@ -13,7 +13,6 @@ from aihub_async.config import ClientConfig, KeySource, make_settings
 from aihub_async.loops import running_loop
 from aihub_async.models import RunSettings, conceal_settings
 from aihub_async.processing import Processing
-from aihub_async.resources._base import QueryValue
 from aihub_async.resources._raw import raw_request
 from aihub_async.resources.apps import Apps
 from aihub_async.resources.audit import Audit
@@ -29,6 +28,7 @@ from aihub_async.secrecy import SecretValue
 from aihub_async.transport.events import Hook
 from aihub_async.transport.messages import Response
 from aihub_async.transport.transport import Transport
+from aihub_async.types import QueryValue
 from aihub_async.uploads.contents import Content
 from aihub_async.waiting.scheduler import Scheduler
 

@@ -12,10 +12,11 @@ from aihub_async.errors import InvalidRequestError, NotFoundError, StatusError
 from aihub_async.limits import MAX_FILES_PER_RUN
 from aihub_async.models import Run, RunSettings, conceal_settings, settings_dict
 from aihub_async.models.uploads import UploadReport
-from aihub_async.resources._base import Id, as_batch_id, exactly_one, json_body
+from aihub_async.resources._base import as_batch_id, exactly_one, json_body
 from aihub_async.resources.apps import Apps
 from aihub_async.resources.batches import Batches, check_batch_name
 from aihub_async.secrecy import SecretValue
+from aihub_async.types import Id
 from aihub_async.uploads.checking import check_sources
 from aihub_async.uploads.engine import OnProgress
 from aihub_async.uploads.sources import Naming, SourceReader, Sources

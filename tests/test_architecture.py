@@ -12,7 +12,7 @@ PACKAGE = Path(aihub_async.__file__).parent
 
 # Each layer may import those before it, and what stands in the same row.
 LAYERS = [
-    ["_version", "errors", "clock", "limits", "loops", "paths", "secrecy"],
+    ["_version", "errors", "clock", "limits", "loops", "paths", "secrecy", "types"],
     ["models", "operations", "config", "profiles", "proxy"],
     ["policies", "pagination"],
     ["transport"],

@@ -3,10 +3,15 @@
 After a wanted change: UPDATE_PUBLIC_API=1 pytest tests/test_public_api.py
 """
 
+import builtins
 import inspect
 import os
+import sys
+import typing
+from collections import ChainMap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,3 +93,86 @@ def test_every_exception_is_exported() -> None:
         if inspect.isclass(value) and issubclass(value, errors.AIHubError) and not name.startswith("_")
     }
     assert classes <= set(aihub_async.__all__)
+
+
+class Unknown(dict[str, Any]):
+    """Names of other packages that are only imported for type checkers."""
+
+    def __missing__(self, name: str) -> object:
+        if hasattr(builtins, name):
+            raise KeyError(name)
+        return Any
+
+
+def own_types(annotation: object) -> Iterator[type]:
+    """The classes of this package in an annotation."""
+    for part in (annotation, typing.get_origin(annotation)):
+        if inspect.isclass(part) and part.__module__.startswith("aihub_async"):
+            yield part
+    for part in typing.get_args(annotation):
+        for inner in part if isinstance(part, list) else [part]:
+            yield from own_types(inner)
+
+
+def named_types() -> Iterator[tuple[str, type]]:
+    """The classes that a caller of the public methods receives or has to make, each with a method that names it."""
+    from aihub_async.ingest.job import IngestJob
+
+    everything: dict[str, Any] = {}
+    for name, module in list(sys.modules.items()):
+        if name.startswith("aihub_async") and ".emulator" not in name:
+            everything |= {key: value for key, value in vars(module).items() if not key.startswith("__")}
+    client = AsyncAIHub("key", api_root="http://127.0.0.1:1/api")
+    classes = [("AsyncAIHub", AsyncAIHub), ("IngestJob", IngestJob), *groups("client", client)]
+    classes += [(name, value) for name in aihub_async.__all__ if inspect.isclass(value := getattr(aihub_async, name))]
+    for path, cls in classes:
+        for name, member in inspect.getmembers(cls):
+            function = member.fget if isinstance(member, property) else member
+            if name.startswith("_") or not inspect.isfunction(function) or not function.__module__.startswith("aihub"):
+                continue
+            names = ChainMap(vars(sys.modules[function.__module__]), everything, Unknown())
+            for annotation in typing.get_type_hints(function, {}, names).values():
+                yield from ((f"{path}.{name}", found) for found in own_types(annotation))
+
+
+def groups(path: str, value: object) -> Iterator[tuple[str, type]]:
+    for name, part in vars(value).items():
+        if not name.startswith("_"):
+            yield f"{path}.{name}", type(part)
+            yield from groups(f"{path}.{name}", part)
+
+
+INTERNAL = {
+    "Request": "of aiohttp's handler",
+    "SourceReader": "of the command line, which checks sources before it uploads them",
+    "StreamBody": "of ByteStream.body(), which the engine calls",
+    "BatchUploadAPI": "of the engine",
+    "RunCalls": "of handles, which the client makes",
+}
+
+
+def test_every_type_of_the_public_methods_is_exported() -> None:
+    missing = {found.__name__: method for method, found in named_types() if found.__name__ not in aihub_async.__all__}
+    assert {name: method for name, method in missing.items() if name not in INTERNAL} == {}
+
+
+def test_no_public_name_lives_in_a_private_module() -> None:
+    for name in aihub_async.__all__:
+        home = getattr(getattr(aihub_async, name), "__module__", "")
+        assert not any(part.startswith("_") for part in str(home).split(".")), (name, home)
+
+
+def test_the_sync_package_exports_the_same() -> None:
+    import aihub_sync
+
+    assert set(aihub_async.__all__) - set(dir(aihub_sync)) <= {"AsyncAIHub", "Uploads"}
+
+
+def test_groups_show_their_documentation() -> None:
+    """Completion and hovering read annotations of the class, and the docstring of what they name."""
+    client = AsyncAIHub("key", api_root="http://127.0.0.1:1/api")
+    annotated = typing.get_type_hints(AsyncAIHub)
+    for name, value in vars(client).items():
+        if not name.startswith("_"):
+            assert annotated[name] is type(value)
+            assert inspect.getdoc(annotated[name])

@@ -60,7 +60,7 @@ class IngestJob:
     ) -> None:
         self._resources = resources
         self._sources = sources
-        self.options = options
+        self._options = options
         self._connect = connect
         self._folder = ResultsFolder(options.out, options.format)
         self._on_progress = on_progress
@@ -70,7 +70,7 @@ class IngestJob:
         self._stop_requested = False
 
     def __repr__(self) -> str:
-        options = self.options
+        options = self._options
         what = options.app_name or options.app_id or options.deployment_id
         return f"<{type(self).__name__}: {what!r}, results in {options.out}>"
 
@@ -134,7 +134,7 @@ class IngestJob:
         self._stop_requested = True
         if self._pipeline is not None and self._loop is not None:
             self._loop.call_soon_threadsafe(self._pipeline.stop)
-        shards.request_stop(self.options.journal)
+        shards.request_stop(self._options.journal)
 
     async def status(self) -> IngestStatus:
         """Return the status that the journal shows; also while another process works on the job.
@@ -142,7 +142,7 @@ class IngestJob:
         Raises:
             JournalError: there is no journal, or it cannot be read.
         """
-        return await anyio.to_thread.run_sync(read_status, self.options.journal)
+        return await anyio.to_thread.run_sync(read_status, self._options.journal)
 
     async def report(self, target: "str | os.PathLike[str]") -> Path:
         """Write a page about the job as self-contained HTML, and return its path.
@@ -153,7 +153,7 @@ class IngestJob:
         """
         from aihub_async.ingest.report import write_report  # noqa: PLC0415 - charts are loaded when they are used
 
-        await anyio.to_thread.run_sync(write_report, self.options.journal, Path(target))
+        await anyio.to_thread.run_sync(write_report, self._options.journal, Path(target))
         return Path(target)
 
     async def rebuild(self, job: str | None = None) -> IngestStatus:
@@ -168,9 +168,9 @@ class IngestJob:
             IngestError: the journal is there, or it is not clear which job is meant.
             RequestError: the server cannot be read.
         """
-        if await anyio.Path(self.options.journal).exists():
-            raise IngestError(f"the journal {self.options.journal} exists; move it away to make it again")
-        remote = Remote(self._resources, self.options)
+        if await anyio.Path(self._options.journal).exists():
+            raise IngestError(f"the journal {self._options.journal} exists; move it away to make it again")
+        remote = Remote(self._resources, self._options)
         job = job or await find_job(remote, await anyio.to_thread.run_sync(self._folder.owner))
         async with await self._open(job) as journal:
             chunks = iter(functools.partial(_chunk, self._scan()), [])
@@ -181,7 +181,7 @@ class IngestJob:
             return await journal.call(lambda db: status_of(db, journal.path))
 
     async def _run(self, journal: Journal, retry_failed: bool, engine: Engine | None) -> IngestStatus:
-        await shards.merge_all(journal, patience=self.options.outage_patience)
+        await shards.merge_all(journal, patience=self._options.outage_patience)
         await self._reopen_lost(journal)
         pipeline = self._new_pipeline(journal)
         if retry_failed:
@@ -200,13 +200,13 @@ class IngestJob:
                 await self._unify(journal)
                 return status
             status = await pipeline.run(None)
-        raise IngestError(f"results in {self.options.out} vanish while the job runs; find out what deletes them")
+        raise IngestError(f"results in {self._options.out} vanish while the job runs; find out what deletes them")
 
     async def _run_on(self, engine: Engine, journal: Journal, pipeline: Pipeline) -> IngestStatus:
         if self._connect is None:
             raise ConfigurationError("this job has no way to connect from other processes; use client.ingest()")
         await pipeline.plan(self._scan())
-        pieces = await shards.split(journal, self.options, self._connect)
+        pieces = await shards.split(journal, self._options, self._connect)
         if pieces:
             try:
                 async with anyio.create_task_group() as group:
@@ -217,7 +217,7 @@ class IngestJob:
                     group.cancel_scope.cancel()
             except BaseExceptionGroup as group_error:
                 raise first_error(group_error) from None
-        await shards.merge_all(journal, patience=self.options.outage_patience)
+        await shards.merge_all(journal, patience=self._options.outage_patience)
         return await self._tell(journal)
 
     async def _tell_often(self, journal: Journal) -> None:
@@ -232,25 +232,25 @@ class IngestJob:
         return status
 
     async def _open(self, job: str | None = None) -> Journal:
-        spec = self.options.spec(self._sources)
+        spec = self._options.spec(self._sources)
         source = spec["source"]
         if source is not None and not await anyio.Path(source).exists():
             raise IngestError(f"there is no {source!r} to ingest")
-        return await Journal.open(self.options.journal, spec, now=time.time(), job=job, crash_hook=self._crash_hook)
+        return await Journal.open(self._options.journal, spec, now=time.time(), job=job, crash_hook=self._crash_hook)
 
     def _new_pipeline(self, journal: Journal) -> Pipeline:
         self._pipeline = Pipeline(
             journal,
-            Remote(self._resources, self.options),
-            self.options,
+            Remote(self._resources, self._options),
+            self._options,
             crash_hook=self._crash_hook,
             on_progress=self._on_progress,
         )
         return self._pipeline
 
     def _scan(self) -> Iterator[Candidate]:
-        skip = frozenset({os.path.realpath(self.options.out), os.path.realpath(self.options.journal)})
-        options = self.options
+        skip = frozenset({os.path.realpath(self._options.out), os.path.realpath(self._options.journal)})
+        options = self._options
         return scan(self._sources, send_all_types=options.send_all_types, accepted=options.filter, skip=skip)
 
     async def _reopen_lost(self, journal: Journal) -> int:
@@ -258,7 +258,7 @@ class IngestJob:
 
         def check(db: sqlite3.Connection) -> int:
             exported = queries.batches_in(db, BatchState.EXPORTED)
-            lost = [batch for batch in exported if not self._folder.has(batch, raw=self.options.raw)]
+            lost = [batch for batch in exported if not self._folder.has(batch, raw=self._options.raw)]
             reopened = (
                 attrs.evolve(batch, state=BatchState.COMPLETE, rows=0, note="its part is gone") for batch in lost
             )
@@ -269,7 +269,7 @@ class IngestJob:
 
     async def _unify(self, journal: Journal) -> None:
         """Give all Parquet parts the same columns, so that any reader takes the folder for one table."""
-        if self.options.format != "parquet":
+        if self._options.format != "parquet":
             return
         from aihub_async.results.parquet import unify  # noqa: PLC0415 - the extra is loaded when it is used
 
@@ -281,7 +281,7 @@ class IngestJob:
             changed[part] = size
 
         def work() -> None:
-            with explained(self.options.out):
+            with explained(self._options.out):
                 unify(self._folder.parts(), replace)
 
         await anyio.to_thread.run_sync(work)

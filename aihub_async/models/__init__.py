@@ -79,7 +79,13 @@ from aihub_async.models.results import (
 )
 from aihub_async.models.runs import TERMINAL_RUN_STATUSES, ListRuns, Run, RunDeletion, RunStatus
 from aihub_async.models.secrets import AllowedWorkspacesType, ListSecrets, Secret
-from aihub_async.models.settings import RunSettings, WebhookConfig, conceal_settings, settings_dict
+from aihub_async.models.settings import (
+    GivenRunSettings,
+    RunSettings,
+    WebhookConfig,
+    conceal_settings,
+    settings_dict,
+)
 from aihub_async.models.spelling import UnknownSettingWarning
 
 __all__ = [
@@ -124,6 +130,7 @@ __all__ = [
     "FlowJobAnswer",
     "FlowSettings",
     "FolderListing",
+    "GivenRunSettings",
     "Headers",
     "JobState",
     "JobStatus",

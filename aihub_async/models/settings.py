@@ -147,6 +147,10 @@ class _PlainSettings(RunSettings):
         return _copied(self.given.reveal())
 
 
+GivenRunSettings = RunSettings | Mapping[str, Any]
+"""Settings of a run as a caller gives them; a dict is sent as it is."""
+
+
 def conceal_settings(settings: RunSettings | Mapping[str, Any] | None) -> RunSettings | None:
     """Wrap settings that were given as a dict, so that no traceback with locals shows the passwords in them.
 

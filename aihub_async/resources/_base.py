@@ -12,11 +12,9 @@ from aihub_async.secrecy import SecretValue
 from aihub_async.transport.body import JSON_TYPE, Body, BytesBody
 from aihub_async.transport.messages import Lane, Request, Response, Sink
 from aihub_async.transport.transport import Transport
+from aihub_async.types import Id, QueryValue
 
 T = TypeVar("T")
-
-Id = str | int
-QueryValue = str | int | bool | Sequence[str] | None
 
 _CONTROL = frozenset(
     {

@@ -7,11 +7,12 @@ from aihub_async.errors import ProtocolError, RequestDetails
 from aihub_async.models import FileNode, MultipartUploadPart, MultipartUploadSession
 from aihub_async.operations import encode_segment
 from aihub_async.pagination import Pages
-from aihub_async.resources._base import Id, build_request, read_answer
+from aihub_async.resources._base import build_request, read_answer
 from aihub_async.resources._multipart import MultipartSessions
 from aihub_async.transport.body import Body
 from aihub_async.transport.messages import Request
 from aihub_async.transport.transport import Transport
+from aihub_async.types import Id
 
 
 class BatchAPI:

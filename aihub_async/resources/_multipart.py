@@ -8,7 +8,8 @@ import attrs
 from aihub_async import operations as ops
 from aihub_async.errors import InvalidRequestError
 from aihub_async.models import MultipartUploadPart, MultipartUploadSession
-from aihub_async.resources._base import Id, Resource, as_batch_id
+from aihub_async.resources._base import Resource, as_batch_id
+from aihub_async.types import Id
 from aihub_async.uploads.contents import Content, to_body
 
 

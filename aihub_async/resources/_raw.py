@@ -8,10 +8,11 @@ from urllib.parse import quote
 from aihub_async.config import checked_headers
 from aihub_async.errors import ConfigurationError, InvalidRequestError
 from aihub_async.operations import Operation, Repeat
-from aihub_async.resources._base import QueryValue, encode_query, json_body
+from aihub_async.resources._base import encode_query, json_body
 from aihub_async.secrecy import SecretValue
 from aihub_async.transport.body import Body
 from aihub_async.transport.messages import Request
+from aihub_async.types import QueryValue
 from aihub_async.uploads.contents import Content, to_body
 
 _METHOD = re.compile(r"[A-Za-z]+")

@@ -7,21 +7,20 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from aihub_async import operations as ops
-from aihub_async.models import Run, RunSettings, conceal_settings, settings_dict
+from aihub_async.models import GivenRunSettings, Run, conceal_settings, settings_dict
 from aihub_async.reconcile.once import OncePolicy, send_once
 from aihub_async.reconcile.runs import RunFinder, RunLookup, with_tag
-from aihub_async.resources._base import Id, build_request, read_answer
+from aihub_async.resources._base import build_request, read_answer
 from aihub_async.resources._run_settings import secrets_in, with_webhook
 from aihub_async.secrecy import SecretValue
 from aihub_async.transport.messages import Request
 from aihub_async.transport.transport import Transport
+from aihub_async.types import Id
 from aihub_async.waiting.handles import SubmittedRun
 from aihub_async.waiting.pollables import RunPollable
 
 if TYPE_CHECKING:
     from aihub_async.webhooks.receiver import WebhookReceiver
-
-Settings = RunSettings | Mapping[str, Any]
 
 
 @attrs.frozen
@@ -48,7 +47,7 @@ class Starter:
         operation: ops.Operation,
         path: Mapping[str, Id],
         body: Mapping[str, Any],
-        settings: Settings | None,
+        settings: GivenRunSettings | None,
         *,
         dedupe: bool,
     ) -> RunRequest:

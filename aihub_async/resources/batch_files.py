@@ -12,10 +12,11 @@ from aihub_async.limits import MULTIPART_THRESHOLD
 from aihub_async.models import DeletionJob, FileNode, ListBatchFiles
 from aihub_async.models.uploads import UploadReport
 from aihub_async.pagination import Page, Pages
-from aihub_async.resources._base import Id, given
+from aihub_async.resources._base import given
 from aihub_async.resources._batch_api import BatchAPI
 from aihub_async.resources._multipart import MultipartSessions
 from aihub_async.transport.body import ContentBody
+from aihub_async.types import Id
 from aihub_async.uploads.contents import ByteStream, Content, to_body
 from aihub_async.uploads.engine import (
     OnError,

@@ -15,9 +15,10 @@ from aihub_async.models import (
 from aihub_async.pagination import Page, Pages, offset_page
 from aihub_async.reconcile.named import BatchFinder
 from aihub_async.reconcile.once import OncePolicy, send_once
-from aihub_async.resources._base import Id, given
+from aihub_async.resources._base import given
 from aihub_async.resources.batch_files import BatchFiles
 from aihub_async.transport.messages import Response
+from aihub_async.types import Id
 
 _PAGE = 100
 _MOST = 1000

@@ -3,11 +3,12 @@
 from typing import TYPE_CHECKING
 
 from aihub_async import operations as ops
-from aihub_async.models import Run, conceal_settings
-from aihub_async.resources._base import Id, as_batch_id, exactly_one, given
-from aihub_async.resources._run_submission import RunRequest, Settings
+from aihub_async.models import GivenRunSettings, Run, conceal_settings
+from aihub_async.resources._base import as_batch_id, exactly_one, given
+from aihub_async.resources._run_submission import RunRequest
 from aihub_async.resources.runs import AnyRuns
 from aihub_async.transport.transport import Transport
+from aihub_async.types import Id
 from aihub_async.waiting.handles import RunHandle
 from aihub_async.waiting.scheduler import Scheduler
 
@@ -29,7 +30,7 @@ class DeploymentRuns(AnyRuns):
         version: str | None = None,
         output_workspace: str | None = None,
         output_dir: str | None = None,
-        settings: Settings | None = None,
+        settings: GivenRunSettings | None = None,
         *,
         dedupe: bool = True,
     ) -> Run:
@@ -72,7 +73,7 @@ class DeploymentRuns(AnyRuns):
         version: str | None = None,
         output_workspace: str | None = None,
         output_dir: str | None = None,
-        settings: Settings | None = None,
+        settings: GivenRunSettings | None = None,
         *,
         dedupe: bool = True,
     ) -> RunHandle:
@@ -97,7 +98,7 @@ class DeploymentRuns(AnyRuns):
         version: str | None,
         output_workspace: str | None,
         output_dir: str | None,
-        settings: Settings | None,
+        settings: GivenRunSettings | None,
         *,
         dedupe: bool,
     ) -> RunRequest:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from aihub_async import operations as ops
 from aihub_async.errors import InvalidRequestError
 from aihub_async.models import (
+    GivenRunSettings,
     ListRuns,
     Run,
     RunDeletion,
@@ -13,11 +14,12 @@ from aihub_async.models import (
     conceal_settings,
 )
 from aihub_async.pagination import Page, Pages, offset_page
-from aihub_async.resources._base import Id, as_batch_id, exactly_one, given
+from aihub_async.resources._base import as_batch_id, exactly_one, given
 from aihub_async.resources._run_results import RunResultsAPI
-from aihub_async.resources._run_submission import RunRequest, Settings, Starter
+from aihub_async.resources._run_submission import RunRequest, Starter
 from aihub_async.transport.messages import Response
 from aihub_async.transport.transport import Transport
+from aihub_async.types import Id
 from aihub_async.waiting.handles import RunHandle, WaitContext, id_of
 from aihub_async.waiting.pollables import RunPollable
 from aihub_async.waiting.scheduler import Scheduler
@@ -204,7 +206,7 @@ class Runs(AnyRuns):
         owner: str | None = None,
         version: str | None = None,
         output_workspace: str | None = None,
-        settings: Settings | None = None,
+        settings: GivenRunSettings | None = None,
         *,
         dedupe: bool = True,
     ) -> Run:
@@ -248,7 +250,7 @@ class Runs(AnyRuns):
         owner: str | None = None,
         version: str | None = None,
         output_workspace: str | None = None,
-        settings: Settings | None = None,
+        settings: GivenRunSettings | None = None,
         *,
         dedupe: bool = True,
     ) -> RunHandle:
@@ -278,7 +280,7 @@ class Runs(AnyRuns):
         owner: str | None,
         version: str | None,
         output_workspace: str | None,
-        settings: Settings | None,
+        settings: GivenRunSettings | None,
         *,
         dedupe: bool,
     ) -> RunRequest:

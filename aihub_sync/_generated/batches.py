@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     )
     from aihub_async.models.uploads import UploadRecord, UploadReport
     from aihub_async.resources import batches
-    from aihub_async.resources._base import Id
+    from aihub_async.types import Id
     from aihub_async.uploads.contents import ByteStream, Content
     from aihub_async.uploads.engine import OnError, OnProgress
     from aihub_async.uploads.multipart import UploadResume

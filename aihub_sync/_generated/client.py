@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from aihub_async.ingest.progress import IngestStatus
     from aihub_async.ingest.scan import Sources as IngestSources
     from aihub_async.models import Run, RunSettings
-    from aihub_async.resources._base import QueryValue
     from aihub_async.results.processed import Processed
     from aihub_async.transport.events import Hook
     from aihub_async.transport.messages import Response
+    from aihub_async.types import QueryValue
     from aihub_async.uploads.contents import Content
     from aihub_async.uploads.engine import OnProgress
     from aihub_async.uploads.sources import Naming, Sources

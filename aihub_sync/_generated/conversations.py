@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         ListConversations,
         PromptResponse,
     )
-    from aihub_async.resources._named_files import NamedFiles
+    from aihub_async.resources.named_files import NamedFiles
     from aihub_async.resources.removed import conversations
 
 

@@ -12,12 +12,11 @@ from aihub_sync._pages import Pages
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from aihub_async.models import ListRuns, ResultFile, Run, RunDeletion, RunResults
+    from aihub_async.models import GivenRunSettings, ListRuns, ResultFile, Run, RunDeletion, RunResults
     from aihub_async.resources import deployments
-    from aihub_async.resources._base import Id
-    from aihub_async.resources._run_submission import Settings
     from aihub_async.results.processed import Processed
     from aihub_async.results.tables import Table
+    from aihub_async.types import Id
     from aihub_sync._facade import Lease
 
 
@@ -294,7 +293,7 @@ class DeploymentRuns(Facade):
         version: str | None = None,
         output_workspace: str | None = None,
         output_dir: str | None = None,
-        settings: Settings | None = None,
+        settings: GivenRunSettings | None = None,
         *,
         dedupe: bool = True,
     ) -> Run:
@@ -347,7 +346,7 @@ class DeploymentRuns(Facade):
         version: str | None = None,
         output_workspace: str | None = None,
         output_dir: str | None = None,
-        settings: Settings | None = None,
+        settings: GivenRunSettings | None = None,
         *,
         dedupe: bool = True,
     ) -> RunHandle:

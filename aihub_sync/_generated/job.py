@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from aihub_async.ingest import job
     from aihub_async.ingest.engines import Engine
-    from aihub_async.ingest.options import JobOptions
     from aihub_async.ingest.plan import Plan
     from aihub_async.ingest.progress import IngestStatus
 
@@ -32,11 +31,6 @@ class IngestJob(Facade):
     """
 
     _async: job.IngestJob
-
-    @property
-    def options(self) -> JobOptions:
-        """See the class."""
-        return self._async.options
 
     def plan(self, *, contents: bool = True) -> Plan:
         """Read the source and record it in the journal; nothing is sent.

@@ -13,12 +13,11 @@ from aihub_sync._pages import Pages
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from aihub_async.models import ListRuns, ResultFile, Run, RunDeletion, RunResults
+    from aihub_async.models import GivenRunSettings, ListRuns, ResultFile, Run, RunDeletion, RunResults
     from aihub_async.resources import runs
-    from aihub_async.resources._base import Id
-    from aihub_async.resources._run_submission import Settings
     from aihub_async.results.processed import Processed
     from aihub_async.results.tables import Table
+    from aihub_async.types import Id
 
 
 class Runs(Facade):
@@ -297,7 +296,7 @@ class Runs(Facade):
         owner: str | None = None,
         version: str | None = None,
         output_workspace: str | None = None,
-        settings: Settings | None = None,
+        settings: GivenRunSettings | None = None,
         *,
         dedupe: bool = True,
     ) -> Run:
@@ -352,7 +351,7 @@ class Runs(Facade):
         owner: str | None = None,
         version: str | None = None,
         output_workspace: str | None = None,
-        settings: Settings | None = None,
+        settings: GivenRunSettings | None = None,
         *,
         dedupe: bool = True,
     ) -> RunHandle:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aihub_async.models import FlowSettings, LegacyResults
-    from aihub_async.resources._named_files import NamedFiles
+    from aihub_async.resources.named_files import NamedFiles
     from aihub_async.resources.v1 import flows
     from aihub_sync._facade import Lease
 

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from aihub_async.models import LegacyRecord, LegacyResults, RunSettings
-    from aihub_async.resources._base import Id
-    from aihub_async.resources._named_files import NamedFiles
+    from aihub_async.resources.named_files import NamedFiles
     from aihub_async.resources.v1 import legacy
+    from aihub_async.types import Id
     from aihub_sync._facade import Lease
 
 

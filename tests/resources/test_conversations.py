@@ -16,7 +16,7 @@ from aihub_async.errors import (
     SourceChangedError,
     WaitTimeoutError,
 )
-from aihub_async.resources import _named_files
+from aihub_async.resources import named_files
 
 pytestmark = pytest.mark.filterwarnings("ignore:conversations, chatbots:DeprecationWarning")
 
@@ -135,14 +135,14 @@ async def test_an_unclear_creation_is_not_repeated(client: AsyncAIHub, hub: Emul
 async def test_a_file_that_changes_is_refused(client: AsyncAIHub, hub: Emulator, tmp_path: Path, monkeypatch) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(LEASE * 10)
-    measure = _named_files.to_body
+    measure = named_files.to_body
 
     async def measure_and_cut(content: Any, name: str) -> Any:
         body = await measure(content, name)
         path.write_bytes(LEASE)
         return body
 
-    monkeypatch.setattr(_named_files, "to_body", measure_and_cut)
+    monkeypatch.setattr(named_files, "to_body", measure_and_cut)
     with pytest.raises(SourceChangedError):
         await client.conversations.create("changed", files=[path])
     assert (await client.conversations.list()).conversations == []

@@ -14,7 +14,7 @@ from aihub_async.errors import (
     SourceChangedError,
 )
 from aihub_async.models import FlowSettings, WebhookConfig
-from aihub_async.resources import _named_files
+from aihub_async.resources import named_files
 
 ROOT = "acme/ws/fs/Drive/project"
 BINARY = f"{ROOT}/build/bin/main.ibflowbin"
@@ -294,14 +294,14 @@ async def test_a_file_that_changes_while_it_is_encoded_is_refused(
 ) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(b"x" * 100)
-    measure = _named_files.named_bodies
+    measure = named_files.named_bodies
 
     async def measure_and_cut(files):
         bodies = await measure(files)
         path.write_bytes(b"x")
         return bodies
 
-    monkeypatch.setattr(_named_files, "named_bodies", measure_and_cut)
+    monkeypatch.setattr(named_files, "named_bodies", measure_and_cut)
     with pytest.raises(SourceChangedError):
         await offline.flows.run_sync("b", [path])
     assert recorder.sent == []

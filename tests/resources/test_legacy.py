@@ -21,7 +21,7 @@ from aihub_async.errors import (
     WaitTimeoutError,
 )
 from aihub_async.models import LegacyJobStatus
-from aihub_async.resources import _named_files
+from aihub_async.resources import named_files
 from aihub_async.webhooks.receiver import WebhookReceiver
 
 INVOICE = b"Vendor: Acme\nTotal: 42\n"
@@ -98,8 +98,8 @@ async def test_run_sync_sends_base64(recorder, offline: AsyncAIHub) -> None:
 async def test_run_sync_refuses_what_the_api_does_not_take(
     recorder, offline: AsyncAIHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(_named_files, "MAX_FILE_BYTES", 3)
-    monkeypatch.setattr(_named_files, "MAX_REQUEST_BYTES", 5)
+    monkeypatch.setattr(named_files, "MAX_FILE_BYTES", 3)
+    monkeypatch.setattr(named_files, "MAX_REQUEST_BYTES", 5)
     for files, problem in (
         ([], "no files"),
         ({"a": b"1234"}, "per file"),

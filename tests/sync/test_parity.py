@@ -106,7 +106,7 @@ def test_every_public_name() -> None:
     expected = {"AIHub" if name == "AsyncAIHub" else name for name in aihub_async.__all__} - {"Uploads"}
     assert expected <= set(dir(aihub_sync))
     assert {"Pages", "errors", "exceptions", "models"} <= set(dir(aihub_sync))
-    assert dir(aihub_sync) == aihub_sync.__all__
+    assert dir(aihub_sync) == sorted(aihub_sync.__all__)
     for name in expected:
         assert getattr(aihub_sync, name) is not None
 

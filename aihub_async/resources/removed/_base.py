@@ -6,10 +6,11 @@ from typing import Any
 
 from aihub_async.errors import GoneError, NotFoundError
 from aihub_async.operations import Operation
-from aihub_async.resources._base import Id, QueryValue, Resource, build_request
+from aihub_async.resources._base import Resource, build_request
 from aihub_async.transport.body import Body
 from aihub_async.transport.messages import Response
 from aihub_async.transport.transport import Transport
+from aihub_async.types import Id, QueryValue
 from aihub_async.waiting.scheduler import Scheduler
 
 NOTICE = "conversations, chatbots and their queries left AI Hub in February 2026"

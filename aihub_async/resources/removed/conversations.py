@@ -14,7 +14,7 @@ from aihub_async.models import (
     PromptResponse,
 )
 from aihub_async.resources._base import given
-from aihub_async.resources._named_files import NamedFiles, named_bodies
+from aihub_async.resources.named_files import NamedFiles, named_bodies
 from aihub_async.resources.removed._base import RemovedResource
 from aihub_async.transport.body import BytesBody
 from aihub_async.transport.forms import FormBody, form

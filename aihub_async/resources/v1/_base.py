@@ -7,11 +7,12 @@ import msgspec
 
 from aihub_async.errors import LegacyAPIError
 from aihub_async.operations import Operation
-from aihub_async.resources._base import Id, QueryValue, Resource, build_request, read_answer
+from aihub_async.resources._base import Resource, build_request, read_answer
 from aihub_async.resources._run_settings import secrets_in
 from aihub_async.secrecy import SecretValue
 from aihub_async.transport.messages import Request, Response
 from aihub_async.transport.transport import Transport
+from aihub_async.types import Id, QueryValue
 
 T = TypeVar("T")
 

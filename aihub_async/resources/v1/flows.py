@@ -19,8 +19,8 @@ from aihub_async.models import (
 from aihub_async.reconcile.jobs import JobFinder
 from aihub_async.reconcile.once import OncePolicy, send_once
 from aihub_async.resources._base import given, read_answer
-from aihub_async.resources._named_files import NamedFiles, inline_files
 from aihub_async.resources._run_settings import with_webhook
+from aihub_async.resources.named_files import NamedFiles, inline_files
 from aihub_async.resources.v1._base import LegacyResource
 from aihub_async.resources.v1.handles import LegacyJobHandle, LegacyRunHandle
 from aihub_async.resources.v1.jobs import FlowJobs

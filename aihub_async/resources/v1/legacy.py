@@ -18,14 +18,15 @@ from aihub_async.models import (
     settings_dict,
 )
 from aihub_async.pagination import Page, Pages
-from aihub_async.resources._base import Id, as_batch_id, given
-from aihub_async.resources._named_files import NamedFiles, inline_files
+from aihub_async.resources._base import as_batch_id, given
 from aihub_async.resources._run_settings import with_webhook
+from aihub_async.resources.named_files import NamedFiles, inline_files
 from aihub_async.resources.v1._base import LegacyResource
 from aihub_async.resources.v1.handles import LegacyRunHandle
 from aihub_async.resources.v1.jobs import LegacyJobs
 from aihub_async.secrecy import SecretValue
 from aihub_async.transport.transport import Transport
+from aihub_async.types import Id
 from aihub_async.waiting.scheduler import Scheduler
 
 if TYPE_CHECKING:
