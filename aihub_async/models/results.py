@@ -41,7 +41,11 @@ class EditHistoryEvent(Model):
 
 @attrs.frozen
 class Confidence(Model):
-    """How certain the extraction model and the OCR are of a field."""
+    """How certain the extraction model and the OCR are of a field, from 0 to 1.
+
+    A confidence that was not measured is neither certain nor zero: `model` is None for computed values, and in agent
+    mode `ocr` is always 1.0.
+    """
 
     model: float | None = None
     ocr: float | None = None
@@ -49,7 +53,7 @@ class Confidence(Model):
 
 @attrs.frozen
 class ValidationAlert(Model):
-    """Why a field did not pass; `blocked` tells whether that stops the run."""
+    """Why a field did not pass; `blocked` is whether that stops the run."""
 
     alert_level: str | None = None
     msg: str | None = None
@@ -230,7 +234,7 @@ class RunResults(Model):
 
     @property
     def finished_at(self) -> dt.datetime | None:
-        """When the run finished, in UTC, to the microsecond; None while it goes on."""
+        """When the run finished, in UTC, to the microsecond; None while it runs."""
         return from_nanoseconds(self.finish_timestamp)
 
     @property

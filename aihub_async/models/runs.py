@@ -49,7 +49,7 @@ class Run(Model):
     """A run of an app or deployment.
 
     `status` compares equal to the members of `RunStatus`; one that is not published is kept as it is.
-    `start_timestamp` and `finish_timestamp` are Unix nanoseconds, the latter None or 0 while it goes on.
+    `start_timestamp` and `finish_timestamp` are Unix nanoseconds, the latter None or 0 while it runs.
     """
 
     id: str
@@ -70,7 +70,7 @@ class Run(Model):
 
     @property
     def finished_at(self) -> dt.datetime | None:
-        """When the run finished, in UTC, to the microsecond; None while it goes on."""
+        """When the run finished, in UTC, to the microsecond; None while it runs."""
         return from_nanoseconds(self.finish_timestamp)
 
     @property

@@ -19,7 +19,10 @@ class RunResultsAPI(Resource):
     """The state and the results of runs, by their id."""
 
     async def status(self, run_id: str) -> Run:
-        """State of a run. It is over when COMPLETE, FAILED or CANCELLED; STOPPED_AT_CHECKPOINT waits for a person."""
+        """Return the state of a run.
+
+        COMPLETE, FAILED and CANCELLED are final; STOPPED_AT_CHECKPOINT waits for a person.
+        """
         return await self._fetch(Run, ops.GET_RUN_STATUS, run_id=run_id)
 
     async def results(
@@ -31,7 +34,7 @@ class RunResultsAPI(Resource):
         include_review_results: bool = False,
         include_validation_results: bool = False,
     ) -> RunResults:
-        """One page of a run's results; `iter_results()` gives the files of all pages.
+        """Return one page of a run's results; `iter_results()` iterates over the files of all pages.
 
         Field names are those of the app with everything but letters, digits and underscores replaced by ``_``, and
         ``_`` doubled. `page_numbers` begin at 1, but those of `source_coordinates` and `page_layouts` at 0.

@@ -27,7 +27,10 @@ class Runs(Facade):
 
     @renamed(id="run_id")
     def status(self, run_id: str) -> Run:
-        """State of a run. It is over when COMPLETE, FAILED or CANCELLED; STOPPED_AT_CHECKPOINT waits for a person."""
+        """Return the state of a run.
+
+        COMPLETE, FAILED and CANCELLED are final; STOPPED_AT_CHECKPOINT waits for a person.
+        """
         return self._lease.run(self._async.status(run_id))
 
     @renamed(id="run_id")
@@ -40,7 +43,7 @@ class Runs(Facade):
         include_review_results: bool = False,
         include_validation_results: bool = False,
     ) -> RunResults:
-        """One page of a run's results; `iter_results()` gives the files of all pages.
+        """Return one page of a run's results; `iter_results()` iterates over the files of all pages.
 
         Field names are those of the app with everything but letters, digits and underscores replaced by ``_``, and
         ``_`` doubled. `page_numbers` begin at 1, but those of `source_coordinates` and `page_layouts` at 0.
