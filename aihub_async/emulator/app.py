@@ -34,8 +34,8 @@ class Emulator(EmulatorControls):
         port: Port to listen on; 0 takes a free one.
         data_dir: Folder for the state, which later emulators continue from; None is a temporary folder that is removed
             when the emulator stops.
-        api_key: A token that is accepted; add more with `add_token`. With a described world it is not accepted, unless
-            the world has it.
+        api_key: A token that is accepted; add more with `add_token`. In a described world only its tokens are; the
+            attribute `api_key` is then that of its first user.
         faults: In force from the start; add more with `faults.add`.
         scenario: A scenario file (see `aihub_async.emulator.scenario`); arguments win over it.
         world: Organizations, users and workspaces (see `aihub_async.emulator.world`), or a mapping that describes them.
@@ -77,7 +77,8 @@ class Emulator(EmulatorControls):
         if isinstance(described, Mapping):
             described = World.from_mapping(described)
         super().__init__(described or World.open(known.org, known.user, api_key, known.drive), known, builtin_apps())
-        self.api_key = api_key
+        tokens = [user.token for user in self._world.users if user.token is not None]
+        self.api_key = api_key if api_key in tokens or not tokens else tokens[0]
         chosen_seed = script.seed if seed is None else seed
         self.faults = Faults(chosen_seed or 0, generator=generator, clock=known.clock)
         self.faults.add(*script.faults, *faults)

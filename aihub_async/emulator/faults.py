@@ -87,7 +87,7 @@ class Fault:
             load balancers do.
         refuse: Refuse new connections and reset the open ones. Only `after` and `lasting` apply: it concerns the
             server, not single requests.
-        lag: Serve list operations as they were `seconds` (2) ago.
+        lag: Serve the lists of batches, files, runs and secrets as they were `seconds` (2) ago.
         unknown-fields, unknown-enum, nulls: JSON that a strict reader refuses; ids stay.
         gzip-bomb: `bytes` of zeros, compressed.
         echo-authorization: An error message that repeats the token.

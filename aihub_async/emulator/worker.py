@@ -1,6 +1,7 @@
 """The worker that carries runs out: processes the files on threads, keeps the results, ends the run."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from aihub_async.emulator.database import Row
 from aihub_async.emulator.flow_outputs import FlowOutputs
 from aihub_async.emulator.packets import run_documents
 from aihub_async.emulator.process import InputFile, ProcessedFile, process_file
+from aihub_async.emulator.reading import is_image
 from aihub_async.emulator.results import is_blocked
 from aihub_async.emulator.runs import Runs, run_settings
 from aihub_async.emulator.secret_store import SecretStore
@@ -21,6 +23,8 @@ from aihub_async.emulator.slots import PrioritySlots
 from aihub_async.emulator.storage import Drive
 from aihub_async.emulator.usage import Usage
 from aihub_async.emulator.webhooks import Webhooks
+
+logger = logging.getLogger("aihub_async.emulator")
 
 _PAGE = 200  # input files fetched from the database at a time
 _ENDINGS = {
@@ -186,7 +190,12 @@ class Worker:
             return "FAILED", "The input has no files."
         if app.packet is not None:
             documents = run_documents(self._runs.entries(run["id"]))
-            fields = await self._threads.run(lambda packet: [field.view() for field in packet(documents)], app.packet)
+            try:
+                fields = await self._threads.run(lambda make: [field.view() for field in make(documents)], app.packet)
+            # The function is the user's code: whatever it raises fails the run.
+            except Exception as error:
+                logger.warning("the packet function of app %r failed", app.name, exc_info=error)
+                return "FAILED", f"The packet function failed: {type(error).__name__}: {error}"
             self._runs.set_case_info(run["id"], fields)
             blocked = blocked or any(field["validations"]["failures"] for field in fields if app.packet_blocks)
         status = "STOPPED_AT_CHECKPOINT" if blocked and app.outcome == "COMPLETE" else app.outcome
@@ -240,8 +249,9 @@ class Worker:
         position, after = 0, ""
         while nodes := self._drive.walk(folder, after=after, limit=_PAGE, **window):
             for node in nodes:
-                if node.path.startswith(f"{run['output_dir']}/"):
-                    continue  # an output folder inside the input folder is no input
+                # Neither an output folder inside the input folder nor the text beside an image is an input.
+                if node.path.startswith(f"{run['output_dir']}/") or self._is_sidecar(node.path):
+                    continue
                 name = node.path[len(folder) + 1 :]
                 yield (
                     position,
@@ -255,6 +265,10 @@ class Worker:
                 )
                 position += 1
             after = nodes[-1].path
+
+    def _is_sidecar(self, path: str) -> bool:
+        owner = path.removesuffix(".txt")
+        return owner != path and is_image(owner) and self._drive.find(owner) is not None
 
     def _sidecar(self, path: str) -> str | None:
         node = self._drive.find(path)

@@ -253,6 +253,7 @@ async def test_consumption_units(connect):
         assert (await community.run(batch_id)).status == 200
         await hub.idle()
         assert hub.usage("ana") == 1
+        assert hub.api_key == "ana-key"
         assert (await community.run(batch_id)).status == 403
 
 

@@ -144,7 +144,8 @@ async def connects(hub):
     host, port = hub.api_root.removeprefix("http://").removesuffix("/api").split(":")
     try:
         _, writer = await asyncio.open_connection(host, int(port))
-    except ConnectionRefusedError:
+    # A connection that the kernel had accepted already is reset instead.
+    except (ConnectionRefusedError, ConnectionResetError):
         return False
     writer.close()
     return True

@@ -90,6 +90,23 @@ async def test_an_app_has_packet_fields_of_its_own(api, hub):
     assert broken == {"name": "broken", "value": "ERROR", "error_msg": "no data"}
 
 
+async def test_a_packet_function_that_raises_fails_the_run(api, hub, caplog):
+    hub.app("Cases", packet=lambda documents: 1 / 0)(lambda document: {"a": "1"})
+    run_id = await api.run(NOTE, app="Cases")
+    run = (await api("GET", f"/v2/apps/runs/{run_id}")).json
+    assert (run["status"], "ZeroDivisionError" in run["msg"]) == ("FAILED", True)
+    assert "packet function" in caplog.text
+
+
+async def test_the_text_beside_an_image_is_read_as_the_image(api):
+    pixel = "47494638376101000100800000000000ffffff2c00000000010001000002024401003b"
+    image = bytes.fromhex(pixel)
+    run_id = await api.run({"a.gif": image, "a.gif.txt": b"Order: 7", "b": b"x: 1", "b.txt": b"y: 2"})
+    files = (await api.results(run_id))["files"]
+    assert [file["original_file_name"] for file in files] == ["a.gif", "b", "b.txt"]
+    assert files[0]["documents"][0]["fields"][0]["value"] == "7"
+
+
 async def test_a_packet_that_disagrees_can_stop_the_run(api, hub):
     def packet(documents):
         return [PacketField("total", "5", failures=(("lambda_code", "too much"),))]

@@ -15,7 +15,9 @@ from aihub_async.emulator.reading.json_records import read_json
 from aihub_async.emulator.reading.tables import read_table
 from aihub_async.emulator.reading.text import NoTextError, UnreadableFileError, decode, lay_out
 
-__all__ = ["NoTextError", "UnreadableFileError", "read_document"]
+__all__ = ["NoTextError", "UnreadableFileError", "is_image", "password_of", "read_document"]
+
+_IMAGES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".gif"})
 
 Content = tuple[tuple[Page, ...], tuple[Mapping[str, str], ...]]
 
@@ -117,10 +119,15 @@ _READERS: Mapping[str, Callable[[_Source], Content]] = {
     ".json": _json,
     ".eml": _mail,
     **dict.fromkeys((".html", ".htm", ".xhtml"), _html),
-    **dict.fromkeys((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".gif"), _image),
+    **dict.fromkeys(_IMAGES, _image),
     **dict.fromkeys((".docx", ".xlsx", ".pptx"), _office),
     **dict.fromkeys((".txt", ".md", ".text", ".log", ".rst", ""), _text),
 }
+
+
+def is_image(name: str) -> bool:
+    """Return whether a file is an image by its name."""
+    return PurePosixPath(name).suffix.lower() in _IMAGES
 
 
 def password_of(name: str, settings: Mapping[str, Any]) -> str | None:
