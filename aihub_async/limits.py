@@ -28,5 +28,8 @@ MAX_TAGS_LENGTH = 500
 MAX_SYNC_FILES = 5
 """Files of one request to run_binary_sync (docs: legacy API)."""
 
+SYNC_RUN_SECONDS = 60.0
+"""Seconds that the server takes for a run in memory, at most (docs: run_binary_sync)."""
+
 MAX_JOB_ID_LENGTH = 50
 """Longest id that a caller may choose for a legacy job (docs: legacy API)."""

@@ -1,7 +1,7 @@
 """The API on one page: every operation that the client can send.
 
 One row per operation: its name in the published specification, the method and path below `api_root`, the statuses
-that mean success, and what may be sent again after an unclear failure. Resources, the emulator, the contract test and
+that mean success, what may be sent again after an unclear failure, and the lane that it waits in. Resources, the emulator, the contract test and
 the docs all read this table.
 
 Source of the current rows: the published OpenAPI specification of August 2026 (27 operations). Below them stand the
@@ -17,7 +17,7 @@ from urllib.parse import quote
 import attrs
 
 from aihub_async.errors import InvalidRequestError
-from aihub_async.limits import MAX_NAME_LENGTH
+from aihub_async.limits import MAX_NAME_LENGTH, SYNC_RUN_SECONDS
 
 
 class Repeat(enum.Enum):
@@ -31,6 +31,16 @@ class Repeat(enum.Enum):
 
     ONCE = "once"
     """Creates something (a run is billed): never sent again unless the first attempt provably did nothing."""
+
+
+class Lane(enum.Enum):
+    """Which queue a request waits in."""
+
+    BULK = "bulk"
+    """Uploads, submissions, results: as many at a time as the adaptive limit allows."""
+
+    CONTROL = "control"
+    """Polls, cancels and deletions: a few places are reserved, so that they never wait behind uploads."""
 
 
 class Standing(enum.Enum):
@@ -50,7 +60,8 @@ def _statuses(statuses: Iterable[int]) -> frozenset[int]:
 class Operation:
     """One operation of the API.
 
-    `path` is a template below `api_root`; `{name}` stands for one path segment and `{path*}` for several.
+    `path` is a template below `api_root`; `{name}` stands for one path segment and `{path*}` for several. `seconds` is
+    how long the server itself may take, by its documentation: an attempt gets that in addition to its timeout.
     """
 
     name: str
@@ -58,9 +69,11 @@ class Operation:
     path: str
     expected: frozenset[int] = attrs.field(converter=_statuses)
     repeat: Repeat
+    lane: Lane = Lane.BULK
     standing: Standing = Standing.CURRENT
     returns_file: bool = False
     """Whether the answer is a file, of whatever type; the answers of all others are JSON or empty."""
+    seconds: float = 0.0
 
     def url_path(self, **values: str | int) -> str:
         """Fill the template with percent-encoded values.
@@ -114,94 +127,95 @@ def encode_segment(label: str, value: str) -> str:
 
 
 _SAFE, _IDEMPOTENT, _ONCE = Repeat.SAFE, Repeat.IDEMPOTENT_DELETE, Repeat.ONCE
+_BULK, _CONTROL = Lane.BULK, Lane.CONTROL
 
 # fmt: off
-CREATE_BATCH      = Operation("createBatch",         "POST",   "/v2/batches",                            {200, 201}, _ONCE)
-LIST_BATCHES      = Operation("listBatches",         "GET",    "/v2/batches",                            {200},      _SAFE)
-GET_BATCH         = Operation("getBatch",            "GET",    "/v2/batches/{batch_id}",                 {200},      _SAFE)
-DELETE_BATCH      = Operation("deleteBatch",         "DELETE", "/v2/batches/{batch_id}",                 {202},      _IDEMPOTENT)
-LIST_FILES        = Operation("listFiles",           "GET",    "/v2/batches/{batch_id}/files",           {200},      _SAFE)
-ADD_FILE          = Operation("addFileToBatch",      "PUT",    "/v2/batches/{batch_id}/files/{filename}", {204},     _SAFE)
-DELETE_BATCH_FILE = Operation("deleteFileFromBatch", "DELETE", "/v2/batches/{batch_id}/files/{filename}", {202},     _IDEMPOTENT)
-POLL_BATCHES_JOB  = Operation("pollBatchesJob",      "GET",    "/v2/batches/jobs/{job_id}",              {200},      _SAFE)
+CREATE_BATCH      = Operation("createBatch",         "POST",   "/v2/batches",                            {200, 201}, _ONCE, _BULK)
+LIST_BATCHES      = Operation("listBatches",         "GET",    "/v2/batches",                            {200},      _SAFE, _BULK)
+GET_BATCH         = Operation("getBatch",            "GET",    "/v2/batches/{batch_id}",                 {200},      _SAFE, _BULK)
+DELETE_BATCH      = Operation("deleteBatch",         "DELETE", "/v2/batches/{batch_id}",                 {202},      _IDEMPOTENT, _CONTROL)
+LIST_FILES        = Operation("listFiles",           "GET",    "/v2/batches/{batch_id}/files",           {200},      _SAFE, _BULK)
+ADD_FILE          = Operation("addFileToBatch",      "PUT",    "/v2/batches/{batch_id}/files/{filename}", {204},     _SAFE, _BULK)
+DELETE_BATCH_FILE = Operation("deleteFileFromBatch", "DELETE", "/v2/batches/{batch_id}/files/{filename}", {202},     _IDEMPOTENT, _CONTROL)
+POLL_BATCHES_JOB  = Operation("pollBatchesJob",      "GET",    "/v2/batches/jobs/{job_id}",              {200},      _SAFE, _CONTROL)
 
 # A second session only orphans the first, so creating one is safe to repeat.
-CREATE_UPLOAD     = Operation("createMultipartUploadSession", "POST", "/v2/batches/multipart-upload",    {201},      _SAFE)
+CREATE_UPLOAD     = Operation("createMultipartUploadSession", "POST", "/v2/batches/multipart-upload",    {201},      _SAFE, _BULK)
 UPLOAD_PART       = Operation("uploadMultipartPart", "PUT",
-                              "/v2/batches/multipart-upload/sessions/{session_id}/parts/{part_num}",     {201},      _SAFE)
+                              "/v2/batches/multipart-upload/sessions/{session_id}/parts/{part_num}",     {201},      _SAFE, _BULK)
 COMMIT_UPLOAD     = Operation("commitMultipartUploadSession", "POST",
-                              "/v2/batches/multipart-upload/sessions/{session_id}",                      {201},      _ONCE)
+                              "/v2/batches/multipart-upload/sessions/{session_id}",                      {201},      _ONCE, _BULK)
 # The same operation with action "abort", which unlike a commit may always be repeated.
-ABORT_UPLOAD      = attrs.evolve(COMMIT_UPLOAD, repeat=_IDEMPOTENT)
+ABORT_UPLOAD      = attrs.evolve(COMMIT_UPLOAD, repeat=_IDEMPOTENT, lane=_CONTROL)
 
-RUN_APP           = Operation("runApp",              "POST",   "/v2/apps/runs",                          {200},      _ONCE)
-LIST_RUNS         = Operation("listRuns",            "GET",    "/v2/apps/runs",                          {200},      _SAFE)
-RUN_DEPLOYMENT    = Operation("runDeployment",       "POST",   "/v2/apps/deployments/{deployment_id}/runs", {202},   _ONCE)
-GET_RUN_STATUS    = Operation("getRunStatus",        "GET",    "/v2/apps/runs/{run_id}",                 {200},      _SAFE)
-DELETE_RUN        = Operation("deleteRun",           "DELETE", "/v2/apps/runs/{run_id}",                 {202},      _IDEMPOTENT)
-GET_RUN_RESULTS   = Operation("getRunResults",       "GET",    "/v2/apps/runs/{run_id}/results",         {200},      _SAFE)
+RUN_APP           = Operation("runApp",              "POST",   "/v2/apps/runs",                          {200},      _ONCE, _BULK)
+LIST_RUNS         = Operation("listRuns",            "GET",    "/v2/apps/runs",                          {200},      _SAFE, _CONTROL)
+RUN_DEPLOYMENT    = Operation("runDeployment",       "POST",   "/v2/apps/deployments/{deployment_id}/runs", {202},   _ONCE, _BULK)
+GET_RUN_STATUS    = Operation("getRunStatus",        "GET",    "/v2/apps/runs/{run_id}",                 {200},      _SAFE, _CONTROL)
+DELETE_RUN        = Operation("deleteRun",           "DELETE", "/v2/apps/runs/{run_id}",                 {202},      _IDEMPOTENT, _CONTROL)
+GET_RUN_RESULTS   = Operation("getRunResults",       "GET",    "/v2/apps/runs/{run_id}/results",         {200},      _SAFE, _BULK)
 
-JOB_STATUS        = Operation("jobStatus",           "GET",    "/v2/jobs/{job_id}",                      {200},      _SAFE)
+JOB_STATUS        = Operation("jobStatus",           "GET",    "/v2/jobs/{job_id}",                      {200},      _SAFE, _CONTROL)
 
-READ_FILE         = Operation("readFile",            "GET",    "/v2/files/{path*}",                      {200, 206}, _SAFE, returns_file=True)
-WRITE_FILE        = Operation("writeFile",           "PUT",    "/v2/files/{path*}",                      {201, 204}, _SAFE)
-GET_FILE_METADATA = Operation("getFileMetadata",     "HEAD",   "/v2/files/{path*}",                      {200},      _SAFE, returns_file=True)
-DELETE_FILE       = Operation("deleteFileOrFolder",  "DELETE", "/v2/files/{path*}",                      {202},      _IDEMPOTENT)
+READ_FILE         = Operation("readFile",            "GET",    "/v2/files/{path*}",                      {200, 206}, _SAFE, _BULK, returns_file=True)
+WRITE_FILE        = Operation("writeFile",           "PUT",    "/v2/files/{path*}",                      {201, 204}, _SAFE, _BULK)
+GET_FILE_METADATA = Operation("getFileMetadata",     "HEAD",   "/v2/files/{path*}",                      {200},      _SAFE, _BULK, returns_file=True)
+DELETE_FILE       = Operation("deleteFileOrFolder",  "DELETE", "/v2/files/{path*}",                      {202},      _IDEMPOTENT, _CONTROL)
 
-LIST_SECRETS      = Operation("listSecrets",         "GET",    "/v2/aihub/secrets",                      {200},      _SAFE)
-CREATE_SECRET     = Operation("createSecret",        "POST",   "/v2/aihub/secrets",                      {200, 201}, _ONCE)
-UPDATE_SECRET     = Operation("updateSecret",        "PATCH",  "/v2/aihub/secrets",                      {200},      _SAFE)
-DELETE_SECRET     = Operation("deleteSecret",        "DELETE", "/v2/aihub/secrets",                      {200},      _IDEMPOTENT)
+LIST_SECRETS      = Operation("listSecrets",         "GET",    "/v2/aihub/secrets",                      {200},      _SAFE, _BULK)
+CREATE_SECRET     = Operation("createSecret",        "POST",   "/v2/aihub/secrets",                      {200, 201}, _ONCE, _BULK)
+UPDATE_SECRET     = Operation("updateSecret",        "PATCH",  "/v2/aihub/secrets",                      {200},      _SAFE, _BULK)
+DELETE_SECRET     = Operation("deleteSecret",        "DELETE", "/v2/aihub/secrets",                      {200},      _IDEMPOTENT, _BULK)
 
 # A query in the shape of a POST: it changes nothing.
-GET_AUDIT_LOGS    = Operation("getAuditLogs",        "POST",   "/v1/auditlogs",                          {200},      _SAFE)
+GET_AUDIT_LOGS    = Operation("getAuditLogs",        "POST",   "/v1/auditlogs",                          {200},      _SAFE, _BULK)
 
 # Conversations and queries left the service in February 2026. Source: the specification until then.
 _REMOVED = Standing.REMOVED
-CREATE_CONVERSATION = Operation("createConversation", "POST",  "/v2/conversations",                      {201},      _ONCE,    _REMOVED)
-LIST_CONVERSATIONS  = Operation("listConversations",  "GET",   "/v2/conversations",                      {200},      _SAFE,    _REMOVED)
-GET_CONVERSATION    = Operation("getConversation",    "GET",   "/v2/conversations/{conversation_id}",    {200},      _SAFE,    _REMOVED)
-UPDATE_CONVERSATION = Operation("updateConversation", "PUT",   "/v2/conversations/{conversation_id}",    {204},      _SAFE,    _REMOVED)
-DELETE_CONVERSATION = Operation("deleteConversation", "DELETE", "/v2/conversations/{conversation_id}",   {204},      _IDEMPOTENT, _REMOVED)
-CONVERSE            = Operation("converse",           "POST",  "/v2/conversations/{conversation_id}/prompts", {200}, _ONCE,    _REMOVED)
+CREATE_CONVERSATION = Operation("createConversation", "POST",  "/v2/conversations",                      {201},      _ONCE, _BULK, _REMOVED)
+LIST_CONVERSATIONS  = Operation("listConversations",  "GET",   "/v2/conversations",                      {200},      _SAFE, _BULK, _REMOVED)
+GET_CONVERSATION    = Operation("getConversation",    "GET",   "/v2/conversations/{conversation_id}",    {200},      _SAFE, _CONTROL, _REMOVED)
+UPDATE_CONVERSATION = Operation("updateConversation", "PUT",   "/v2/conversations/{conversation_id}",    {204},      _SAFE, _BULK, _REMOVED)
+DELETE_CONVERSATION = Operation("deleteConversation", "DELETE", "/v2/conversations/{conversation_id}",   {204},      _IDEMPOTENT, _BULK, _REMOVED)
+CONVERSE            = Operation("converse",           "POST",  "/v2/conversations/{conversation_id}/prompts", {200}, _ONCE, _BULK, _REMOVED)
 ADD_DOCUMENTS       = Operation("addDocumentsToConversation", "POST",
-                                "/v2/conversations/{conversation_id}/documents",                         {201},      _ONCE,    _REMOVED)
+                                "/v2/conversations/{conversation_id}/documents",                         {201},      _ONCE, _BULK, _REMOVED)
 DELETE_DOCUMENTS    = Operation("deleteDocumentsFromConversation", "DELETE",
-                                "/v2/conversations/{conversation_id}/documents",                         {204},      _IDEMPOTENT, _REMOVED)
+                                "/v2/conversations/{conversation_id}/documents",                         {204},      _IDEMPOTENT, _BULK, _REMOVED)
 GET_DOCUMENT        = Operation("getConversationDocumentMetadata", "GET",
-                                "/v2/conversations/{conversation_id}/documents/{document_id}",           {200},      _SAFE,    _REMOVED)
-RUN_QUERY           = Operation("runQuery",           "POST",  "/v2/queries",                            {202},      _ONCE,    _REMOVED)
-GET_QUERY_STATUS    = Operation("getQueryStatus",     "GET",   "/v2/queries/{query_id}",                 {200},      _SAFE,    _REMOVED)
+                                "/v2/conversations/{conversation_id}/documents/{document_id}",           {200},      _SAFE, _BULK, _REMOVED)
+RUN_QUERY           = Operation("runQuery",           "POST",  "/v2/queries",                            {202},      _ONCE, _BULK, _REMOVED)
+GET_QUERY_STATUS    = Operation("getQueryStatus",     "GET",   "/v2/queries/{query_id}",                 {200},      _SAFE, _CONTROL, _REMOVED)
 
 # Deprecated, still supported. Source: the pages "Run apps endpoint (Deprecated)", "Flow Binary API" and "Job status".
 _LEGACY = Standing.LEGACY
-RUN_LEGACY_APP      = Operation("runLegacyApp",       "POST",  "/v2/zero-shot-idp/projects/app/{app_id}/run",      {200}, _ONCE, _LEGACY)
-RUN_LEGACY_APP_BY_NAME = Operation("runLegacyAppByName", "POST", "/v2/zero-shot-idp/projects/app/run",             {200}, _ONCE, _LEGACY)
-RUN_LEGACY_APP_SYNC = Operation("runLegacyAppSync",   "POST",  "/v2/zero-shot-idp/projects/app/{app_id}/run/sync", {200}, _ONCE, _LEGACY)
-LEGACY_JOB_STATUS   = Operation("legacyJobStatus",    "GET",   "/v1/jobs/status",                        {200},      _SAFE,    _LEGACY)
-COMPILE_FLOW        = Operation("compileFlowBinary",  "POST",  "/v1/flow_binary/compile",                {200},      _ONCE,    _LEGACY)
-RUN_FLOW            = Operation("runFlowBinary",      "POST",  "/v1/flow/run_binary_async",              {200},      _ONCE,    _LEGACY)
-RUN_FLOW_SYNC       = Operation("runFlowBinarySync",  "POST",  "/v1/flow/run_binary_sync",               {200},      _ONCE,    _LEGACY)
+RUN_LEGACY_APP      = Operation("runLegacyApp",       "POST",  "/v2/zero-shot-idp/projects/app/{app_id}/run",      {200}, _ONCE, _BULK, _LEGACY)
+RUN_LEGACY_APP_BY_NAME = Operation("runLegacyAppByName", "POST", "/v2/zero-shot-idp/projects/app/run",             {200}, _ONCE, _BULK, _LEGACY)
+RUN_LEGACY_APP_SYNC = Operation("runLegacyAppSync",   "POST",  "/v2/zero-shot-idp/projects/app/{app_id}/run/sync", {200}, _ONCE, _BULK, _LEGACY, seconds=SYNC_RUN_SECONDS)
+LEGACY_JOB_STATUS   = Operation("legacyJobStatus",    "GET",   "/v1/jobs/status",                        {200},      _SAFE, _CONTROL, _LEGACY)
+COMPILE_FLOW        = Operation("compileFlowBinary",  "POST",  "/v1/flow_binary/compile",                {200},      _ONCE, _BULK, _LEGACY)
+RUN_FLOW            = Operation("runFlowBinary",      "POST",  "/v1/flow/run_binary_async",              {200},      _ONCE, _BULK, _LEGACY)
+RUN_FLOW_SYNC       = Operation("runFlowBinarySync",  "POST",  "/v1/flow/run_binary_sync",               {200},      _ONCE, _BULK, _LEGACY, seconds=SYNC_RUN_SECONDS)
 # A query in the shape of a POST.
-GET_FLOW_RESULTS    = Operation("getFlowBinaryResults", "POST", "/v1/flow_binary/results",               {200},      _SAFE,    _LEGACY)
-MOUNT_DRIVE         = Operation("mountDrive",         "POST",  "/v1/drives/{path*}",                     {200},      _ONCE,    _LEGACY)
+GET_FLOW_RESULTS    = Operation("getFlowBinaryResults", "POST", "/v1/flow_binary/results",               {200},      _SAFE, _BULK, _LEGACY)
+MOUNT_DRIVE         = Operation("mountDrive",         "POST",  "/v1/drives/{path*}",                     {200},      _ONCE, _BULK, _LEGACY)
 
 # Not in any published specification of AI Hub. The file operations are those of the platform's file system, which
 # Instabase's own tools use with AI Hub; the list of jobs was seen in use by others.
 _UNVERIFIED = Standing.UNVERIFIED
-LIST_LEGACY_JOBS    = Operation("listLegacyJobs",     "GET",   "/v1/jobs/list",                          {200},      _SAFE,    _UNVERIFIED)
-CREATE_NODE         = Operation("createNode",         "POST",  "/v2/files/{path*}",                      {200, 201, 204}, _ONCE, _UNVERIFIED)
-APPEND_FILE         = Operation("appendToFile",       "PATCH", "/v2/files/{path*}",                      {204},      _ONCE,    _UNVERIFIED)
-COPY_FILE           = Operation("copyFileOrFolder",   "POST",  "/v2/files/copy",                         {202},      _ONCE,    _UNVERIFIED)
-EXTRACT_ARCHIVE     = Operation("extractArchive",     "POST",  "/v2/files/extract",                      {202},      _ONCE,    _UNVERIFIED)
+LIST_LEGACY_JOBS    = Operation("listLegacyJobs",     "GET",   "/v1/jobs/list",                          {200},      _SAFE, _BULK, _UNVERIFIED)
+CREATE_NODE         = Operation("createNode",         "POST",  "/v2/files/{path*}",                      {200, 201, 204}, _ONCE, _BULK, _UNVERIFIED)
+APPEND_FILE         = Operation("appendToFile",       "PATCH", "/v2/files/{path*}",                      {204},      _ONCE, _BULK, _UNVERIFIED)
+COPY_FILE           = Operation("copyFileOrFolder",   "POST",  "/v2/files/copy",                         {202},      _ONCE, _BULK, _UNVERIFIED)
+EXTRACT_ARCHIVE     = Operation("extractArchive",     "POST",  "/v2/files/extract",                      {202},      _ONCE, _BULK, _UNVERIFIED)
 
 # Of these only the names are published ("list, pause, resume, cancel, or retry flow jobs"): method and path are a guess
 # on the pattern of /v1/jobs/status, and each method takes another `path`. Whether a second pause of a paused job is an
 # error is not known, so none of them is repeated after an unclear attempt.
-PAUSE_JOB           = Operation("pauseJob",           "POST",  "/v1/jobs/pause",                         {200},      _ONCE,    _UNVERIFIED)
-RESUME_JOB          = Operation("resumeJob",          "POST",  "/v1/jobs/resume",                        {200},      _ONCE,    _UNVERIFIED)
-CANCEL_JOB          = Operation("cancelJob",          "POST",  "/v1/jobs/cancel",                        {200},      _ONCE,    _UNVERIFIED)
-RETRY_JOB           = Operation("retryJob",           "POST",  "/v1/jobs/retry",                         {200},      _ONCE,    _UNVERIFIED)
+PAUSE_JOB           = Operation("pauseJob",           "POST",  "/v1/jobs/pause",                         {200},      _ONCE, _CONTROL, _UNVERIFIED)
+RESUME_JOB          = Operation("resumeJob",          "POST",  "/v1/jobs/resume",                        {200},      _ONCE, _CONTROL, _UNVERIFIED)
+CANCEL_JOB          = Operation("cancelJob",          "POST",  "/v1/jobs/cancel",                        {200},      _ONCE, _CONTROL, _UNVERIFIED)
+RETRY_JOB           = Operation("retryJob",           "POST",  "/v1/jobs/retry",                         {200},      _ONCE, _BULK, _UNVERIFIED)
 # fmt: on
 
 OPERATIONS: tuple[Operation, ...] = tuple(

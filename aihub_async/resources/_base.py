@@ -2,39 +2,27 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
-from aihub_async import operations as ops
+import attrs
+
 from aihub_async.errors import InvalidRequestError
 from aihub_async.models.decode import DecodeError, decode, encode
 from aihub_async.operations import Operation
 from aihub_async.secrecy import SecretValue
 from aihub_async.transport.body import JSON_TYPE, Body, BytesBody
-from aihub_async.transport.messages import Lane, Request, Response, Sink
+from aihub_async.transport.messages import Request, Response, Sink
 from aihub_async.transport.transport import Transport
 from aihub_async.types import Id, QueryValue
 
 T = TypeVar("T")
 
-_CONTROL = frozenset(
-    {
-        ops.POLL_BATCHES_JOB,
-        ops.JOB_STATUS,
-        ops.GET_RUN_STATUS,
-        ops.LIST_RUNS,
-        ops.DELETE_RUN,
-        ops.DELETE_BATCH,
-        ops.DELETE_BATCH_FILE,
-        ops.DELETE_FILE,
-        ops.ABORT_UPLOAD,
-        ops.LEGACY_JOB_STATUS,
-        ops.PAUSE_JOB,
-        ops.RESUME_JOB,
-        ops.CANCEL_JOB,
-        ops.GET_CONVERSATION,
-        ops.GET_QUERY_STATUS,
-    }
-)
+
+@attrs.frozen
+class CommaList:
+    """A list that is one value of a query, joined by commas, which stay unencoded (OpenAPI: form, not exploded)."""
+
+    items: Sequence[str | int]
 
 
 class Resource:
@@ -47,7 +35,7 @@ class Resource:
         self,
         operation: Operation,
         *,
-        query: Mapping[str, QueryValue] | None = None,
+        query: Mapping[str, QueryValue | CommaList] | None = None,
         json: Any = None,
         body: Body | None = None,
         headers: Mapping[str, str] | None = None,
@@ -65,7 +53,7 @@ class Resource:
         cls: type[T],
         operation: Operation,
         *,
-        query: Mapping[str, QueryValue] | None = None,
+        query: Mapping[str, QueryValue | CommaList] | None = None,
         json: Any = None,
         body: Body | None = None,
         headers: Mapping[str, str] | None = None,
@@ -83,7 +71,7 @@ def build_request(
     operation: Operation,
     path: Mapping[str, Id] | None = None,
     *,
-    query: Mapping[str, QueryValue] | None = None,
+    query: Mapping[str, QueryValue | CommaList] | None = None,
     json: Any = None,
     body: Body | None = None,
     headers: Mapping[str, str] | None = None,
@@ -103,7 +91,6 @@ def build_request(
         query=encode_query(query) if query else "",
         headers=None if headers is None else SecretValue(headers),
         body=body if plain.reveal() is None else json_body(plain),
-        lane=Lane.CONTROL if operation in _CONTROL else Lane.BULK,
         sink=sink,
         secrets=SecretValue(() if secrets is None else tuple(secrets.reveal())),
     )
@@ -138,28 +125,34 @@ def read_answer(transport: Transport, cls: type[T], request: Request, response: 
     raise transport.reporter.unreadable(request, response, reason)
 
 
-def encode_query(query: Mapping[str, QueryValue]) -> str:
+def encode_query(query: Mapping[str, QueryValue | CommaList]) -> str:
     """Percent-encode a query; None is left out, booleans become `true` and `false`, lists repeat their key.
 
     Raises:
         InvalidRequestError: a text is not valid Unicode.
+
+    Example:
+        >>> encode_query({"a": ["x,y", "z"], "b": CommaList([1, 2]), "c": None, "d": True})
+        'a=x%2Cy&a=z&b=1,2&d=true'
     """
-    pairs = [
-        (name, _query_text(item))
+    pairs = (
+        (name, item)
         for name, value in query.items()
         if value is not None
         for item in (value if isinstance(value, list | tuple) else (value,))
-    ]
+    )
     try:
-        return urlencode(pairs, quote_via=quote)
+        return "&".join(f"{quote(name, safe='')}={_query_text(item)}" for name, item in pairs)
     except UnicodeEncodeError:
         raise InvalidRequestError("a query value is not valid Unicode") from None
 
 
 def _query_text(value: object) -> str:
+    if isinstance(value, CommaList):
+        return ",".join(map(_query_text, value.items))
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value)
+    return quote(str(value), safe="")
 
 
 def given(**values: Any) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 
 import attrs
 
+from aihub_async.operations import Lane
 from aihub_async.policies.concurrency import AdaptiveLimit
 from aihub_async.policies.outage import THRESHOLD, CircuitBreaker
 from aihub_async.transport.gate import OutageGate
-from aihub_async.transport.messages import Lane
 
 CONTROL_RESERVE = 4
 """Requests that polls, cancels and aborts may have in flight beyond the limit, so that uploads never block them."""

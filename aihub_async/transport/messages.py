@@ -1,6 +1,5 @@
 """Requests and responses as values."""
 
-import enum
 from collections.abc import Mapping
 from typing import Any, Protocol, Self
 
@@ -9,19 +8,12 @@ import attrs
 from aihub_async.config import ClientConfig
 from aihub_async.errors import Attempt
 from aihub_async.models.raw import parse
-from aihub_async.operations import Operation
+from aihub_async.operations import Lane, Operation
 from aihub_async.policies.retry import FailureKind
 from aihub_async.secrecy import SecretValue
 from aihub_async.transport.body import Body
 
 _NO_SECRETS: SecretValue[tuple[str, ...]] = SecretValue(())
-
-
-class Lane(enum.Enum):
-    """Which queue a request waits in: `CONTROL` (polls, cancels, aborts) never waits behind `BULK`."""
-
-    BULK = "bulk"
-    CONTROL = "control"
 
 
 class Sink(Protocol):
@@ -62,11 +54,16 @@ class Request:
     query: str = ""
     headers: SecretValue[Mapping[str, str]] | None = None
     body: Body | None = None
-    lane: Lane = Lane.BULK
     sink: Sink | None = None
     secrets: SecretValue[tuple[str, ...]] = _NO_SECRETS
     unclear: bool = False
     fresh: bool = False
+
+    @property
+    def lane(self) -> Lane:
+        """Which queue it waits in."""
+        return self.operation.lane
+
     key: SecretValue[str] | None = None
 
 

@@ -10,6 +10,7 @@ import attrs
 from aihub_async.clock import Clock
 from aihub_async.config import ClientConfig
 from aihub_async.errors import Attempt, RequestDetails
+from aihub_async.operations import Lane
 from aihub_async.policies.retry import (
     Backoff,
     FailureKind,
@@ -22,7 +23,7 @@ from aihub_async.policies.retry import (
 from aihub_async.transport.credentials import Credentials
 from aihub_async.transport.events import Hook, record_response
 from aihub_async.transport.governor import Governor
-from aihub_async.transport.messages import AttemptFailure, Lane, Request, Response, Wire
+from aihub_async.transport.messages import AttemptFailure, Request, Response, Wire
 from aihub_async.transport.reporting import Reporter, is_web_page
 
 logger = logging.getLogger("aihub_async")
@@ -137,7 +138,7 @@ class Transport:
         expires = float("inf") if settings.deadline is None else started + settings.deadline + transfer
         call = _Call(request, started, expires, request.unclear)
         try:
-            return await self._try(call, settings.timeout + transfer)
+            return await self._try(call, settings.timeout + request.operation.seconds + transfer)
         finally:
             if call.attempts[1:]:
                 self.governor.gates[request.lane].breaker.ended(call.number)

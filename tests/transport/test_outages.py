@@ -7,9 +7,10 @@ import random
 import pytest
 
 from aihub_async import AsyncAIHub, errors
+from aihub_async.operations import Lane
 from aihub_async.policies.outage import CircuitBreaker
 from aihub_async.policies.retry import FailureKind
-from aihub_async.transport.messages import AttemptFailure, Lane
+from aihub_async.transport.messages import AttemptFailure
 from tests.transport.virtual import FakeWire, loop_clock, response, run
 
 FILES = 3000
@@ -237,3 +238,21 @@ class TestCircuitBreaker:
         assert breaker.probe_delay() == 30
         assert breaker.succeeded()
         assert not breaker.is_open
+
+
+# Time limits that belong to an operation
+
+
+def test_a_run_in_memory_gets_the_time_that_the_server_may_take():
+    """The server takes 60 seconds for it by its documentation: an attempt must not end before, for it is billed."""
+
+    async def main():
+        wire = FakeWire(lambda request, now: response(200, b'{"id":1,"records":[],"binary_path":"b"}'), latency=70)
+        client = make_client(wire)
+        await client.flows.run_sync("b", {"a": b"x"})
+        await client.batches.get(1)
+        return wire.timeouts
+
+    run_sync, get = run(main)
+    assert run_sync >= 120
+    assert get == 60

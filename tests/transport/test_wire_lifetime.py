@@ -83,7 +83,7 @@ def test_fork_gets_a_pool_of_its_own():
         async def main():
             print(await get(), flush=True)
             governor = client._transport.governor
-            await governor.acquire(__import__("aihub_async.transport.messages").transport.messages.Lane.BULK, 5)
+            await governor.acquire(__import__("aihub_async.operations").operations.Lane.BULK, 5)
             child = os.fork()
             if child == 0:
                 ok = 1

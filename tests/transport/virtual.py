@@ -47,12 +47,14 @@ class FakeWire:
     answer: Callable[[Request, float], Response | AttemptFailure]
     latency: float = 0.02
     sent: list[tuple[float, Request]] = attrs.field(factory=list)
+    timeouts: list[float] = attrs.field(factory=list)
     in_flight: int = 0
     most: int = 0
 
     async def attempt(self, request: Request, seconds: float) -> Response | AttemptFailure:
         loop = asyncio.get_running_loop()
         self.sent.append((loop.time(), request))
+        self.timeouts.append(seconds)
         self.in_flight += 1
         self.most = max(self.most, self.in_flight)
         try:

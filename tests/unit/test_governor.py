@@ -5,8 +5,8 @@ import random
 
 import pytest
 
+from aihub_async.operations import Lane
 from aihub_async.transport.governor import CONTROL_RESERVE, Governor
-from aihub_async.transport.messages import Lane
 
 BULK, CONTROL = Lane.BULK, Lane.CONTROL
 

@@ -159,3 +159,17 @@ def test_the_27_current_operations_and_their_repeat_classes():
     settled = {operation.name for operation in current if operation.repeat is ops.Repeat.IDEMPOTENT_DELETE}
     assert settled == {operation.name for operation in current if operation.method == "DELETE"}
     assert ops.ABORT_UPLOAD.repeat is ops.Repeat.IDEMPOTENT_DELETE
+
+
+def test_polls_and_cancels_have_a_lane_of_their_own():
+    control = {operation.name for operation in ops.OPERATIONS if operation.lane is ops.Lane.CONTROL}
+    assert control >= {"jobStatus", "getRunStatus", "listRuns", "deleteRun", "deleteBatch", "cancelJob"}
+    assert not control & {"addFileToBatch", "uploadMultipartPart", "runApp", "getRunResults", "createBatch"}
+    assert ops.ABORT_UPLOAD.lane is ops.Lane.CONTROL
+
+
+def test_only_runs_in_memory_take_the_server_long():
+    assert {operation.name for operation in ops.OPERATIONS if operation.seconds} == {
+        "runFlowBinarySync",
+        "runLegacyAppSync",
+    }

@@ -6,7 +6,7 @@ from typing import Any
 
 from aihub_async.errors import GoneError, NotFoundError
 from aihub_async.operations import Operation
-from aihub_async.resources._base import Resource, build_request
+from aihub_async.resources._base import CommaList, Resource, build_request
 from aihub_async.transport.body import Body
 from aihub_async.transport.messages import Response
 from aihub_async.transport.transport import Transport
@@ -28,7 +28,7 @@ class RemovedResource(Resource):
         self,
         operation: Operation,
         *,
-        query: Mapping[str, QueryValue] | None = None,
+        query: Mapping[str, QueryValue | CommaList] | None = None,
         json: Any = None,
         body: Body | None = None,
         **path: Id,

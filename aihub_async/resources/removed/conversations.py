@@ -13,7 +13,7 @@ from aihub_async.models import (
     ListConversations,
     PromptResponse,
 )
-from aihub_async.resources._base import given
+from aihub_async.resources._base import CommaList, given
 from aihub_async.resources.named_files import NamedFiles, named_bodies
 from aihub_async.resources.removed._base import RemovedResource
 from aihub_async.transport.body import BytesBody
@@ -219,7 +219,7 @@ class Conversations(RemovedResource):
         chosen = [ids] if isinstance(ids, int) else list(ids)
         if not chosen:
             raise InvalidRequestError("ids is empty")
-        query = {"ids": ",".join(map(str, chosen))}
+        query = {"ids": CommaList(chosen)}
         await self._ask(ops.DELETE_DOCUMENTS, query=query, conversation_id=conversation_id)
 
     async def get_document_metadata(self, conversation_id: str, document_id: int) -> DocumentMetadataResponse:
