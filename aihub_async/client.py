@@ -13,7 +13,7 @@ from aihub_async.config import ClientConfig, KeySource, make_settings
 from aihub_async.loops import running_loop
 from aihub_async.models import RunSettings, conceal_settings
 from aihub_async.processing import Processing
-from aihub_async.resources._raw import raw_request
+from aihub_async.resources._raw import RawRequests
 from aihub_async.resources.apps import Apps
 from aihub_async.resources.audit import Audit
 from aihub_async.resources.batches import Batches
@@ -26,10 +26,7 @@ from aihub_async.resources.v1.flows import Flows
 from aihub_async.resources.v1.legacy import Legacy
 from aihub_async.secrecy import SecretValue
 from aihub_async.transport.events import Hook
-from aihub_async.transport.messages import Response
 from aihub_async.transport.transport import Transport
-from aihub_async.types import QueryValue
-from aihub_async.uploads.contents import Content
 from aihub_async.waiting.scheduler import Scheduler
 
 if TYPE_CHECKING:
@@ -41,7 +38,7 @@ if TYPE_CHECKING:
     from aihub_async.webhooks.receiver import WebhookReceiver
 
 
-class AsyncAIHub(Processing):
+class AsyncAIHub(Processing, RawRequests):
     """A client of AI Hub for asyncio programs.
 
     Args:
@@ -82,10 +79,6 @@ class AsyncAIHub(Processing):
         ...         return len([batch async for batch in client.batches.iter()])
     """
 
-    batches: Batches
-    """Batches of files, the input of runs."""
-    apps: Apps
-    """Runs of apps and of deployments, and their results."""
     jobs: Jobs
     """Jobs that delete, and waiting for them."""
     files: Files
@@ -313,42 +306,6 @@ class AsyncAIHub(Processing):
         root, context = self.settings.api_root, self.settings.ib_context
         connect = functools.partial(type(self), ib_context=context, api_root=root)
         return IngestJob(self, sources, options, connect=connect, on_progress=on_progress)
-
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, QueryValue] | None = None,
-        json: Any = None,
-        content: Content | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Response:
-        """Send any request, with the authorization, retries and errors of this client.
-
-        Args:
-            method: HTTP method. POST and PATCH are sent again only when nothing can have happened.
-            path: below `api_root`, beginning with a slash, such as ``/v2/batches``.
-            params: the query.
-            json: the body, as JSON.
-            content: the body, as bytes, a path object, or an open binary file.
-            headers: more headers.
-
-        Returns:
-            The raw answer: `status`, `headers`, `body`, `json()`.
-
-        Raises:
-            InvalidRequestError: the path, a header or the body cannot be sent as it is.
-            RequestError: see the tree in `aihub_async.errors`.
-
-        Example:
-            >>> async def batches(client):
-            ...     return (await client.request("GET", "/v2/batches", params={"limit": 5})).json()
-        """
-        # They may hold secrets, and this frame is part of a traceback.
-        given = SecretValue((json, content, headers))
-        del json, content, headers
-        return await self._transport.send(await raw_request(method, path, given, params=params))
 
     async def aclose(self) -> None:
         """Close the connections. A second call does nothing; clients made by `with_options` leave them open."""

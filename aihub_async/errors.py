@@ -55,7 +55,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import attrs
 
 if TYPE_CHECKING:
-    from aihub_async.models import Run
+    from aihub_async.models.runs import Run
     from aihub_async.models.uploads import UploadReport
 
 

@@ -27,12 +27,7 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 EMULATOR_MAY = {"_version", "errors", "limits", "loops", "paths", "models", "operations", "emulator"}
 MAX_LINES = 450
 
-ALLOWED_CIRCLES: list[set[str]] = [
-    # The errors carry the models that they report on, and the models raise errors.
-    {f"aihub_async.{name}" for name in ("errors", "models", "models.flows", "models.settings", "models.uploads")},
-    {"aihub_async.resources._batch_api", "aihub_async.resources.batches"},
-    {"aihub_async.client", "aihub_async.processing"},
-]
+ALLOWED_CIRCLES: list[set[str]] = []
 
 WIRE = {"_aiohttp.py", "answers.py", "direct.py", "failures.py", "http.py", "payload.py", "pool.py"}
 HEAVY = {"aiohttp", "typer", "rich", "pypdfium2", "lxml", "dask", "distributed", "pyarrow", "redis", "fsspec", "uvloop"}

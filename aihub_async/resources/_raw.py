@@ -11,7 +11,8 @@ from aihub_async.operations import Operation, Repeat
 from aihub_async.resources._base import encode_query, json_body
 from aihub_async.secrecy import SecretValue
 from aihub_async.transport.body import Body
-from aihub_async.transport.messages import Request
+from aihub_async.transport.messages import Request, Response
+from aihub_async.transport.transport import Transport
 from aihub_async.types import QueryValue
 from aihub_async.uploads.contents import Content, to_body
 
@@ -30,6 +31,48 @@ _REPEAT = {
 
 Given = tuple[Any, Content | None, Mapping[str, str] | None]
 """What a request carries: JSON, content, headers."""
+
+
+class RawRequests:
+    """The part of the client that sends requests of any shape."""
+
+    _transport: Transport
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, QueryValue] | None = None,
+        json: Any = None,
+        content: Content | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """Send any request, with the authorization, retries and errors of this client.
+
+        Args:
+            method: HTTP method. POST and PATCH are sent again only when nothing can have happened.
+            path: below `api_root`, beginning with a slash, such as ``/v2/batches``.
+            params: the query.
+            json: the body, as JSON.
+            content: the body, as bytes, a path object, or an open binary file.
+            headers: more headers.
+
+        Returns:
+            The raw answer: `status`, `headers`, `body`, `json()`.
+
+        Raises:
+            InvalidRequestError: the path, a header or the body cannot be sent as it is.
+            RequestError: see the tree in `aihub_async.errors`.
+
+        Example:
+            >>> async def batches(client):
+            ...     return (await client.request("GET", "/v2/batches", params={"limit": 5})).json()
+        """
+        # They may hold secrets, and this frame is part of a traceback.
+        given = SecretValue((json, content, headers))
+        del json, content, headers
+        return await self._transport.send(await raw_request(method, path, given, params=params))
 
 
 async def raw_request(

@@ -314,6 +314,44 @@ class AIHub(Facade):
         finally:
             del settings
 
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, QueryValue] | None = None,
+        json: Any = None,
+        content: Content | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """Send any request, with the authorization, retries and errors of this client.
+
+        Args:
+            method: HTTP method. POST and PATCH are sent again only when nothing can have happened.
+            path: below `api_root`, beginning with a slash, such as ``/v2/batches``.
+            params: the query.
+            json: the body, as JSON.
+            content: the body, as bytes, a path object, or an open binary file.
+            headers: more headers.
+
+        Returns:
+            The raw answer: `status`, `headers`, `body`, `json()`.
+
+        Raises:
+            InvalidRequestError: the path, a header or the body cannot be sent as it is.
+            RequestError: see the tree in `aihub_sync.errors`.
+
+        Example:
+            >>> def batches(client):
+            ...     return client.request("GET", "/v2/batches", params={"limit": 5}).json()
+        """
+        try:
+            return self._lease.run(
+                self._async.request(method, path, params=params, json=json, content=content, headers=headers)
+            )
+        finally:
+            del json, content, headers
+
     @property
     def settings(self) -> ClientConfig:
         """The configuration of this client; frozen."""
@@ -448,44 +486,6 @@ class AIHub(Facade):
             )
         finally:
             del settings
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, QueryValue] | None = None,
-        json: Any = None,
-        content: Content | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Response:
-        """Send any request, with the authorization, retries and errors of this client.
-
-        Args:
-            method: HTTP method. POST and PATCH are sent again only when nothing can have happened.
-            path: below `api_root`, beginning with a slash, such as ``/v2/batches``.
-            params: the query.
-            json: the body, as JSON.
-            content: the body, as bytes, a path object, or an open binary file.
-            headers: more headers.
-
-        Returns:
-            The raw answer: `status`, `headers`, `body`, `json()`.
-
-        Raises:
-            InvalidRequestError: the path, a header or the body cannot be sent as it is.
-            RequestError: see the tree in `aihub_sync.errors`.
-
-        Example:
-            >>> def batches(client):
-            ...     return client.request("GET", "/v2/batches", params={"limit": 5}).json()
-        """
-        try:
-            return self._lease.run(
-                self._async.request(method, path, params=params, json=json, content=content, headers=headers)
-            )
-        finally:
-            del json, content, headers
 
     def close(self) -> None:
         """Close the connections. A second call does nothing; clients made by `with_options` leave them open."""
