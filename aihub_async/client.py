@@ -33,8 +33,10 @@ if TYPE_CHECKING:
     import aiohttp
 
     from aihub_async.ingest.job import IngestJob
+    from aihub_async.ingest.options import SettingsOf
     from aihub_async.ingest.progress import IngestStatus
     from aihub_async.ingest.scan import Sources as IngestSources
+    from aihub_async.results.gates import Gate
     from aihub_async.webhooks.receiver import WebhookReceiver
 
 
@@ -217,7 +219,10 @@ class AsyncAIHub(Processing, RawRequests):
         owner: str | None = None,
         version: str | None = None,
         workspace: str | None = None,
-        settings: RunSettings | Mapping[str, Any] | None = None,
+        settings: "RunSettings | Mapping[str, Any] | SettingsOf | None" = None,
+        group: "str | Callable[[Path], str] | None" = None,
+        on_review: str = "skip",
+        gate: "Gate | None" = None,
         format: str = "jsonl",
         rows: str = "document",
         raw: bool = False,
@@ -230,6 +235,9 @@ class AsyncAIHub(Processing, RawRequests):
         max_runs: int = 8,
         in_flight_grace: float = 60.0,
         outage_patience: float = 1800.0,
+        max_files: int | None = None,
+        max_pages: int | None = None,
+        max_runs_total: int | None = None,
         on_progress: "Callable[[IngestStatus], None] | None" = None,
     ) -> "IngestJob":
         """Create a resumable bulk-ingestion job.
@@ -247,7 +255,15 @@ class AsyncAIHub(Processing, RawRequests):
             owner: who made the app.
             version: of the app; the latest production version by default.
             workspace: of the batches and of the runs' output.
-            settings: keys, runtime configuration and tags of all runs; not kept in the journal.
+            settings: keys, runtime configuration and tags of all runs, or a callable that returns them for the name of
+                a group; not kept in the journal.
+            group: ``"folder"`` makes one batch and one run of each subfolder of the source with everything below it
+                (and one of the files directly in the source, named ``"."``); a callable returns the group of a path.
+                The name is a column of every row. A group of more than 1,000 files is refused.
+            on_review: what to do when a run stops for a human review: ``"skip"`` leaves it to a later call of the same
+                job, which collects the results; ``"wait"`` waits; ``"export"`` writes the results as they stand, if the
+                server returns them, until a later call replaces them.
+            gate: rules for documents to be used as they are; those that it refuses are listed in ``review.jsonl``.
             format: ``"jsonl"``, ``"csv"``, ``"parquet"`` (extra `parquet`) or ``"xlsx"`` (extra `xlsx`).
             rows: one per ``"document"`` or one per ``"field"``.
             raw: keep the server's result pages too, in ``out/raw``.
@@ -261,6 +277,10 @@ class AsyncAIHub(Processing, RawRequests):
             in_flight_grace: seconds to look for what a request of unknown outcome may have created, before it is sent
                 again; at least as long as a server may still be working on it.
             outage_patience: seconds that the server may be unreachable before the job stops with an error.
+            max_files: files that the job may send over all its resumptions; it stops before it would exceed that, and
+                continues with a higher limit.
+            max_pages: likewise pages: of PDF and TIFF files and images; other files count as one page.
+            max_runs_total: likewise runs.
             on_progress: called with the `IngestStatus` about twice a second.
 
         Raises:
@@ -273,7 +293,7 @@ class AsyncAIHub(Processing, RawRequests):
             ...     status = await job.run()
             ...     return status.complete
         """
-        settings = conceal_settings(settings)
+        settings = settings if callable(settings) else conceal_settings(settings)
         # SQLite and all of the job's machinery are only needed here.
         from aihub_async.ingest.folder import default_journal  # noqa: PLC0415
         from aihub_async.ingest.job import IngestJob  # noqa: PLC0415
@@ -289,6 +309,9 @@ class AsyncAIHub(Processing, RawRequests):
             version=version,
             workspace=workspace,
             settings=settings,
+            group=group,
+            on_review=on_review,
+            gate=gate,
             format=format,
             rows=rows,
             raw=raw,
@@ -301,6 +324,9 @@ class AsyncAIHub(Processing, RawRequests):
             max_runs=max_runs,
             in_flight_grace=in_flight_grace,
             outage_patience=outage_patience,
+            max_files=max_files,
+            max_pages=max_pages,
+            max_runs_total=max_runs_total,
         )
         # Workers of other processes take the API key from their environment.
         root, context = self.settings.api_root, self.settings.ib_context

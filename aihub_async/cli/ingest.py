@@ -72,6 +72,52 @@ class Job:
     all_types: Annotated[
         bool, typer.Option("--all-types", metavar=FLAG, help="Send files of every type.", rich_help_panel=INPUT)
     ] = False
+    group: Annotated[
+        str | None,
+        typer.Option(
+            metavar="folder",
+            help="One run for each subfolder of the source, such as a case, with everything below it.",
+            rich_help_panel=INPUT,
+        ),
+    ] = None
+    max_files: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Stop before more files are sent in all.", rich_help_panel=RUN),
+    ] = None
+    max_pages: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Stop before more pages are sent in all.", rich_help_panel=RUN),
+    ] = None
+    max_runs_total: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Stop before more runs are started in all.", rich_help_panel=RUN),
+    ] = None
+    on_review: Annotated[
+        str,
+        typer.Option(
+            metavar="WHAT",
+            help="When a run stops for a review: skip (a later call collects it), wait, or export what there is.",
+            rich_help_panel=RUN,
+        ),
+    ] = "skip"
+    min_confidence: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            min=0.0,
+            max=1.0,
+            help="List documents with a field below this confidence in review.jsonl.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None
+    require: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIELD",
+            help="List documents without this field in review.jsonl; repeatable.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None
     batch_files: Annotated[
         int, typer.Option(metavar="N", help="Files of a run.", min=1, max=1000, rich_help_panel=INPUT)
     ] = 1000
@@ -118,6 +164,11 @@ class Job:
         given = attrs.asdict(self)
         given["send_all_types"] = given.pop("all_types")
         given["formulas"] = given.pop("keep_formulas")
+        confidence, required = given.pop("min_confidence"), given.pop("require")
+        if confidence is not None or required:
+            from aihub_async.results.gates import Gate
+
+            given["gate"] = Gate(confidence=confidence, required=required or ())
         return given | {"sources": sources[0] if len(sources) == 1 else sources}
 
 
@@ -176,12 +227,20 @@ def retry_failed(output: Output, connection: AnyConnection, job: Job, engine: En
 
 
 @command(app, example="aihub ingest plan archive/ --app Invoices --out results/")
-def plan(output: Output, connection: AnyConnection, job: Job, sources: Sources) -> None:
+def plan(
+    output: Output,
+    connection: AnyConnection,
+    job: Job,
+    sources: Sources,
+    quick: Annotated[
+        bool, typer.Option("--quick", metavar=FLAG, help="Do not read files to count pages and equal contents.")
+    ] = False,
+) -> None:
     """Read the source and print what a run would do; nothing is sent."""
     from aihub_async.cli.ingest_job import plan_job
 
     del output
-    plan_job(job.arguments(sources), connection)
+    plan_job(job.arguments(sources), connection, quick=quick)
 
 
 @command(app, example="aihub ingest status results/")

@@ -115,14 +115,14 @@ def run_job(
     _conclude(status, ResultsFolder(Path(arguments["out"]), arguments["format"]), interrupted=interrupted)
 
 
-def plan_job(arguments: dict[str, Any], connection: AnyConnection) -> None:
+def plan_job(arguments: dict[str, Any], connection: AnyConnection, *, quick: bool) -> None:
     """Print what a job would do."""
     # A plan sends nothing, so that no key is needed for it.
     connection = attrs.evolve(connection, api_key=connection.api_key or "not used")
 
     async def work() -> Any:
         async with open_client(connection) as client:
-            return await client.ingest(**arguments).plan()
+            return await client.ingest(**arguments).plan(contents=not quick, pages=not quick)
 
     plan = run(work())
     if terminal.is_json():

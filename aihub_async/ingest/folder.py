@@ -61,6 +61,10 @@ class ResultsFolder:
         """Return the packet fields of a batch."""
         return self._beside("cases") / f"part-{number:06d}.{self.format}"
 
+    def review_part(self, number: int) -> Path:
+        """Return the documents of a batch that the gate refused."""
+        return self.path / OWN / "review" / f"part-{number:06d}.jsonl"
+
     def unreadable(self, number: int, offset: int) -> Path:
         """Return where a results page that cannot be read is kept."""
         return self._beside("unreadable") / f"part-{number:06d}-{offset:06d}.bin"
@@ -114,11 +118,14 @@ class ResultsFolder:
             return ""
         return str(found.get("job", "")) if isinstance(found, dict) else ""
 
-    def has(self, batch: BatchRow, *, raw: bool) -> bool:
+    def has(self, batch: BatchRow, *, raw: bool, gated: bool) -> bool:
         """Return whether everything that was exported of a batch is still there."""
-        part = self.part(batch.no)
+        if raw and not self.raw_part(batch.no).exists():
+            return False
+        if gated and batch.gated and not self.review_part(batch.no).exists():
+            return False
         try:
-            return part.stat().st_size == batch.part_bytes and (not raw or self.raw_part(batch.no).exists())
+            return self.part(batch.no).stat().st_size == batch.part_bytes
         except OSError:
             return False
 

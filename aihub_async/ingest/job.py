@@ -3,11 +3,13 @@
 import asyncio
 import functools
 import itertools
+import json
 import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -19,7 +21,7 @@ from aihub_async.ingest.engines import Engine
 from aihub_async.ingest.folder import ResultsFolder, explained, write_lines
 from aihub_async.ingest.journal import queries
 from aihub_async.ingest.journal.file import Journal, no_crash_hook
-from aihub_async.ingest.journal.rows import BatchRow, BatchState
+from aihub_async.ingest.journal.rows import BatchState
 from aihub_async.ingest.options import JobOptions
 from aihub_async.ingest.pipeline import Pipeline, first_error
 from aihub_async.ingest.plan import Plan, make_plan
@@ -74,11 +76,12 @@ class IngestJob:
         what = options.app_name or options.app_id or options.deployment_id
         return f"<{type(self).__name__}: {what!r}, results in {options.out}>"
 
-    async def plan(self, *, contents: bool = True) -> Plan:
+    async def plan(self, *, contents: bool = True, pages: bool = True) -> Plan:
         """Read the source and record it in the journal; nothing is sent.
 
         Args:
             contents: look for files of equal content, which reads all files that have the size of another.
+            pages: count pages, which reads all PDF and TIFF files.
 
         Returns:
             What there is to do, and what has changed since the last plan or run.
@@ -89,7 +92,7 @@ class IngestJob:
         async with await self._open() as journal:
             pipeline = self._new_pipeline(journal)
             await pipeline.plan(self._scan())
-            return await make_plan(journal, pipeline.changes, contents=contents)
+            return await make_plan(journal, pipeline.changes, contents=contents, pages=pages)
 
     async def run(self, *, retry_failed: bool = False, engine: Engine | None = None) -> IngestStatus:
         """Do the whole job, or the rest of it.
@@ -251,17 +254,23 @@ class IngestJob:
     def _scan(self) -> Iterator[Candidate]:
         skip = frozenset({os.path.realpath(self._options.out), os.path.realpath(self._options.journal)})
         options = self._options
-        return scan(self._sources, send_all_types=options.send_all_types, accepted=options.filter, skip=skip)
+        return scan(
+            self._sources,
+            send_all_types=options.send_all_types,
+            accepted=options.filter,
+            skip=skip,
+            group=options.group,
+        )
 
     async def _reopen_lost(self, journal: Journal) -> int:
         """Plan the export of parts that the journal has and the folder does not; return how many."""
 
         def check(db: sqlite3.Connection) -> int:
             exported = queries.batches_in(db, BatchState.EXPORTED)
-            lost = [batch for batch in exported if not self._folder.has(batch, raw=self._options.raw)]
-            reopened = (
-                attrs.evolve(batch, state=BatchState.COMPLETE, rows=0, note="its part is gone") for batch in lost
-            )
+            raw, gated = self._options.raw, self._options.gate is not None
+            lost = [batch for batch in exported if not self._folder.has(batch, raw=raw, gated=gated)]
+            changes: dict[str, Any] = {"state": BatchState.COMPLETE, "rows": 0, "gated": 0, "note": "its part is gone"}
+            reopened = (attrs.evolve(batch, **changes) for batch in lost)
             queries.put_batches(db, reopened)
             return len(lost)
 
@@ -300,16 +309,20 @@ class IngestJob:
 
         def write(db: sqlite3.Connection) -> None:
             write_lines(self._folder.failures, map(attrs.asdict, queries.failures(db)), self._crash_hook)
-            reviews = (_review(batch) for batch in queries.batches_in(db, BatchState.REVIEW))
-            write_lines(self._folder.reviews, reviews, self._crash_hook)
+            write_lines(self._folder.reviews, self._reviews(db), self._crash_hook)
 
         await journal.call(write)
+
+    def _reviews(self, db: sqlite3.Connection) -> Iterator[dict[str, object]]:
+        """Return what a person should look at: runs that wait, and documents that the gate refused."""
+        for batch in queries.batches_in(db, BatchState.REVIEW):
+            yield {"run_id": batch.run_id, "batch_id": batch.batch_id, "group": batch.group, "files": batch.files}
+        for batch in queries.batches_in(db, BatchState.EXPORTED):
+            path = self._folder.review_part(batch.no)
+            if batch.gated and path.exists():
+                with path.open(encoding="utf-8") as lines:
+                    yield from map(json.loads, lines)
 
 
 def _chunk(candidates: Iterator[Candidate]) -> list[Candidate]:
     return list(itertools.islice(candidates, _CHUNK))
-
-
-def _review(batch: BatchRow) -> dict[str, object]:
-    return {"batch": batch.no, "group": batch.group, "batch_id": batch.batch_id, "run_id": batch.run_id,
-            "files": batch.files}  # fmt: skip

@@ -1,7 +1,7 @@
 """The options of a job."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,33 @@ import attrs
 from aihub_async.errors import ConfigurationError
 from aihub_async.ingest.scan import Sources
 from aihub_async.limits import MAX_FILES_PER_RUN, MAX_TAGS_LENGTH
-from aihub_async.models import settings_dict
+from aihub_async.models import RunSettings, settings_dict
+from aihub_async.models.settings import conceal_settings
 from aihub_async.results.files import FORMATS
-from aihub_async.results.rows import ROWS
+from aihub_async.results.gates import Gate
+from aihub_async.results.rows import ROWS, Requested
 from aihub_async.uploads.walking import PathFilter
 
 _OWN_TAG = 80
+
+
+Group = str | Callable[[Path], str] | None
+SettingsOf = Callable[[str], "RunSettings | Mapping[str, Any] | None"]
+"""Returns the settings of the run of a group."""
+_LEAST = {
+    "batch_bytes": 1,
+    "max_runs": 1,
+    "in_flight_grace": 0,
+    "outage_patience": 0,
+    "max_files": 1,
+    "max_pages": 1,
+    "max_runs_total": 1,
+}
+ON_REVIEW = ("skip", "wait", "export")
+
+
+def _concealed(settings: RunSettings | Mapping[str, Any] | SettingsOf | None) -> RunSettings | SettingsOf | None:
+    return settings if callable(settings) else conceal_settings(settings)
 
 
 def _local_path(path: "str | os.PathLike[str]") -> Path:
@@ -48,7 +69,7 @@ class JobOptions:
     owner: str | None = None
     version: str | None = None
     workspace: str | None = None
-    settings: Mapping[str, Any] = attrs.field(factory=dict, repr=False, converter=settings_dict)
+    settings: RunSettings | SettingsOf | None = attrs.field(default=None, repr=False, converter=_concealed)
     format: str = "jsonl"
     rows: str = "document"
     raw: bool = False
@@ -63,28 +84,34 @@ class JobOptions:
     """Seconds to look for what a request of unknown outcome may have created, before it is sent again."""
     outage_patience: float = 1800.0
     """Seconds that the server may be unreachable before the job stops."""
-    group: str | None = None
+    group: Group = None
+    on_review: str = "skip"
+    gate: Gate | None = None
+    max_files: int | None = None
+    max_pages: int | None = None
+    max_runs_total: int | None = None
 
     def __attrs_post_init__(self) -> None:
         if sum(value is not None for value in (self.app_name, self.app_id, self.deployment_id)) != 1:
             raise ConfigurationError("pass exactly one of app_name, app_id and deployment_id")
-        if self.in_flight_grace < 0 or self.outage_patience < 0:
-            raise ConfigurationError("in_flight_grace and outage_patience must be at least 0 seconds")
-        if self.format not in FORMATS:
-            raise ConfigurationError(f"format must be one of {', '.join(FORMATS)}, not {self.format!r}")
-        if self.rows not in ROWS:
-            raise ConfigurationError(f"rows must be one of {', '.join(ROWS)}, not {self.rows!r}")
+        for name, known in (("format", FORMATS), ("rows", ROWS), ("on_review", ON_REVIEW)):
+            if getattr(self, name) not in known:
+                raise ConfigurationError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
         if not 1 <= self.batch_files <= MAX_FILES_PER_RUN:
             raise ConfigurationError(f"batch_files must be 1 to {MAX_FILES_PER_RUN}, not {self.batch_files!r}")
-        if self.batch_bytes < 1 or self.max_runs < 1:
-            raise ConfigurationError("batch_bytes and max_runs must be at least 1")
+        if not (self.group in {None, "folder"} if isinstance(self.group, str | None) else callable(self.group)):
+            raise ConfigurationError(f"group must be 'folder' or a callable, not {self.group!r}")
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ConfigurationError(f"{name} must be at least {least}, not {value!r}")
         if sum(map(len, self.tags)) > MAX_TAGS_LENGTH - _OWN_TAG:
             raise ConfigurationError(f"the tags of a job may have {MAX_TAGS_LENGTH - _OWN_TAG} characters together")
 
     @property
     def tags(self) -> list[str]:
-        """The caller's own tags."""
-        return list(self.settings.get("tags") or ())
+        """The caller's own tags; empty when the settings depend on the group."""
+        return [] if callable(self.settings) else list(settings_dict(self.settings).get("tags") or ())
 
     @property
     def filter(self) -> PathFilter:
@@ -92,13 +119,43 @@ class JobOptions:
         return PathFilter(self.include or None, self.exclude or None)
 
     @property
+    def requested(self) -> Requested:
+        """What is requested with results: what the rows have and what the gate needs."""
+        gate = (self.gate or Gate()).request
+        needs_scores = self.rows == "field" or gate["include_confidence_scores"]
+        return {**gate, "include_confidence_scores": needs_scores}
+
+    @property
+    def is_grouped(self) -> bool | None:
+        """None without groups, else whether the files of a group follow each other in the source."""
+        return None if self.group is None else self.group == "folder"
+
+    @property
     def include_facts(self) -> tuple[str, ...]:
         """The facts about fields that the rows have beside values and errors."""
         return ()
 
-    def run_settings(self, group: str) -> dict[str, Any]:  # noqa: ARG002 - settings of a group
-        """Return the settings of a run."""
-        return dict(self.settings)
+    def run_settings(self, group: str) -> dict[str, Any]:
+        """Return the settings of the run of a group.
+
+        Raises:
+            ConfigurationError: they leave no room for the job's own tag.
+        """
+        settings = settings_dict(self.settings(group) if callable(self.settings) else self.settings)
+        if sum(map(len, settings.get("tags") or ())) > MAX_TAGS_LENGTH - _OWN_TAG:
+            raise ConfigurationError(
+                f"the tags of group {group!r} may have {MAX_TAGS_LENGTH - _OWN_TAG} characters together"
+            )
+        return settings
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Workers on other machines need the settings, and secrets refuse to be pickled.
+        state = {field.name: getattr(self, field.name) for field in attrs.fields(JobOptions)}
+        return state if callable(self.settings) else state | {"settings": settings_dict(self.settings)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            object.__setattr__(self, name, _concealed(value) if name == "settings" else value)
 
     def spec(self, sources: Sources | None) -> dict[str, Any]:
         """Return what identifies the job: resuming it with something else is refused. It holds no secrets."""
@@ -107,5 +164,10 @@ class JobOptions:
         names = ("app_name", "app_id", "owner", "version", "workspace", "format", "rows", "send_all_types")
         spec = {"source": named, **{name: getattr(self, name) for name in names}}
         # Newer options are left out unless they are used, so that the journals of older versions still match.
-        more = {"deployment_id": self.deployment_id, "include": list(self.include), "exclude": list(self.exclude)}
+        more = {
+            "deployment_id": self.deployment_id,
+            "include": list(self.include),
+            "exclude": list(self.exclude),
+            "group": "callable" if callable(self.group) else self.group,
+        }
         return spec | {name: value for name, value in more.items() if value}

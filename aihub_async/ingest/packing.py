@@ -34,33 +34,52 @@ class Changes:
 
 @attrs.define
 class _Filling:
-    """The batch that is being filled; mutable, because it changes with every file."""
+    """A batch that is being filled; mutable, because it changes with every file."""
 
     no: int
     first: int
+    group: str = ""
     last: int = 0
     files: int = 0
     bytes: int = 0
+    names: set[str] = attrs.field(factory=set)
 
     def row(self, state: BatchState) -> BatchRow:
-        """It as a row of the journal."""
-        return BatchRow(self.no, self.first, self.last, self.files, self.bytes, state)
+        """Return it as a row of the journal."""
+        return BatchRow(self.no, self.first, self.last, self.files, self.bytes, state, group=self.group)
 
 
 class Planner:
     """Splits a stream of candidates into batches of at most `max_files` and about `max_bytes`, in order.
 
-    It continues where the journal stops: a batch that was being filled is filled further.
+    It continues where the journal stops: a batch that was being filled is filled further. A group becomes one batch
+    whatever its size; one of more files than a run takes is refused as a whole. Files that appear in a group after its
+    batch was closed become another batch of the group.
+
+    Args:
+        connection: the journal.
+        max_files: files of a batch.
+        max_bytes: bytes of a batch, about; groups are not split by it.
+        grouped: None without groups, else whether the files of a group follow each other in the source: then a
+            group's batch is full when the next group begins, otherwise at the end of the source.
+        skipped_before: litter that the last scan counted.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, max_files: int, max_bytes: int, *, skipped_before: int = 0
+        self,
+        connection: sqlite3.Connection,
+        max_files: int,
+        max_bytes: int,
+        *,
+        grouped: bool | None = None,
+        skipped_before: int = 0,
     ) -> None:
         self._max_files = max_files
         self._max_bytes = max_bytes
         self._folders: dict[str, int] = {}
-        self._names: set[str] = set()
-        self._batch: _Filling | None = None
+        self._grouped = grouped
+        self._open: dict[str, _Filling] = {}
+        self._too_large: set[str] = set()
         self._known: dict[tuple[int, str, str], FileRow] = {}
         self._new: list[FileRow] = []
         self.changes = Changes()
@@ -70,11 +89,9 @@ class Planner:
         self._litter: list[str] = []
         self._files, self._last_file = queries.last_file(connection)
         self._batches, self._last_batch = queries.last_batch(connection)
-        if self._last_batch:
-            last = queries.batch(connection, self._last_batch)
-            if last.state is BatchState.FILLING:
-                self._batch = _Filling(last.no, last.first, last.last, last.files, last.bytes)
-                self._names = {fold(row.upload_name) for row in queries.files_of(connection, last)}
+        for row in list(queries.batches_in(connection, BatchState.FILLING)):
+            names = {fold(file.upload_name) for file in queries.files_of(connection, row)}
+            self._open[row.group] = _Filling(row.no, row.first, row.group, row.last, row.files, row.bytes, names)
 
     def add(self, connection: sqlite3.Connection, candidates: Iterable[Candidate]) -> list[int]:
         """Record candidates that are not known yet; returns the numbers of batches that became full."""
@@ -92,7 +109,7 @@ class Planner:
             if candidate.refused is not None:
                 self._refuse(connection, found, candidate.refused)
             else:
-                full += self._place(connection, found, candidate.name)
+                full += self._place(connection, found, candidate.name, candidate.group)
         self.save(connection)
         return full
 
@@ -103,12 +120,13 @@ class Planner:
 
     def retry(self, connection: sqlite3.Connection, row: FileRow) -> list[int]:
         """Plan a failed file again, as a new row."""
+        group = queries.batch(connection, row.batch).group
         self._replace(connection, row)
-        return self._place(connection, row, row.upload_name)
+        return self._place(connection, row, row.upload_name, group)
 
     def finish(self, connection: sqlite3.Connection) -> list[int]:
-        """Close the batch that is being filled; returns its number, if there is one."""
-        full = self._close(connection)
+        """Close the batches that are being filled; return their numbers."""
+        full = [number for group in list(self._open) for number in self._close(connection, group)]
         self.save(connection)
         return full
 
@@ -145,7 +163,7 @@ class Planner:
         return True
 
     def _on_its_way(self, connection: sqlite3.Connection, batch: int) -> bool:
-        is_filling = self._batch is not None and self._batch.no == batch
+        is_filling = any(filling.no == batch for filling in self._open.values())
         return not is_filling and queries.batch(connection, batch).state > BatchState.PLANNED
 
     def _replace(self, connection: sqlite3.Connection, row: FileRow) -> None:
@@ -192,18 +210,29 @@ class Planner:
         queries.put_failure(connection, row.id, *refused)
         self._tally.refused += 1
 
-    def _place(self, connection: sqlite3.Connection, found: FileRow, name: str) -> list[int]:
+    def _place(self, connection: sqlite3.Connection, found: FileRow, name: str, group: str) -> list[int]:
         full: list[int] = []
-        batch = self._batch
-        if batch is not None and (batch.files >= self._max_files or batch.bytes + found.size > self._max_bytes):
-            full = self._close(connection)
-            batch = None
+        if group in self._too_large:
+            self._refuse(connection, found, self._too_many(group))
+            return full
+        batch = self._open.get(group)
+        if self._grouped is None:
+            if batch is not None and (batch.files >= self._max_files or batch.bytes + found.size > self._max_bytes):
+                full = self._close(connection, group)
+                batch = None
+        elif batch is not None and batch.files >= self._max_files:
+            self._refuse_group(connection, batch)
+            self._refuse(connection, found, self._too_many(group))
+            return full
+        elif self._grouped and batch is None:
+            # The files of the groups before this one have all been seen.
+            full = [number for other in list(self._open) for number in self._close(connection, other)]
         number = self._next_file()
         if batch is None:
             self._last_batch += 1
             self._batches += 1
-            batch = self._batch = _Filling(self._last_batch, number)
-        name = self._unique(name)
+            batch = self._open[group] = _Filling(self._last_batch, number, group)
+        name = _unique(name, batch.names)
         row = found._replace(
             id=number, name="" if name == found.base else name, batch=batch.no, state=FileState.PLANNED
         )
@@ -215,33 +244,36 @@ class Planner:
         self._tally.bytes += found.size
         return full
 
-    def _unique(self, name: str) -> str:
-        """Names that differ only in case or in Unicode form would overwrite each other on some drives."""
-        stem, dot, extension = name.rpartition(".")
-        if not dot:
-            stem, extension = name, ""
-        candidate, number = name, 1
-        while (folded := fold(candidate)) in self._names:
-            number += 1
-            ending = f"~{number}{dot}{extension}"
-            candidate = stem[: 255 - len(ending)] + ending
-        self._names.add(folded)
-        return candidate
+    def _too_many(self, group: str) -> tuple[str, str]:
+        return "group too large", f"group {group!r} has more than {self._max_files:,} files, the limit of a run"
 
-    def _close(self, connection: sqlite3.Connection) -> list[int]:
-        if self._batch is None:
+    def _refuse_group(self, connection: sqlite3.Connection, batch: _Filling) -> None:
+        """Refuse the files of a group that turned out to be too large."""
+        self._too_large.add(batch.group)
+        self._flush(connection)
+        rows = queries.files_of(connection, batch.row(BatchState.FILLING), FileState.PLANNED)
+        reason = self._too_many(batch.group)
+        queries.fail_files(connection, [(row.id, *reason) for row in rows], FileState.REFUSED)
+        for row in rows:
+            self._tally.files -= 1
+            self._tally.bytes -= row.size
+            self._tally.refused += 1
+        note = reason[1]
+        queries.put_batch(connection, attrs.evolve(batch.row(BatchState.FAILED), note=note))
+        del self._open[batch.group]
+
+    def _close(self, connection: sqlite3.Connection, group: str) -> list[int]:
+        batch = self._open.pop(group, None)
+        if batch is None:
             return []
-        queries.put_batch(connection, self._batch.row(BatchState.PLANNED))
-        number = self._batch.no
-        self._batch = None
-        self._names = set()
-        return [number]
+        queries.put_batch(connection, batch.row(BatchState.PLANNED))
+        return [batch.no]
 
     def save(self, connection: sqlite3.Connection) -> None:
-        """Record the batch that is being filled, and the counts."""
+        """Record the batches that are being filled, and the counts."""
         self._flush(connection)
-        if self._batch is not None:
-            queries.put_batch(connection, self._batch.row(BatchState.FILLING))
+        for batch in self._open.values():
+            queries.put_batch(connection, batch.row(BatchState.FILLING))
         set_meta(connection, "files", self._files)
         set_meta(connection, "batches", self._batches)
         set_meta(connection, "skipped", self._skipped)
@@ -264,3 +296,20 @@ class Planner:
             self._folders.clear()
         number = self._folders[path] = queries.folder(connection, path)
         return number
+
+
+def _unique(name: str, names: set[str]) -> str:
+    """Return a name that no other file of the batch has, and add it to the names.
+
+    Names that differ only in case or in Unicode form would overwrite each other on some drives.
+    """
+    stem, dot, extension = name.rpartition(".")
+    if not dot:
+        stem, extension = name, ""
+    candidate, number = name, 1
+    while (folded := fold(candidate)) in names:
+        number += 1
+        ending = f"~{number}{dot}{extension}"
+        candidate = stem[: 255 - len(ending)] + ending
+    names.add(folded)
+    return candidate

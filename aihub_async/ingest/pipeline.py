@@ -13,7 +13,9 @@ import anyio.to_thread
 import attrs
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from aihub_async import errors
 from aihub_async.ingest.adoption import Adoption
+from aihub_async.ingest.budget import Budget
 from aihub_async.ingest.folder import ResultsFolder
 from aihub_async.ingest.journal import queries
 from aihub_async.ingest.journal.file import Journal
@@ -29,6 +31,8 @@ from aihub_async.ingest.stages.run import BatchStages
 from aihub_async.ingest.stopping import StopRequest, StopRequestedError
 
 _UPLOADS = 2
+_SMALL_UPLOADS = 8
+"""Uploads of groups, which are small: one after the other they would leave the connections idle."""
 _EXPORTS = 2
 _CHUNK = 500
 _PAGE = 100
@@ -79,6 +83,7 @@ class Pipeline:
         options = self._options
         progress = self._start_progress(await self._status())
         patience = Patience(options.outage_patience, self._stop, progress)
+        budget = Budget(self._journal, options)
         adoption = Adoption(self._journal, self._remote, patience, self._stop, options.in_flight_grace)
         stages = BatchStages(
             self._journal,
@@ -91,7 +96,8 @@ class Pipeline:
             self._crash_hook,
             any_run_accepted=await self._journal.call(queries.has_run),
         )
-        self._upload_slots = anyio.CapacityLimiter(_UPLOADS)
+        uploads = _UPLOADS if options.group is None else _SMALL_UPLOADS
+        self._upload_slots = anyio.CapacityLimiter(uploads)
         self._run_slots = anyio.CapacityLimiter(options.max_runs)
         self._export_slots = anyio.CapacityLimiter(_EXPORTS)
         send, receive = anyio.create_memory_object_stream[int](0)
@@ -100,16 +106,26 @@ class Pipeline:
                 observers.start_soon(self._observe, progress)
                 async with anyio.create_task_group() as group:
                     group.start_soon(self._feed, candidates, progress, adoption, send)
-                    for _ in range(options.max_runs + _UPLOADS + _EXPORTS):
-                        group.start_soon(self._work, stages, adoption, receive.clone())
+                    for _ in range(options.max_runs + uploads + _EXPORTS):
+                        group.start_soon(self._work, stages, adoption, budget, receive.clone())
                     receive.close()
                 observers.cancel_scope.cancel()
         except BaseExceptionGroup as group_error:
-            raise first_error(group_error) from None
+            error = first_error(group_error)
+            if isinstance(error, errors.ForbiddenError):
+                raise errors.IngestError(
+                    f"{error}; what is done is kept: when the organization may do this again, run the same job again "
+                    "to resume it"
+                ) from error
+            raise error from None
         await self._record_sample(progress)
         self._report(progress)
         measured = progress.status()
-        return attrs.evolve(await self._status(), retries=measured.retries, elapsed=measured.elapsed)
+        status = await self._status()
+        limits = (budget.exhausted,) if budget.exhausted is not None else ()
+        return attrs.evolve(
+            status, retries=measured.retries, elapsed=measured.elapsed, attention=status.attention + limits
+        )
 
     def _start_progress(self, status: IngestStatus) -> Progress:
         if self._progress is None:
@@ -140,7 +156,9 @@ class Pipeline:
 
         def begin(db: sqlite3.Connection) -> Planner:
             set_meta(db, "scanned", False)
-            return Planner(db, options.batch_files, options.batch_bytes, skipped_before=skipped)
+            return Planner(
+                db, options.batch_files, options.batch_bytes, grouped=options.is_grouped, skipped_before=skipped
+            )
 
         return await self._journal.call(begin)
 
@@ -182,21 +200,32 @@ class Pipeline:
         for number in full:
             await send.send(number)
 
-    async def _work(self, stages: BatchStages, adoption: Adoption, receive: MemoryObjectReceiveStream[int]) -> None:
+    async def _work(
+        self,
+        stages: BatchStages,
+        adoption: Adoption,
+        budget: Budget,
+        receive: MemoryObjectReceiveStream[int],
+    ) -> None:
         async with receive:
             async for number in receive:
                 if self._stop.requested:
                     continue
                 batch = await self._journal.call(functools.partial(queries.batch, number=number))
                 try:
-                    await self._advance(stages, adoption, batch)
+                    await self._advance(stages, adoption, budget, batch)
                 except StopRequestedError:
                     continue
 
-    async def _advance(self, stages: BatchStages, adoption: Adoption, batch: BatchRow) -> None:
+    async def _advance(self, stages: BatchStages, adoption: Adoption, budget: Budget, batch: BatchRow) -> None:
         """Advance one batch as far as it goes now."""
         before, batch = batch, await adoption.adopt(batch)
         stages.progress.moved(before, batch)
+        if batch.state is BatchState.PLANNED:
+            allowed = await budget.take(batch)
+            if allowed is None:
+                return
+            batch = allowed
         while not batch.state.is_settled:
             if batch.state <= BatchState.UPLOADING:
                 async with self._upload_slots:
@@ -204,6 +233,9 @@ class Pipeline:
             elif batch.state <= BatchState.REVIEW:
                 async with self._run_slots:
                     batch = batch if self._stop.requested else await stages.run(batch)
+                if batch.state is BatchState.REVIEW and self._options.on_review == "export":
+                    async with self._export_slots:
+                        await stages.preview(batch)
                 if batch.state in {BatchState.REVIEW, BatchState.SUBMITTING}:
                     return
             else:

@@ -13,6 +13,7 @@ from aihub_async.ingest.journal import counts, queries, schema
 from aihub_async.ingest.journal.file import Journal
 from aihub_async.ingest.journal.rows import LIVE, FileState
 from aihub_async.ingest.packing import Changes
+from aihub_async.ingest.pages import count_pages
 from aihub_async.limits import DEFAULT_PART_SIZE, MULTIPART_THRESHOLD
 
 _RESULTS_PAGE = 20
@@ -34,7 +35,8 @@ class Plan:
     an earlier one has (None if not looked for); both are sent, under different names. `batches` is the number of runs,
     `left` the files that are not sent yet. `requests` and `seconds` are estimates for what is left: 64 connections,
     0.1 s a request, 20 MB/s, and no time for the runs themselves. `changes` is what this scan found against the
-    journal, `gone` the planned files that no longer exist.
+    journal, `gone` the planned files that no longer exist. `pages` counts the pages of PDF and TIFF files and images
+    (None if not counted), `unknown_pages` the files whose pages are not known.
     """
 
     files: int
@@ -50,6 +52,8 @@ class Plan:
     changes: Changes
     gone: int
     skipped: int = 0
+    pages: int | None = None
+    unknown_pages: int = 0
 
     def __str__(self) -> str:
         types = ", ".join(f"{count:,} {name or 'without extension'}" for name, count in self.types.items())
@@ -66,8 +70,11 @@ class Plan:
                 f"{_time(self.seconds)} and the runs' own time"
             ),
         ]
+        if self.pages is not None:
+            unknown = f", unknown for {self.unknown_pages:,} files" if self.unknown_pages else ""
+            lines.insert(1, f"pages       {self.pages:,}{unknown}")
         if self.skipped:
-            lines.insert(2, f"skipped     {self.skipped:,} files of operating systems, such as .DS_Store")
+            lines.insert(-3, f"skipped     {self.skipped:,} files of operating systems, such as .DS_Store")
         if changes.known:
             lines.append(
                 f"since then  {changes.new:,} new, {changes.changed:,} changed, {self.gone:,} gone, "
@@ -80,11 +87,13 @@ def _time(seconds: float) -> str:
     return f"{seconds:,.0f} s" if seconds < 120 else f"{seconds / 60:,.0f} min"
 
 
-async def make_plan(journal: Journal, changes: Changes, *, contents: bool) -> Plan:
+async def make_plan(journal: Journal, changes: Changes, *, contents: bool, pages: bool) -> Plan:
     """Count what the journal holds."""
+    counted, unknown = await journal.call(_count_pages) if pages else (None, 0)
     gone = await journal.call(_count_gone) if changes.known else 0
     duplicates = await journal.call(_count_equal_contents) if contents else None
-    return await journal.call(functools.partial(_make_plan, journal.path, changes, duplicates, gone))
+    plan = await journal.call(functools.partial(_make_plan, journal.path, changes, duplicates, gone))
+    return attrs.evolve(plan, pages=counted, unknown_pages=unknown)
 
 
 def _make_plan(path: Path, changes: Changes, duplicates: int | None, gone: int, db: sqlite3.Connection) -> Plan:
@@ -108,6 +117,15 @@ def _make_plan(path: Path, changes: Changes, duplicates: int | None, gone: int, 
         gone=gone,
         skipped=int(schema.read_meta(path, db).get("skipped", 0)),
     )
+
+
+def _count_pages(db: sqlite3.Connection) -> tuple[int, int]:
+    known = unknown = 0
+    for path in counts.live_paths(db):
+        pages = count_pages(Path(path))
+        known += pages or 0
+        unknown += pages is None
+    return known, unknown
 
 
 def _count_gone(db: sqlite3.Connection) -> int:

@@ -31,10 +31,11 @@ class IngestStatus:
 
     `files` and `bytes` are what is planned so far (all of it once `scanned`), `uploaded` the files that the server got,
     `done` those whose results are written, `failed` and `refused` the rows of the dead-letter list, `review` the files
-    whose runs wait for a person, `batches` the number of batches by state. `skipped` counts the litter of operating
-    systems that was left out. `attention` says, in sentences, what waits for somebody and how to continue.
-    `outage` is for how long the server has not answered, if it does not at the moment. `elapsed`, `retries`, the rates
-    and `remaining` are measured by the process that works; from a journal alone they are unknown.
+    whose runs wait for a person, `gated` the documents that the gate refused, `batches` the number of batches by
+    state. `skipped` counts the litter of operating systems that was left out. `attention` says, in sentences, what
+    waits for somebody and how to continue. `outage` is for how long the server has not answered, if it does not at the
+    moment. `elapsed`, `retries`, the rates and `remaining` are measured by the process that works; from a journal
+    alone they are unknown.
     """
 
     files: int
@@ -50,6 +51,7 @@ class IngestStatus:
     scanned: bool
     review: int = 0
     skipped: int = 0
+    gated: int = 0
     attention: tuple[str, ...] = ()
     outage: float | None = None
     elapsed: float | None = None
@@ -95,6 +97,8 @@ class IngestStatus:
         text += f" ({self.uploaded_bytes / 1e6:,.1f} MB), {self.failed:,} failed, {self.refused:,} refused"
         if self.review:
             text += f", {self.review:,} in review"
+        if self.gated:
+            text += f", {self.gated:,} documents refused by the gate"
         if self.batches:
             text += "; batches: " + ", ".join(f"{count} {name}" for name, count in self.batches.items())
         if self.files_per_second:
@@ -134,6 +138,7 @@ def status_of(connection: sqlite3.Connection, path: Path) -> IngestStatus:
         scanned=bool(facts["scanned"]),
         review=queries.count_uploaded(connection, BatchState.REVIEW),
         skipped=int(facts.get("skipped", 0)),
+        gated=queries.count_gated(connection),
         attention=tuple(_attention(batch) for batch in queries.waiting_batches(connection, _SHOWN)),
     )
 
@@ -161,7 +166,7 @@ def read_status(journal: Path) -> IngestStatus:
         return with_shards(status_of(connection, journal), journal)
 
 
-_COUNTED = ("uploaded", "uploaded_bytes", "done", "failed", "rows", "review")
+_COUNTED = ("uploaded", "uploaded_bytes", "done", "failed", "rows", "review", "gated")
 
 
 def counted(status: IngestStatus) -> dict[str, int]:
@@ -221,7 +226,7 @@ class Progress:
         self._done, self._failed, self._refused = start.done, start.failed, start.refused
         self._rows = start.rows
         self._scanned = start.scanned
-        self._review, self._skipped = start.review, start.skipped
+        self._review, self._skipped, self._gated = start.review, start.skipped, start.gated
 
     def planned(self, tally: Tally, batches: int) -> None:
         """Take over what planning has changed since the last call, and count batches that became full."""
@@ -256,8 +261,9 @@ class Progress:
         """Count files that are on the dead-letter list now."""
         self._failed += files
 
-    def exported(self, done: int, failed: int, rows: int) -> None:
-        """Count files whose results are written."""
+    def exported(self, done: int, failed: int, rows: int, gated: int) -> None:
+        """Count files whose results are written, their rows, and documents that the gate refused."""
+        self._gated += gated
         self._done += done
         self._failed += failed
         self._rows += rows
@@ -292,6 +298,7 @@ class Progress:
             scanned=self._scanned,
             review=self._review,
             skipped=self._skipped,
+            gated=self._gated,
             attention=tuple(f"batch {number}: {note}" for number, note in list(self.notes.items())[:_SHOWN]),
             outage=None if self.outage_since is None else max(self._clock() - self.outage_since, 0.0),
             elapsed=elapsed,

@@ -121,7 +121,9 @@ class Remote:
             if run.status not in _KNOWN_STATUSES:
                 on_unknown(str(run.status))
 
-        return await self._resources.apps.runs.handle(run_id).wait(timeout=None, on_update=look)
+        return await self._resources.apps.runs.handle(run_id).wait(
+            timeout=None, on_update=look, through_review=self._options.on_review == "wait"
+        )
 
     def results(self, run_id: str) -> Pages[RunResults]:
         """Return a run's results, page by page as the server sends them."""
@@ -129,9 +131,7 @@ class Remote:
 
         async def fetch(cursor: str | int | None) -> Page[RunResults]:
             offset = int(cursor or 0)
-            answer = await self._resources.apps.runs.results(
-                run_id, offset, include_confidence_scores=options.rows == "field"
-            )
+            answer = await self._resources.apps.runs.results(run_id, offset, **options.requested)
             return Page([answer], offset + len(answer.files) if answer.has_more else None)
 
         return Pages(ops.GET_RUN_RESULTS, fetch, start=0)

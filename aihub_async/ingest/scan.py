@@ -3,7 +3,8 @@
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from aihub_async.errors import InvalidRequestError
@@ -31,7 +32,7 @@ class Candidate(NamedTuple):
     """A file that was found.
 
     `folder` and `base` are its path, `given` the name that the caller chose, else "", `name` its name in the batch,
-    `refused` a code and a sentence if it will not be sent.
+    `refused` a code and a sentence if it will not be sent, `group` the name of the group that it belongs to.
     """
 
     folder: str
@@ -41,6 +42,12 @@ class Candidate(NamedTuple):
     size: int = 0
     mtime_ns: int = 0
     refused: tuple[str, str] | None = None
+    group: str = ""
+
+
+GroupOf = Callable[[Path], str]
+TOP = "."
+"""The group of the files that are directly in the source folder, when each subfolder is a group."""
 
 
 def scan(
@@ -49,6 +56,7 @@ def scan(
     send_all_types: bool = False,
     accepted: PathFilter | None = None,
     skip: frozenset[str] = frozenset(),
+    group: str | GroupOf | None = None,
 ) -> Iterator[Candidate]:
     """Find all files, folder by folder in the order of their names.
 
@@ -59,8 +67,11 @@ def scan(
         send_all_types: do not refuse files for their extension.
         accepted: which files of folders to take; all by default.
         skip: real paths of folders to leave out, such as that of the results.
+        group: ``"folder"`` makes each subfolder of a source folder a group, with everything below it, and the files
+            directly in the source folder another; files that are named singly belong to the folder they are in. A
+            callable returns the group of a path.
     """
-    reader = _Reader(send_all_types)
+    reader = _Reader(send_all_types, group)
     accepted = accepted or PathFilter()
     for source in [sources] if isinstance(sources, str | os.PathLike) else sources:
         if isinstance(source, tuple):
@@ -76,8 +87,9 @@ def scan(
 
 
 class _Reader:
-    def __init__(self, send_all_types: bool) -> None:
+    def __init__(self, send_all_types: bool, group: str | GroupOf | None) -> None:
         self._send_all_types = send_all_types
+        self._group = group
 
     def found(self, found: Found) -> Candidate:
         """Return a file below a folder; its name tells the way to it."""
@@ -85,10 +97,21 @@ class _Reader:
             return _refusal(found.path, LITTER, "a file of the operating system or of an office program")
         if found.error is not None:
             return _refusal(found.path, _reason(found.path), str(found.error))
-        return self.file(found.path, found.relative.replace("/", "__"))
+        top, slash, _ = found.relative.partition("/")
+        return self.file(found.path, found.relative.replace("/", "__"), folder=top if slash else TOP)
 
-    def file(self, path: str, name: str, given: str = "") -> Candidate:
-        """Return one file, refused if it cannot be sent."""
+    def file(self, path: str, name: str, given: str = "", folder: str | None = None) -> Candidate:
+        """Return one file, refused if it cannot be sent; `folder` is its group when folders are groups."""
+        found = self._file(path, name, given)
+        if self._group is None or found.refused is not None:
+            return found
+        if callable(self._group):
+            group = self._group(Path(path))
+        else:
+            group = folder if folder is not None else os.path.basename(os.path.split(path)[0])  # noqa: PTH119 - see scan()
+        return found._replace(group=printable(group))
+
+    def _file(self, path: str, name: str, given: str) -> Candidate:
         folder, base = os.path.split(path)
         name = name if given else _shortened(name)
         try:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import os
     import ssl
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
     from types import TracebackType
 
     import aiohttp
@@ -31,9 +32,11 @@ if TYPE_CHECKING:
     from aihub_async import client
     from aihub_async.clock import Clock
     from aihub_async.config import ClientConfig, KeySource
+    from aihub_async.ingest.options import SettingsOf
     from aihub_async.ingest.progress import IngestStatus
     from aihub_async.ingest.scan import Sources as IngestSources
     from aihub_async.models import Run, RunSettings
+    from aihub_async.results.gates import Gate
     from aihub_async.results.processed import Processed
     from aihub_async.transport.events import Hook
     from aihub_async.transport.messages import Response
@@ -399,7 +402,10 @@ class AIHub(Facade):
         owner: str | None = None,
         version: str | None = None,
         workspace: str | None = None,
-        settings: RunSettings | Mapping[str, Any] | None = None,
+        settings: RunSettings | Mapping[str, Any] | SettingsOf | None = None,
+        group: str | Callable[[Path], str] | None = None,
+        on_review: str = "skip",
+        gate: Gate | None = None,
         format: str = "jsonl",
         rows: str = "document",
         raw: bool = False,
@@ -412,6 +418,9 @@ class AIHub(Facade):
         max_runs: int = 8,
         in_flight_grace: float = 60.0,
         outage_patience: float = 1800.0,
+        max_files: int | None = None,
+        max_pages: int | None = None,
+        max_runs_total: int | None = None,
         on_progress: Callable[[IngestStatus], None] | None = None,
     ) -> IngestJob:
         """Create a resumable bulk-ingestion job.
@@ -429,7 +438,15 @@ class AIHub(Facade):
             owner: who made the app.
             version: of the app; the latest production version by default.
             workspace: of the batches and of the runs' output.
-            settings: keys, runtime configuration and tags of all runs; not kept in the journal.
+            settings: keys, runtime configuration and tags of all runs, or a callable that returns them for the name of
+                a group; not kept in the journal.
+            group: ``"folder"`` makes one batch and one run of each subfolder of the source with everything below it
+                (and one of the files directly in the source, named ``"."``); a callable returns the group of a path.
+                The name is a column of every row. A group of more than 1,000 files is refused.
+            on_review: what to do when a run stops for a human review: ``"skip"`` leaves it to a later call of the same
+                job, which collects the results; ``"wait"`` waits; ``"export"`` writes the results as they stand, if the
+                server returns them, until a later call replaces them.
+            gate: rules for documents to be used as they are; those that it refuses are listed in ``review.jsonl``.
             format: ``"jsonl"``, ``"csv"``, ``"parquet"`` (extra `parquet`) or ``"xlsx"`` (extra `xlsx`).
             rows: one per ``"document"`` or one per ``"field"``.
             raw: keep the server's result pages too, in ``out/raw``.
@@ -443,6 +460,10 @@ class AIHub(Facade):
             in_flight_grace: seconds to look for what a request of unknown outcome may have created, before it is sent
                 again; at least as long as a server may still be working on it.
             outage_patience: seconds that the server may be unreachable before the job stops with an error.
+            max_files: files that the job may send over all its resumptions; it stops before it would exceed that, and
+                continues with a higher limit.
+            max_pages: likewise pages: of PDF and TIFF files and images; other files count as one page.
+            max_runs_total: likewise runs.
             on_progress: called with the `IngestStatus` about twice a second.
 
         Raises:
@@ -468,6 +489,9 @@ class AIHub(Facade):
                     version=version,
                     workspace=workspace,
                     settings=settings,
+                    group=group,
+                    on_review=on_review,
+                    gate=gate,
                     format=format,
                     rows=rows,
                     raw=raw,
@@ -480,6 +504,9 @@ class AIHub(Facade):
                     max_runs=max_runs,
                     in_flight_grace=in_flight_grace,
                     outage_patience=outage_patience,
+                    max_files=max_files,
+                    max_pages=max_pages,
+                    max_runs_total=max_runs_total,
                     on_progress=on_progress,
                 ),
                 self._lease,

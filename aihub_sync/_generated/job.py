@@ -32,11 +32,12 @@ class IngestJob(Facade):
 
     _async: job.IngestJob
 
-    def plan(self, *, contents: bool = True) -> Plan:
+    def plan(self, *, contents: bool = True, pages: bool = True) -> Plan:
         """Read the source and record it in the journal; nothing is sent.
 
         Args:
             contents: look for files of equal content, which reads all files that have the size of another.
+            pages: count pages, which reads all PDF and TIFF files.
 
         Returns:
             What there is to do, and what has changed since the last plan or run.
@@ -44,7 +45,7 @@ class IngestJob(Facade):
         Raises:
             JournalError: the journal cannot be used; see the exception tree.
         """
-        return self._lease.run(self._async.plan(contents=contents))
+        return self._lease.run(self._async.plan(contents=contents, pages=pages))
 
     def run(self, *, retry_failed: bool = False, engine: Engine | None = None) -> IngestStatus:
         """Do the whole job, or the rest of it.

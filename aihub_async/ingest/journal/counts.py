@@ -78,6 +78,11 @@ def planned_paths(connection: sqlite3.Connection) -> Iterator[str]:
     return _paths(connection, f"state = {_PLANNED}")
 
 
+def live_paths(connection: sqlite3.Connection) -> Iterator[str]:
+    """Return the local paths of all files of the plan."""
+    return _paths(connection, _LIVE)
+
+
 def paths_of_equal_size(connection: sqlite3.Connection) -> Iterator[str]:
     """Return the local paths of files that share their size with another."""
     shared = f"SELECT size FROM files WHERE {_LIVE} GROUP BY size HAVING count(*) > 1"  # noqa: S608 - constants

@@ -186,6 +186,29 @@ def waiting_batches(connection: sqlite3.Connection, limit: int) -> list[BatchRow
     return [BatchRow(*row) for row in found]
 
 
+def paths_of(connection: sqlite3.Connection, row: BatchRow) -> list[str]:
+    """Return the local paths of the files of a batch."""
+    rows = files_of(connection, row)
+    paths = folders(connection, (file.folder for file in rows))
+    return [_path(paths[file.folder], file.base) for file in rows]
+
+
+def spent(connection: sqlite3.Connection) -> tuple[int, int, int]:
+    """Return the files, pages and number of the batches that were begun; those refused while planning are left out."""
+    found = connection.execute(
+        "SELECT coalesce(sum(files), 0), coalesce(sum(pages), 0), count(*) FROM batches "
+        "WHERE state > ? AND (created_at > 0 OR batch_id > 0)",
+        (int(BatchState.PLANNED),),
+    ).fetchone()
+    return int(found[0]), int(found[1]), int(found[2])
+
+
+def count_gated(connection: sqlite3.Connection) -> int:
+    """Return the number of documents that the gate refused."""
+    (count,) = connection.execute("SELECT coalesce(sum(gated), 0) FROM batches").fetchone()
+    return int(count)
+
+
 def find(connection: sqlite3.Connection, folder: int, base: str, given: str) -> FileRow | None:
     """Return the newest row of a source."""
     found = connection.execute(
@@ -255,12 +278,13 @@ def folders(connection: sqlite3.Connection, numbers: Iterable[int]) -> dict[int,
 def failures(connection: sqlite3.Connection) -> Iterator[FailedFile]:
     """Return the dead-letter list, in the order of the files."""
     found = connection.execute(
-        "SELECT path, base, coalesce(nullif(name, ''), base), batch, size, reason, message "
+        "SELECT path, base, coalesce(nullif(name, ''), base), batch, files.size, reason, message, "
+        "coalesce(\"group\", ''), coalesce(run_id, '') "
         "FROM failures JOIN files ON files.id = failures.file JOIN folders ON folders.id = files.folder "
-        "ORDER BY failures.file"
+        "LEFT JOIN batches ON batches.no = files.batch ORDER BY failures.file"
     )
-    for folder, base, name, number, size, reason, message in found:
-        yield FailedFile(_path(folder, base), name, number, size, reason, message)
+    for folder, base, name, number, size, *rest in found:
+        yield FailedFile(_path(folder, base), name, number, size, *rest)
 
 
 def put_sample(connection: sqlite3.Connection, at: float, uploaded: int, uploaded_bytes: int, done: int) -> None:

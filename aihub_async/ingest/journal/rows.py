@@ -113,6 +113,10 @@ class BatchRow:
     note: str = attrs.field(default="", converter=storable)
     group: str = ""
     """The group of files, such as a case folder, that this batch was made for; "" without grouping."""
+    pages: int = 0
+    """Pages of its files, counted only where a job limits them."""
+    gated: int = 0
+    """Documents that the gate refused."""
 
     def checksum(self) -> int:
         """CRC-32 of all columns."""
@@ -134,7 +138,8 @@ BATCH_COLUMNS = tuple(field.name for field in attrs.fields(BatchRow))
 class FailedFile:
     """A row of the dead-letter list: why a file has no result.
 
-    `reason` is a short code such as ``"empty"`` or an exception's name, `message` a sentence.
+    `reason` is a short code such as ``"empty"`` or an exception's name, `message` a sentence. `run_id` is "" for a
+    file that was not in a run.
     """
 
     source: str
@@ -143,6 +148,8 @@ class FailedFile:
     size: int
     reason: str
     message: str
+    group: str = ""
+    run_id: str = ""
 
 
 def failure_checksum(file: int, reason: str, message: str) -> int:

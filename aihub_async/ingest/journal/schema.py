@@ -37,7 +37,8 @@ CREATE TABLE batches(
     bytes INTEGER NOT NULL, state INTEGER NOT NULL, generation INTEGER NOT NULL, batch_id INTEGER NOT NULL,
     run_id TEXT NOT NULL, created_at REAL NOT NULL, uploaded_at REAL NOT NULL, submitted_at REAL NOT NULL,
     complete_at REAL NOT NULL, exported_at REAL NOT NULL, rows INTEGER NOT NULL, part_bytes INTEGER NOT NULL,
-    note TEXT NOT NULL, "group" TEXT NOT NULL, crc INTEGER NOT NULL);
+    note TEXT NOT NULL, "group" TEXT NOT NULL, pages INTEGER NOT NULL,
+    gated INTEGER NOT NULL, crc INTEGER NOT NULL);
 CREATE TABLE failures(file INTEGER PRIMARY KEY, reason TEXT NOT NULL, message TEXT NOT NULL, crc INTEGER NOT NULL);
 """
 _SAMPLES = """
@@ -46,8 +47,8 @@ CREATE TABLE samples(at REAL NOT NULL, uploaded INTEGER NOT NULL, bytes INTEGER 
 
 
 def _to_version_3(connection: sqlite3.Connection) -> None:
-    """Add groups of batches, and checksums of failures."""
-    columns = ", ".join(f'"{name}"' for name in BATCH_COLUMNS if name != "group")
+    """Add groups, pages and gates of batches, and checksums of failures."""
+    columns = ", ".join(name for name in BATCH_COLUMNS if name not in {"group", "pages", "gated"})
     old = connection.execute(f"SELECT {columns} FROM batches").fetchall()  # noqa: S608 - constant names
     failures = connection.execute("SELECT file, reason, message FROM failures").fetchall()
     connection.execute("DROP TABLE batches")

@@ -1,6 +1,6 @@
 """Fetching the results of one run and writing them as one part."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 
 import anyio.to_thread
@@ -15,6 +15,7 @@ from aihub_async.ingest.remote import Remote
 from aihub_async.models import ResultFile, RunResults
 from aihub_async.results.columns import ColumnSet
 from aihub_async.results.files import RowFile
+from aihub_async.results.gates import Checked
 from aihub_async.results.rows import Origin, Shape, case_columns, case_rows, file_error, file_name
 
 _UNWRITABLE = (ValueError, TypeError, OverflowError, RecursionError, NotImplementedError)
@@ -32,10 +33,11 @@ class UnreadableResultsError(Exception):
 
 @attrs.frozen
 class Written:
-    """What was written: rows, bytes, and why files have no usable result, by their name in the batch."""
+    """What was written: rows, bytes, documents that the gate refused, and why files have no usable result, by name."""
 
     rows: int
     size: int
+    gated: int
     failed: Mapping[str, tuple[str, str]]
 
 
@@ -105,6 +107,9 @@ class _Part:
         self._raw = (
             files.enter_context(RowFile(folder.raw_part(batch.no), "jsonl", ColumnSet({}))) if options.raw else None
         )
+        self._gate = options.gate
+        self._review: RowFile | None = None
+        self._review_path = folder.review_part(batch.no)
         self._cases: RowFile | None = None
         self._files, self._options, self._folder = files, options, folder
         self._missing = dict.fromkeys(sources)
@@ -119,13 +124,15 @@ class _Part:
             self._cases = self._open_cases()
             rows = case_rows(answer.case_info, batch_id=self._batch.batch_id, run_id=self._batch.run_id)
             self._cases.write([{**self._extra, **row} for row in rows])
+            if self._gate is not None:
+                self._refuse(self._gate.check_case(answer.case_info, self._origin(None, "")))
         if self._raw is not None:
             self._raw.write([answer.raw])
 
     def _add_file(self, file: ResultFile) -> None:
         name = file_name(file)
         self._missing.pop(name, None)
-        origin = Origin(self._sources.get(name), name, self._batch.batch_id, self._batch.run_id, self._extra)
+        origin = self._origin(self._sources.get(name), name)
         problem = file_error(file)
         if problem is not None:
             self._failed[name] = ("extraction failed", problem)
@@ -133,6 +140,20 @@ class _Part:
             self._rows.write(list(self._shape.rows_of(file, origin)))
         except _UNWRITABLE as error:
             self._failed[name] = ("unwritable result", f"its result cannot be written: {error}")
+        if self._gate is not None:
+            self._refuse(self._gate.check(file, origin))
+
+    def _origin(self, source: str | None, name: str) -> Origin:
+        return Origin(source, name, self._batch.batch_id, self._batch.run_id, self._extra)
+
+    def _refuse(self, checked: Iterable[Checked]) -> None:
+        """Write what a person should look at."""
+        refused = [item.row() for item in checked if not item.accepted]
+        if not refused:
+            return
+        if self._review is None:
+            self._review = self._files.enter_context(RowFile(self._review_path, "jsonl", ColumnSet({})))
+        self._review.write(refused)
 
     def _open_cases(self) -> RowFile:
         options, path = self._options, self._folder.case_part(self._batch.no)
@@ -141,7 +162,9 @@ class _Part:
 
     def commit(self, crash_hook: Callable[[str], None]) -> None:
         """Make all files durable, the part last."""
-        for file in (self._raw, self._cases, self._rows):
+        if self._review is None:
+            self._review_path.unlink(missing_ok=True)
+        for file in (self._raw, self._cases, self._review, self._rows):
             if file is None:
                 continue
             try:
@@ -152,4 +175,5 @@ class _Part:
     def written(self) -> Written:
         """Return what was written."""
         missing = dict.fromkeys(self._missing, ("no result", "the run has no result for this file"))
-        return Written(self._rows.rows, self._rows.size, {**self._failed, **missing})
+        gated = 0 if self._review is None else self._review.rows
+        return Written(self._rows.rows, self._rows.size, gated, {**self._failed, **missing})

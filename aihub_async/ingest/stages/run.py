@@ -112,6 +112,7 @@ class BatchStages:
             exported_at=self.now(),
             rows=written.rows,
             part_bytes=written.size,
+            gated=written.gated,
             note="",
         )
         failed = [(sources[name][0], *problem) for name, problem in written.failed.items() if name in sources]
@@ -121,9 +122,21 @@ class BatchStages:
             queries.put_batch(db, exported)
 
         await self.journal.call(record)
-        self.progress.exported(len(sources) - len(failed), len(failed), written.rows)
+        self.progress.exported(len(sources) - len(failed), len(failed), written.rows, written.gated)
         self.progress.moved(batch, exported)
         return exported
+
+    async def preview(self, batch: BatchRow) -> None:
+        """Write the results of a run in review as they stand; those after the review replace them."""
+        sources = await self.journal.call(lambda db: queries.sources_of(db, batch))
+        paths = {name: path for name, (_, path) in sources.items()}
+        write = functools.partial(write_part, self.remote, self.options, self.folder, batch, paths, self.crash_hook)
+        try:
+            await self.patience.ride_out(write)
+        except (errors.BadRequestError, errors.ConflictError, errors.NotFoundError) as error:
+            logger.info("run %s has no results before its review: %s", batch.run_id, error)
+        except UnreadableResultsError as error:
+            logger.warning("the results of run %s before its review cannot be read: %s", batch.run_id, error)
 
     async def _send_all(self, batch: BatchRow) -> bool:
         """Send all files; False if the job is being stopped.
