@@ -229,7 +229,7 @@ async def _process(
     reader = await choices.checked()
     batch_id, upload = choices.batch_id, None
     if reader is not None:
-        await _check_app(apps, options)
+        await check_app(apps, app_name=options.app_name, app_id=options.app_id, deployment_id=options.deployment_id)
         batch_id, upload = await _upload(batches, choices, reader, on_progress)
     handle = await _submit(apps, batch_id, options)
     run = await handle.wait(timeout, on_update=on_update, through_review=through_review)
@@ -239,16 +239,16 @@ async def _process(
     return Processed(run, None if batch_id is None else as_batch_id(batch_id), results.files, upload, results.case_info)
 
 
-async def _check_app(apps: Apps, options: RunOptions) -> None:
+async def check_app(
+    apps: Apps, *, app_name: str | None = None, app_id: str | None = None, deployment_id: str | None = None
+) -> None:
     """Ask the API for runs of the app: where it answers 404, nothing needs to be uploaded.
 
     Raises:
         NotFoundError: there is no such app or deployment.
     """
     try:
-        await apps.runs.list(
-            app_name=options.app_name, app_id=options.app_id, deployment_id=options.deployment_id, limit=1
-        )
+        await apps.runs.list(app_name=app_name, app_id=app_id, deployment_id=deployment_id, limit=1)
     except NotFoundError:
         raise
     except StatusError:

@@ -8,7 +8,9 @@ import typer
 
 from aihub_async._version import __version__
 from aihub_async.cli import batches, files, ingest, runs, terminal, webhook
+from aihub_async.cli.account import login, whoami
 from aihub_async.cli.demo import demo
+from aihub_async.cli.doctor import doctor
 from aihub_async.cli.exits import MEANINGS, ExitCode, ending_in_one_line, fail, is_usage_error
 from aihub_async.cli.options import FLAG, command
 from aihub_async.cli.process import process, results
@@ -65,6 +67,9 @@ command(app, "compare", panel=DOCUMENTS, example="aihub compare 8b1e42d0-… c07
 command(app, "score", panel=DOCUMENTS, example="aihub score 8b1e42d0-… truth.csv --json")(score_run)
 app.add_typer(ingest.app, name="ingest", rich_help_panel=DOCUMENTS)
 
+command(app, panel=SERVICE, example="aihub whoami --profile eu")(whoami)
+command(app, panel=SERVICE, example="aihub login --profile eu --api-root https://eu.example.com/api")(login)
+command(app, panel=SERVICE, example="aihub doctor --bundle support.zip")(doctor)
 app.add_typer(runs.app, name="runs", rich_help_panel=SERVICE)
 app.add_typer(batches.app, name="batches", rich_help_panel=SERVICE)
 app.add_typer(files.app, name="files", rich_help_panel=SERVICE)

@@ -1,14 +1,17 @@
 """The client of a command."""
 
 import contextlib
-import os
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 from aihub_async.cli import terminal
-from aihub_async.cli.exits import usage
+from aihub_async.cli.exits import ending_in_one_line, usage
 from aihub_async.cli.options import AnyConnection, Connection
 from aihub_async.client import AsyncAIHub
+from aihub_async.config import as_secret
+from aihub_async.profiles import with_profile
+from aihub_async.secrecy import SecretValue
 from aihub_async.transport.events import AttemptEvent
 
 _SILENT_SECONDS = 5.0
@@ -39,18 +42,25 @@ class RetryNotice:
         )
 
 
+def arguments_of(connection: Connection) -> SecretValue[dict[str, Any]]:
+    """Return the arguments of a client of the service."""
+    return SecretValue(
+        {
+            "api_key": connection.api_key,
+            "ib_context": connection.ib_context,
+            "api_root": connection.api_root,
+            "profile": connection.profile,
+        }
+    )
+
+
 @contextlib.asynccontextmanager
 async def open_client(connection: Connection) -> AsyncIterator[AsyncAIHub]:
     """Open the client of a command: of the service, or of an emulator that ends with the command."""
     hooks = (RetryNotice(),)
     if not connection.emulator:
-        async with AsyncAIHub(
-            connection.api_key,
-            connection.ib_context,
-            connection.api_root,
-            allow_insecure=connection.allow_insecure,
-            hooks=hooks,
-        ) as client:
+        arguments = arguments_of(connection)
+        async with AsyncAIHub(**arguments.reveal(), allow_insecure=connection.allow_insecure, hooks=hooks) as client:
             yield client
         return
     from aihub_async.emulator import Emulator
@@ -61,7 +71,11 @@ async def open_client(connection: Connection) -> AsyncIterator[AsyncAIHub]:
 
 def check_key(connection: Connection) -> None:
     """End the command if there is no API key, before any other work."""
-    if connection.emulator or connection.api_key or os.environ.get("AIHUB_API_KEY"):
+    if connection.emulator:
         return
+    with ending_in_one_line():
+        key = SecretValue(with_profile(arguments_of(connection)).reveal().get("api_key"))
+        if callable(key.reveal()) or as_secret(key):
+            return
     trial = "; or try --emulator, which needs no account" if isinstance(connection, AnyConnection) else ""
     usage(f"no API key: set AIHUB_API_KEY, pass --api-key, or save one with `aihub login`{trial}")

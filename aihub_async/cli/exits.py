@@ -85,6 +85,7 @@ _SPEAK_OF_ARGUMENTS = (
 # What an error of the library calls an argument, and what the command calls it.
 _OPTIONS = {
     "allow_insecure=True": "--allow-insecure (or set AIHUB_ALLOW_INSECURE=1)",
+    "api_key=…, a str or a function that returns it": "--api-key",
     "api_key=…": "--api-key",
     "on_error='collect'": "--json",
     "client.ingest()": "aihub ingest",
@@ -198,11 +199,12 @@ def ending_in_one_line(interrupted: Callable[[], str | None] = lambda: None) -> 
     except Exception as error:
         if isinstance(error, typer.Exit | typer.Abort) or is_usage_error(error) or os.environ.get("AIHUB_TRACEBACK"):
             raise
-        _list_failed_files(error)
+        list_failed_files(error)
         fail(explain(error), code=code_of(error), kind=type(error).__name__, details=_details(error))
 
 
-def _list_failed_files(error: Exception) -> None:
+def list_failed_files(error: Exception) -> None:
+    """Print the files of an upload that failed, up to a number."""
     if not isinstance(error, errors.UploadError):
         return
     failed = error.report.failed

@@ -10,8 +10,9 @@ from aihub_async.cli.exits import ending_in_one_line, run, usage
 from aihub_async.cli.options import FLAG, RUN, AnyConnection, Connection, Out, Output, Shape
 from aihub_async.cli.output import check_shape, check_target, present
 from aihub_async.cli.progress import WorkDisplay
-from aihub_async.cli.sending import Selection, Trail, check_selection, check_sources, send
+from aihub_async.cli.sending import Selection, Trail, check_selection, checked_reader, send
 from aihub_async.limits import MAX_FILES_PER_RUN
+from aihub_async.processing import check_app
 from aihub_async.results.processed import Processed
 
 Timeout = Annotated[
@@ -78,13 +79,13 @@ def process(
     trail = Trail(display, is_lasting=not connection.emulator)
 
     async def work() -> Processed:
-        if paths:
-            await check_sources(paths, selection, most=MAX_FILES_PER_RUN)
+        reader = await checked_reader(paths, selection, most=MAX_FILES_PER_RUN) if paths else None
         async with open_client(connection) as client:
             with display:
                 batch_id = selection.batch_id
-                if paths:
-                    batch_id, _ = await send(client, paths, selection, trail)
+                if reader is not None:
+                    await check_app(client.apps, app_name=app_name, app_id=app_id, deployment_id=deployment_id)
+                    batch_id, _ = await send(client, reader, selection, trail)
                 trail.batch_id = batch_id
                 return await client.process(
                     batch_id=batch_id,

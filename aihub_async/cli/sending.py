@@ -10,15 +10,16 @@ import attrs
 import typer
 
 from aihub_async.cli import terminal
-from aihub_async.cli.exits import usage
+from aihub_async.cli.exits import in_options, list_failed_files, usage
 from aihub_async.cli.options import FLAG, INPUT
 from aihub_async.cli.progress import WorkDisplay
 from aihub_async.client import AsyncAIHub
+from aihub_async.errors import InvalidRequestError, UploadError
 from aihub_async.limits import MAX_NAME_LENGTH
 from aihub_async.models.uploads import UploadReport
 from aihub_async.processing import new_batch_name
-from aihub_async.uploads.names import NameSet
-from aihub_async.uploads.sources import SourceFile, SourceReader
+from aihub_async.uploads.checking import check_sources
+from aihub_async.uploads.sources import SourceReader
 from aihub_async.uploads.walking import PathFilter
 
 _BATCHES_LOOKED_THROUGH = 1000
@@ -71,10 +72,6 @@ class Selection:
         typer.Option(metavar="NAME", help="Workspace of the new batch. (default: your own)", rich_help_panel=INPUT),
     ] = None
 
-    def feed(self, sources: Sequence[str]) -> SourceReader:
-        """Return the files of the sources."""
-        return SourceReader(sources, self.naming, PathFilter(self.include, self.exclude))
-
     @property
     def naming(self) -> Literal["relative"] | None:
         """What the library calls the rule for names."""
@@ -116,21 +113,21 @@ def repeated_command(*more: str) -> str:
     return shlex.join(["aihub", *words, *more])
 
 
-async def check_sources(sources: Sequence[str], selection: Selection, *, most: int | None = None) -> int:
-    """End the command if the sources cannot make a batch, before anything is sent; return how many files there are."""
+async def checked_reader(sources: Sequence[str], selection: Selection, *, most: int = sys.maxsize) -> SourceReader:
+    """Return the files of the sources; end the command if they cannot make a batch, before anything is sent."""
     _check_existence(sources)
-    feed, names, count = selection.feed(sources), NameSet(), 0
-    while (item := await feed.next()) is not None:
-        if item.error is not None:
-            raise item.error
-        _check_name(item, names)
-        count += 1
-        if most is not None and count > most:
-            usage(f"more than {most:,} files, but a run takes {most:,}: use `aihub ingest`, which splits them")
-    if count == 0 and sources:
-        patterns = " that match --include and --exclude" if selection.include or selection.exclude else ""
-        usage(f"there are no files{patterns} in {', '.join(sources)}")
-    return count
+    reader = SourceReader(sources, selection.naming, PathFilter(selection.include, selection.exclude))
+    try:
+        await check_sources(reader, most=most, advice="`aihub ingest` takes any number and splits them into runs")
+    except InvalidRequestError as error:
+        patterns = "; --include and --exclude leave out the others" if selection.include or selection.exclude else ""
+        usage(f"{in_options(str(error))}{patterns}")
+    except UploadError as error:
+        list_failed_files(error)
+        usage(f"nothing was sent: {in_options(str(error))}")
+    if reader.skipped:
+        terminal.note(f"left out {len(reader.skipped)} files of the operating system: {', '.join(reader.skipped[:3])}")
+    return reader
 
 
 def _check_existence(sources: Sequence[str]) -> None:
@@ -139,26 +136,16 @@ def _check_existence(sources: Sequence[str]) -> None:
             usage(f"{source}: there is no such file or folder")
 
 
-def _check_name(item: SourceFile, names: NameSet) -> None:
-    if len(item.name) > MAX_NAME_LENGTH:
-        usage(f"{item.source}: its name in the batch has {len(item.name)} characters, and {MAX_NAME_LENGTH} is most")
-    if not names.add(item.name):
-        usage(
-            f"{item.source}: another file of these sources has the name {item.name!r}; --relative names files by "
-            "their path, --include and --exclude leave files out"
-        )
-
-
 async def send(
     client: AsyncAIHub,
-    sources: Sequence[str],
+    reader: SourceReader,
     selection: Selection,
     trail: Trail,
     *,
     concurrency: int | None = None,
     verify: bool = False,
 ) -> tuple[int, UploadReport]:
-    """Upload the sources to a batch; return its id and the report."""
+    """Upload files to a batch; return its id and the report."""
     batch_id = selection.batch_id
     if batch_id is None:
         await _warn_of_same_name(client, selection)
@@ -168,31 +155,22 @@ async def send(
         await client.batches.get(batch_id)
     trail.batch_id = batch_id
 
-    files = _without_existing(client, batch_id, selection.feed(sources)) if selection.skip_existing else sources
+    files = _without_existing(client, batch_id, reader) if selection.skip_existing else reader
     report = await client.batches.upload(
-        batch_id,
-        files,
-        max_concurrency=concurrency,
-        verify=verify,
-        naming=selection.naming,
-        include=selection.include,
-        exclude=selection.exclude,
-        on_progress=trail.display.upload,
+        batch_id, files, max_concurrency=concurrency, verify=verify, on_progress=trail.display.upload
     )
     return batch_id, report
 
 
-async def _without_existing(client: AsyncAIHub, batch_id: int, feed: SourceReader) -> AsyncIterator[tuple[str, str]]:
+async def _without_existing(client: AsyncAIHub, batch_id: int, reader: SourceReader) -> AsyncIterator[tuple[str, str]]:
     sizes = {node.name: node.metadata.size async for node in client.batches.iter_files(batch_id) if node.metadata}
     skipped = 0
-    while (item := await feed.next()) is not None:
-        if item.error is not None:
-            raise item.error
-        if item.name in sizes and sizes[item.name] == (await item.body()).length:
+    while (file := await reader.next()) is not None:
+        if file.name in sizes and sizes[file.name] == (await file.body()).length:
             skipped += 1
             continue
         # Without its content, which the upload opens by itself.
-        yield item.name, item.source
+        yield file.name, file.source
     if skipped:
         terminal.note(f"{skipped} files are in batch {batch_id} already")
 

@@ -64,7 +64,7 @@ def serve(
         try:
             if recordings is not None:
                 hub.load(recordings)
-            hub.run_forever(lambda hub: _announce(hub, host, folder is not None, list(functions)))
+            hub.run_forever(lambda hub: _announce(hub, host, keeps=folder is not None))
         except ValueError as error:
             usage(f"--load {load}: {error}")
         except OSError as error:
@@ -94,7 +94,7 @@ def reachable_root(api_root: str, host: str) -> str:
     return api_root.replace("[::]", "127.0.0.1").replace("//0.0.0.0:", "//127.0.0.1:").replace("//:", "//127.0.0.1:")
 
 
-def _announce(hub: "Emulator", host: str, keeps: bool, apps: list[str]) -> None:
+def _announce(hub: "Emulator", host: str, *, keeps: bool) -> None:
     root = reachable_root(hub.api_root, host)
     if terminal.is_json():
         terminal.emit_line({"api_root": root, "api_key": hub.api_key})
@@ -106,6 +106,5 @@ def _announce(hub: "Emulator", host: str, keeps: bool, apps: list[str]) -> None:
             "from a container or another machine, use this machine's address, and allow http:// there: "
             "AIHUB_ALLOW_INSECURE=1, or --allow-insecure"
         )
-    names = ", ".join([*apps, "key-values", "lines"] if apps else ["key-values", "lines"])
     kept = "kept" if keeps else "forgotten at the end"
-    terminal.note(f"apps: {names}   state: {kept}   Ctrl-C stops")
+    terminal.note(f"apps: {', '.join(hub.app_names)}   state: {kept}   Ctrl-C stops")

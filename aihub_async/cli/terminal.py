@@ -143,7 +143,9 @@ def print_rows(columns: Sequence[Column], rows: Iterable[dict[str, Any]], *, tit
     if not out.is_terminal:
         write_tsv(columns, rows)
         return
-    out.print(table(columns, list(rows), title=title))
+    shown = list(rows)
+    if shown:
+        out.print(table(columns, shown, title=title))
 
 
 def print_facts(facts: Mapping[str, Any]) -> None:
@@ -153,7 +155,7 @@ def print_facts(facts: Mapping[str, Any]) -> None:
         write_lines(f"{name}\t{value_text(value)}" for name, value in known.items())
         return
     grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="bold")
+    grid.add_column(style="bold", min_width=8)
     grid.add_column(overflow="fold")
     for name, value in known.items():
         grid.add_row(name, value_text(value))

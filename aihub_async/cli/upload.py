@@ -9,7 +9,7 @@ from aihub_async.cli.connection import check_key, open_client
 from aihub_async.cli.exits import run
 from aihub_async.cli.options import FLAG, INPUT, AnyConnection, Output, Sources
 from aihub_async.cli.progress import WorkDisplay
-from aihub_async.cli.sending import Selection, Trail, check_selection, check_sources, send
+from aihub_async.cli.sending import Selection, Trail, check_selection, checked_reader, send
 from aihub_async.models.uploads import UploadReport
 
 
@@ -37,10 +37,10 @@ def upload(
     trail = Trail(display, is_lasting=not connection.emulator)
 
     async def work() -> tuple[int, UploadReport]:
-        await check_sources(sources, selection)
+        reader = await checked_reader(sources, selection)
         async with open_client(connection) as client:
             with display:
-                return await send(client, sources, selection, trail, concurrency=concurrency, verify=verify)
+                return await send(client, reader, selection, trail, concurrency=concurrency, verify=verify)
 
     batch_id, report = run(work(), interrupted=trail.message)
     terminal.note(f"{report.files} files, {report.bytes:,} bytes in {report.duration:.1f} s to batch {batch_id}")

@@ -89,6 +89,16 @@ class Apps:
         versions.pop(app.version, None)
         versions[app.version] = app
 
+    @property
+    def names(self) -> list[str]:
+        """The names of all apps."""
+        return sorted({name for _, name in self._versions})
+
+    @property
+    def deployment_ids(self) -> list[str]:
+        """The ids of all deployments."""
+        return sorted(self._deployments)
+
     def deploy(self, deployment: Deployment) -> None:
         """Register a deployment, in the place of one of the same id."""
         self._deployments[deployment.id] = deployment

@@ -82,6 +82,11 @@ class EmulatorControls:
 
         return register
 
+    @property
+    def app_names(self) -> list[str]:
+        """The names of all apps, those of your own included."""
+        return self._apps.names
+
     def app_id(self, name: str) -> str:
         """Return the id of the app of a name; it is the same in every emulator."""
         return stable_id("app", name)

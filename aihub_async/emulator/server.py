@@ -13,6 +13,7 @@ from aiohttp import web
 from aihub_async.emulator.clock import forget_lag
 from aihub_async.emulator.fault_actions import Exchange, apply_faults
 from aihub_async.emulator.faults import Faults
+from aihub_async.emulator.index import index_page
 from aihub_async.emulator.listener import Listener
 from aihub_async.emulator.router import PREFIX, Route, Router
 from aihub_async.emulator.routes import ALL
@@ -61,6 +62,8 @@ class Server:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         forget_lag()
         target, _, query = request.raw_path.partition("?")
+        if target == "/" and request.method in {"GET", "HEAD"}:
+            return await send(request, index_page(self._state.apps, request.host))
         try:
             route, values = self._router.find(request.method, target)
         except ApiError as error:

@@ -76,7 +76,12 @@ class Command:
         )
 
     def on_terminal(
-        self, *arguments: str | Path, columns: int = 120, env: Mapping[str, str] = {}, typed: str = ""
+        self,
+        *arguments: str | Path,
+        columns: int = 120,
+        env: Mapping[str, str] = {},
+        typed: str = "",
+        slowly: bool = False,
     ) -> tuple[int, str]:
         """Run on a pseudo terminal of a width; return the exit code and all that was shown."""
         import fcntl
@@ -90,12 +95,16 @@ class Command:
             self.line(*arguments), env=environment, cwd=self.folder, stdin=theirs, stdout=theirs, stderr=theirs
         )
         os.close(theirs)
-        if typed:
-            os.write(ours, typed.encode())
+        lines = typed.splitlines(keepends=True)
+        if not slowly:
+            os.write(ours, "".join(lines).encode())
         shown = b""
         with contextlib.suppress(OSError):
             while select.select([ours], [], [], 60)[0] and (piece := os.read(ours, 65536)):
                 shown += piece
+                # As a person does: each answer after its question.
+                if slowly and lines and piece.rstrip(b" ").endswith(b":"):
+                    os.write(ours, lines.pop(0).encode())
         os.close(ours)
         return process.wait(timeout=60), shown.decode(errors="replace").replace("\r\n", "\n")
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aihub_async.cli.exits import ExitCode
 from aihub_async.emulator import Emulator
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Command
+    from tests.cli.conftest import Call, Command
 
 
 def test_demo_shows_fields_files_and_the_script(aihub: "Command") -> None:
@@ -106,12 +107,34 @@ def test_a_missing_key_says_what_to_set(aihub: "Command") -> None:
     assert "api_key" not in done.stderr
 
 
-def test_every_command_has_help_with_an_example(aihub: "Command") -> None:
+def commands() -> list[str]:
+    """Return all commands, those of groups as `runs list`."""
+    from typer.main import get_command
+
+    from aihub_async.cli.app import app
+
+    found = []
+    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]  # the app is a group
+        inner = getattr(command, "commands", None)
+        found += [name] if inner is None else [f"{name} {each}" for each in inner]
+    return found
+
+
+def test_every_command_is_listed(aihub: "Command") -> None:
     listed = aihub("--help").stdout
-    for command in ("demo", "process", "upload", "serve", "results", "ingest", "webhook"):
-        assert command in listed
-        if command != "webhook":
-            assert "Example" in aihub(command, "--help").stdout, command
+    for command in commands():
+        assert command.split()[0] in listed
+    for code in ExitCode:
+        assert f"{int(code)}  " in listed
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_has_help_with_an_example_and_json(call: "Call", command: str) -> None:
+    code, out, _ = call(*command.split(), "--help")
+    assert code == 0
+    assert f"Example: aihub {command}" in " ".join(out.split())
+    for option in ("--json", "--quiet", "--verbose"):
+        assert option in out
 
 
 def test_serve_prints_its_root_once_it_answers_and_stops_on_ctrl_c(aihub: "Command") -> None:

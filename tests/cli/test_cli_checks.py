@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aihub_async.emulator import Emulator
+from aihub_async.emulator import Emulator, Fault
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Call, Command
@@ -24,13 +24,14 @@ def note(tmp_path: Path) -> Path:
 
 
 def refused(call: "Call", emulator: Emulator, *arguments: str | Path) -> str:
-    """Run a command that is refused; return its one line."""
+    """Run a command that is refused; return its one line, which follows the list of files that are to blame."""
     before = emulator.requests.total
     code, out, err = call(*arguments)
     assert code == 2, err
     assert out == ""
-    assert err.count("\n") == 1
-    assert err.startswith("aihub: ")
+    lines = [line for line in err.splitlines() if not line.startswith("failed ")]
+    assert len(lines) == 1
+    assert lines[0].startswith("aihub: ")
     assert emulator.requests.total == before, "a request was sent"
     return err
 
@@ -55,6 +56,27 @@ def test_two_files_of_one_name_have_a_way_out(call: "Call", emulator: Emulator, 
     assert {row["file"] for row in json.loads(out)["fields"]} == {"a__scan.txt", "b__scan.txt"}
     code, out, err = call("process", "in", *RUN, "--exclude", "b", "--json")
     assert {row["file"] for row in json.loads(out)["fields"]} == {"scan.txt"}
+
+
+def test_the_api_is_asked_for_the_app_before_the_upload(call: "Call", emulator: Emulator, note: Path) -> None:
+    before = emulator.requests.count("createBatch")
+    emulator.faults.add(Fault(kind="status", status=404, operation="listRuns", message="There is no app 'nobody'."))
+    try:
+        code, _, err = call("process", note, "--app", "nobody")
+    finally:
+        emulator.faults.clear()
+    assert (code, "nobody" in err) == (1, True)
+    assert emulator.requests.count("createBatch") == before
+
+
+def test_files_of_the_operating_system_are_left_out(call: "Call", tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in (".DS_Store", "Thumbs.db", "a.txt"):
+        (tmp_path / "in" / name).write_text("Total: 1")
+    code, out, err = call("process", "in", *RUN, "--json")
+    assert code == 0, err
+    assert {row["file"] for row in json.loads(out)["fields"]} == {"a.txt"}
+    assert ".DS_Store" in err
 
 
 def test_more_files_than_a_run_takes(call: "Call", emulator: Emulator, tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ COMMANDS = {
     "files get": [],
     "files put": ["--no-clobber"],
     "files delete": ["--yes"],
+    "whoami": [],
+    "doctor": ["--bundle"],
 }  # fmt: skip
 CONNECTION = ["--api-key", "--ib-context", "--api-root", "--profile", "--json"]
 
@@ -74,7 +76,15 @@ def test_bad_answers_end_in_one_line(call: "Call", kind: str) -> None:
     from aihub_async.emulator import Emulator, Fault
 
     with Emulator(faults=[Fault(kind=kind, status=400)]).in_thread() as hub:  # type: ignore[arg-type]  # one of the kinds
-        for line in ("batches list", "runs list", "runs show x", "batches create x", "files info /a/b"):
+        for line in (
+            "batches list",
+            "runs list",
+            "runs show x",
+            "batches create x",
+            "files info /a/b",
+            "whoami",
+            "doctor",
+        ):
             code, out, err = call(*line.split(), "--api-root", hub.api_root, "--api-key", hub.api_key)
             assert code in {0, 1, 4, 5}, (line, err)
             assert "Traceback" not in out + err
