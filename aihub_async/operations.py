@@ -218,6 +218,12 @@ CANCEL_JOB          = Operation("cancelJob",          "POST",  "/v1/jobs/cancel"
 RETRY_JOB           = Operation("retryJob",           "POST",  "/v1/jobs/retry",                         {200},      _ONCE, _BULK, _UNVERIFIED)
 # fmt: on
 
+NAMES_OF_2024: Mapping[str, Mapping[str, str]] = {
+    "listBatches": {"offset": "file_offset"},
+    "listRuns": {"output_workspaces": "output_repo"},
+}
+"""Query parameters that servers of 2024 know by another name, by operation (spec: of January 2025)."""
+
 OPERATIONS: tuple[Operation, ...] = tuple(
     value for name, value in list(globals().items()) if isinstance(value, Operation) and name != "ABORT_UPLOAD"
 )

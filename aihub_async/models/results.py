@@ -109,16 +109,18 @@ class DocumentValidations(Model):
 
 @attrs.frozen
 class ClassificationConfidence(Model):
-    """How certain the model is of a document's class."""
+    """How certain the model is of a document's class; `ocr` comes from servers of 2024 only."""
 
     model: float | None = None
+    ocr: float | None = None
 
 
 @attrs.frozen
 class Document(Model):
     """A document found in a file; `page_numbers` counts from 1, `page_layouts` from 0.
 
-    `class_name` is None when the app does not classify. The paths need ``include_source_info``.
+    `class_name` is None when the app does not classify. The paths need ``include_source_info``. `doc_id` comes from
+    servers of 2024 only.
     """
 
     fields: list[Field] = attrs.field(factory=list)
@@ -131,6 +133,7 @@ class Document(Model):
     class_edit_history: list[EditHistoryEvent] = attrs.field(factory=list)
     validations: DocumentValidations | None = None
     classification_confidence: ClassificationConfidence | None = None
+    doc_id: int | None = None
 
     def __getitem__(self, name: str) -> Field:
         """Return the field of this name, the first if there are several: ``document["total"].value``."""

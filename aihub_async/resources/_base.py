@@ -8,7 +8,7 @@ import attrs
 
 from aihub_async.errors import InvalidRequestError
 from aihub_async.models.decode import DecodeError, decode, encode
-from aihub_async.operations import Operation
+from aihub_async.operations import NAMES_OF_2024, Operation
 from aihub_async.secrecy import SecretValue
 from aihub_async.transport.body import JSON_TYPE, Body, BytesBody
 from aihub_async.transport.messages import Request, Response, Sink
@@ -43,6 +43,7 @@ class Resource:
         secrets: SecretValue[Sequence[str]] | None = None,
         **path: Id,
     ) -> Response:
+        query = self._named(operation, query)
         request = build_request(
             operation, path, query=query, json=json, body=body, headers=headers, sink=sink, secrets=secrets
         )
@@ -60,8 +61,18 @@ class Resource:
         secrets: SecretValue[Sequence[str]] | None = None,
         **path: Id,
     ) -> T:
+        query = self._named(operation, query)
         request = build_request(operation, path, query=query, json=json, body=body, headers=headers, secrets=secrets)
         return read_answer(self._transport, cls, request, await self._transport.send(request))
+
+    def _named(
+        self, operation: Operation, query: Mapping[str, QueryValue | CommaList] | None
+    ) -> Mapping[str, QueryValue | CommaList] | None:
+        """Name the parameters as the server's version does."""
+        if query is None or self._transport.settings.api_version is None:
+            return query
+        names = NAMES_OF_2024.get(operation.name, {})
+        return {names.get(name, name): value for name, value in query.items()}
 
     def _read(self, cls: type[T], operation: Operation, response: Response, **path: Id) -> T:
         return read_answer(self._transport, cls, Request(operation, operation.url_path(**path)), response)
