@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import attrs
@@ -14,13 +14,12 @@ from aiohttp import web
 from aihub_async.emulator.background import Background
 from aihub_async.emulator.clock import EmulatorClock
 from aihub_async.emulator.faults import Fault
+from aihub_async.emulator.http_io import body_chunks, send
 from aihub_async.emulator.storage import read_slices
 from aihub_async.emulator.wire import Response, json_response
 
 _LOGIN_PAGE = b"<!doctype html><html><head><title>Sign in</title></head><body><form>Sign in</form></body></html>"
 _ENUM_KEYS = frozenset({"status", "state", "type", "allowed_workspaces_type", "node_type"})
-
-Send = Callable[[web.BaseRequest, Response], Awaitable[web.StreamResponse]]
 
 
 class Handle(Protocol):
@@ -33,11 +32,10 @@ class Handle(Protocol):
 
 @attrs.define
 class Exchange:
-    """A request and the ways to handle and answer it. `status` is what was answered, if anything was."""
+    """A request and the way to handle it. `status` is what was answered, if anything was."""
 
     request: web.BaseRequest
     handle: Handle
-    send: Send
     background: Background
     clock: EmulatorClock
     status: int | None = None
@@ -62,7 +60,8 @@ async def _replace(exchange: Exchange, fault: Fault, faults: list[Fault]) -> web
     if fault.handled:
         await exchange.handle()
     elif fault.handled_after is not None:
-        body = await exchange.request.read()  # the connection may be gone when it is needed
+        # Read now: the connection may be gone when it is needed.
+        body = b"".join([chunk async for chunk in body_chunks(exchange.request)])
         exchange.background.spawn(_handle_later(exchange, body, fault.handled_after))
     if fault.kind == "reset-before":
         return _reset(exchange.request)
@@ -91,7 +90,7 @@ async def _finish(exchange: Exchange, response: Response, faults: list[Fault]) -
             return await _drip(exchange, response, fault)
         if fault.kind == "close":
             return await _close_silently(exchange, response, fault)
-    return await exchange.send(exchange.request, response)
+    return await send(exchange.request, response)
 
 
 _HEADERS: dict[str, Callable[[Fault], dict[str, str]]] = {
@@ -198,7 +197,7 @@ def _garble(request: web.BaseRequest) -> web.StreamResponse:
 
 async def _close_silently(exchange: Exchange, response: Response, fault: Fault) -> web.StreamResponse:
     request, transport = exchange.request, exchange.request.transport
-    sent = await exchange.send(request, response)
+    sent = await send(request, response)
     if not sent.prepared:
         await sent.prepare(request)
     await sent.write_eof()

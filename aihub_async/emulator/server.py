@@ -6,24 +6,22 @@ match it may take the place of any of these steps.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
 
 from aiohttp import web
 
 from aihub_async.emulator.clock import forget_lag
 from aihub_async.emulator.fault_actions import Exchange, apply_faults
 from aihub_async.emulator.faults import Faults
+from aihub_async.emulator.http_io import body_chunks, buffered, send
 from aihub_async.emulator.index import index_page
 from aihub_async.emulator.listener import Listener
 from aihub_async.emulator.router import PREFIX, Route, Router
 from aihub_async.emulator.routes import ALL
 from aihub_async.emulator.state import EmulatorState
-from aihub_async.emulator.storage import read_slices
 from aihub_async.emulator.wire import ApiError, Request, RequestLog, Response
 
 logger = logging.getLogger("aihub_async.emulator")
 
-_INLINE_FILE = 1 << 18  # bytes; a smaller file is sent as one body
 _STOP_SECONDS = 1.0  # requests in progress get this long to end
 
 
@@ -78,7 +76,7 @@ class Server:
             response = await handle()
             entry.status = response.status
             return await send(request, response)
-        exchange = Exchange(request, handle, send, self._state.background, self._state.settings.clock)
+        exchange = Exchange(request, handle, self._state.background, self._state.settings.clock)
         stream = await apply_faults(exchange, faults)
         entry.status = exchange.status
         return stream
@@ -115,7 +113,7 @@ class Server:
             raw_query=query,
             headers=headers,
             account=account,
-            chunks=lambda: _chunks(http) if body is None else _buffered(body),
+            chunks=lambda: body_chunks(http) if body is None else buffered(body),
             lag=lag,
         )
         try:
@@ -140,33 +138,3 @@ class Server:
             status=response.status,
         )
         return response
-
-
-async def _chunks(http: web.BaseRequest) -> AsyncIterator[bytes]:
-    if http.headers.get("Expect", "").lower() == "100-continue" and http.transport is not None:
-        http.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    content = http.content
-    while chunk := await content.readany():
-        yield chunk
-
-
-async def _buffered(body: bytes) -> AsyncIterator[bytes]:
-    yield body
-
-
-async def send(http: web.BaseRequest, response: Response) -> web.StreamResponse:
-    """Write a response in the ordinary way."""
-    if response.file is None:
-        return web.Response(status=response.status, body=response.body or None, headers=response.headers)
-    part = response.file
-    pieces = read_slices(part.path, part.start, part.length)
-    if part.length <= _INLINE_FILE:
-        return web.Response(status=response.status, body=b"".join(pieces), headers=response.headers)
-    stream = web.StreamResponse(status=response.status, headers=response.headers)
-    stream.content_length = part.length
-    await stream.prepare(http)
-    for piece in pieces:
-        await stream.write(piece)
-        await asyncio.sleep(0)
-    await stream.write_eof()
-    return stream

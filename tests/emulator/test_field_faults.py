@@ -1,6 +1,7 @@
 """Faults as servers, load balancers and gateways really have them."""
 
 import asyncio
+import io
 import time
 
 import aiohttp
@@ -107,6 +108,17 @@ async def test_the_backend_starts_the_run_after_the_reset(api, hub):
     await hub.idle()
     assert len(await run_ids(api)) == 1
     assert hub.requests.count("runApp") == 1
+
+
+async def test_an_upload_of_any_size_is_handled_after_its_gateway_gave_up(api, hub):
+    batch_id = await api.batch()
+    hub.faults.add(Fault(kind="status", status=504, operation="addFileToBatch", handled_after=5))
+    content = bytes(3_000_000)
+    assert (await api("PUT", f"/v2/batches/{batch_id}/files/a.bin", data=io.BytesIO(content))).status == 504
+    assert hub.batch_files(batch_id) == []
+    hub.time.advance(seconds=6)
+    await hub.idle()
+    assert [file.size for file in hub.batch_files(batch_id)] == [len(content)]
 
 
 @pytest.mark.parametrize("status", [408, 429, 503, 504])
