@@ -56,8 +56,8 @@ class AsyncAIHub(Processing, RawRequests):
             as not created and is sent again; `timeout` by default. A server that carries a request out even later can
             still create a duplicate.
         max_concurrent_requests: requests in flight at a time, at most (64); fewer where more would gain nothing, or
-            while the server asks for less.
-        max_bytes_in_flight: bytes of request bodies held in memory at once (64 MiB); files are read in chunks.
+            while the server signals overload.
+        max_bytes_in_flight: bytes of request bodies held in memory at the same time (64 MiB); files are read in chunks.
         headers: sent with every request.
         ssl_context: TLS settings; the system's certificates by default.
         proxy: URL of an HTTP proxy, such as ``http://user:password@proxy.example:3128``.

@@ -61,7 +61,7 @@ class Pages(Generic[T]):
         self._done = False
 
     async def next_page(self) -> list[T] | None:
-        """The items of the next page, or None after the last one."""
+        """Return the items of the next page, or None after the last one."""
         if self._done:
             return None
         page = await self._fetch(self._cursor)
@@ -71,15 +71,15 @@ class Pages(Generic[T]):
             self._done = True
             return items
         if page.next in self._seen or page.next == self._cursor:
-            raise self._error("the server gave the same cursor twice")
+            raise self._error("the server returned the same cursor twice")
         if not items:
-            raise self._error("the server promises more and gives an empty page")
+            raise self._error("the server promises more items and returned an empty page")
         self._seen.add(page.next)
         self._cursor = page.next
         return items
 
     def _new_items(self, page: Page[T]) -> list[T]:
-        """Leave out what the page before had too: lists by offset shift when something is added meanwhile."""
+        """Drop items of the previous page: lists by offset shift when something is added meanwhile."""
         if self._key is None:
             if page.items and page.items == self._last_items:
                 raise self._error("the server repeats a page; does it ignore the offset?")
@@ -90,7 +90,7 @@ class Pages(Generic[T]):
         if keys and not items:
             if not page.short:
                 raise self._error("the server repeats a page; does it ignore the offset?")
-            # The end of a list that grew at its beginning meanwhile, as audit logs do with every look at them.
+            # The end of a list that grew at its beginning meanwhile, as the audit log does with every request.
             self._done = True
         self._last_keys = frozenset(keys)
         return items
@@ -110,5 +110,5 @@ class Pages(Generic[T]):
 
 
 def offset_page(items: list[T], offset: int, limit: int) -> Page[T]:
-    """A page of a list without `has_more`: only an empty page is surely the end, for the server may cap the limit."""
+    """Return a page of a list without `has_more`: only an empty page is the end, for the server may cap the limit."""
     return Page(items, offset + len(items) if items else None, short=len(items) < limit)

@@ -1,4 +1,4 @@
-"""Local paths that callers give."""
+"""Local paths in arguments."""
 
 import os
 import re

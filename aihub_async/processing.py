@@ -77,7 +77,7 @@ class UploadChoices:
             UploadError: some files cannot be read, or would get the same name.
         """
         if (self.sources is None) == (self.batch_id is None):
-            raise InvalidRequestError("give sources to upload, or the batch_id of a batch that has its files")
+            raise InvalidRequestError("pass sources to upload, or the batch_id of a batch that has its files")
         if self.batch_id is not None:
             as_batch_id(self.batch_id)
             self._refuse_idle()
@@ -135,7 +135,7 @@ class Processing:
         """Upload documents to a new batch, run an app on them, wait, and return all extracted fields.
 
         Sources, names and arguments are checked before the first request: of bad input nothing is left on the server.
-        Then the API is asked for the app, which not every server answers before the run starts.
+        Then the API is queried for the app; some servers only report an unknown app when the run starts.
 
         Args:
             sources: what `batches.upload()` takes: paths, folders, ``(name, bytes)`` …; at most 1,000 files.
@@ -167,7 +167,7 @@ class Processing:
             InvalidRequestError: not one app, no files, or more than 1,000.
             UploadError: some files could not be uploaded; no run was started.
             RunFailedError: the run failed; see also `RunCancelledError` and `RunNeedsReviewError`.
-            WaitTimeoutError: the run goes on; its id is in the error.
+            WaitTimeoutError: the timeout expired; the run continues, and its id is in the error.
 
         Example:
             >>> async def totals(client, paths):
@@ -242,7 +242,7 @@ async def _process(
 async def check_app(
     apps: Apps, *, app_name: str | None = None, app_id: str | None = None, deployment_id: str | None = None
 ) -> None:
-    """Ask the API for runs of the app: where it answers 404, nothing needs to be uploaded.
+    """Query the API for runs of the app: where it answers 404, nothing needs to be uploaded.
 
     Raises:
         NotFoundError: there is no such app or deployment.
@@ -252,7 +252,7 @@ async def check_app(
     except NotFoundError:
         raise
     except StatusError:
-        # Who may not list runs may start them; any other trouble will show when the batch is created.
+        # A key that cannot list runs may still start them; any other problem shows when the batch is created.
         return
 
 
@@ -280,5 +280,5 @@ async def _submit(apps: Apps, batch_id: Id | None, options: RunOptions) -> RunHa
 
 
 def new_batch_name() -> str:
-    """Return a name that shows the time, and that nobody else uses."""
+    """Return a name that contains the time and is unique."""
     return f"aihub-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"

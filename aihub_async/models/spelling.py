@@ -1,4 +1,4 @@
-"""Names in the settings of a run that may be misspelt: they are sent, and the server ignores them."""
+"""Names in the settings of a run that are probably misspelt: the server ignores them without an error."""
 
 import difflib
 import warnings

@@ -78,7 +78,7 @@ class UploadReport:
         return len(self.records)
 
     def __bool__(self) -> bool:
-        # A report of no files is a report, which code that asks for None must not overlook.
+        # A report of no files is not the same as no report.
         return True
 
     def __iter__(self) -> Iterator[UploadRecord]:

@@ -184,7 +184,7 @@ def as_batch_id(batch_id: Id) -> int:
 
 
 def exactly_one(**values: object) -> None:
-    """Refuse a call that gives none or several of these.
+    """Refuse a call that has none or several of these arguments.
 
     Raises:
         InvalidRequestError: it does.
@@ -193,4 +193,4 @@ def exactly_one(**values: object) -> None:
     if count == 1:
         return
     names = " or ".join(values)
-    raise InvalidRequestError(f"give {names}" if count == 0 else f"give only one of {names}")
+    raise InvalidRequestError(f"pass {names}" if count == 0 else f"pass only one of {names}")

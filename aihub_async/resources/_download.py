@@ -82,7 +82,7 @@ class Download:
             return self._check_total(headers.get("Content-Length") if "Content-Encoding" not in headers else None)
         found = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
         if found is None or int(found[1]) != self.received or "Content-Encoding" in headers:
-            return f"asked for bytes from {self.received}, got Content-Range {headers.get('Content-Range')!r}"
+            return f"requested bytes from {self.received}, received Content-Range {headers.get('Content-Range')!r}"
         return self._check_total(None if found[2] == "*" else found[2])
 
     def _check_total(self, total: str | None) -> str | None:

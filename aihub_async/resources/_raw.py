@@ -59,7 +59,7 @@ class RawRequests:
             headers: more headers.
 
         Returns:
-            The raw answer: `status`, `headers`, `body`, `json()`.
+            The answer: `status`, `headers`, `body`, `json()`.
 
         Raises:
             InvalidRequestError: the path, a header or the body cannot be sent as it is.
@@ -85,7 +85,7 @@ async def raw_request(
     """
     has_json, has_content, has_headers = (value is not None for value in given.reveal())
     if has_json and has_content:
-        raise InvalidRequestError("give json or content, not both")
+        raise InvalidRequestError("pass json or content, not both")
     if not _METHOD.fullmatch(method):
         raise InvalidRequestError(f"{method!r} is not an HTTP method")
     method = method.upper()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Apps:
-    """`client.apps`."""
+    """Apps: `runs` starts and reads runs of apps, `deployments` those of deployments."""
 
     def __init__(self, transport: Transport, scheduler: Scheduler, webhooks: "WebhookReceiver | None" = None) -> None:
         self.runs = Runs(transport, scheduler, webhooks)

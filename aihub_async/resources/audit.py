@@ -10,7 +10,7 @@ _PAGE = 100
 
 
 class Audit(Resource):
-    """Who did what; the official SDK has no method for it."""
+    """The audit log: who did what and when. The official SDK has no method for it."""
 
     async def logs(
         self,
@@ -21,12 +21,12 @@ class Audit(Resource):
         start_time: int | str | None = None,
         end_time: int | str | None = None,
     ) -> AuditLogs:
-        """One page of audit logs; `iter_logs()` gives them all.
+        """Return one page of the audit log; `iter_logs()` returns all entries.
 
         Args:
             start: how many entries to skip.
             size: how many at most.
-            log_type: see `AuditLogType`; other names are passed on.
+            log_type: see `AuditLogType`; other names are sent as they are.
             email: only entries of this user.
             start_time: Unix milliseconds (the wire carries them as text).
             end_time: Unix milliseconds.
@@ -58,7 +58,7 @@ class Audit(Resource):
         *,
         page_size: int = _PAGE,
     ) -> Pages[AuditLogEntry]:
-        """All entries, page by page; arguments as for `logs()`."""
+        """Return all entries, page by page; arguments as for `logs()`."""
 
         async def fetch(cursor: str | int | None) -> Page[AuditLogEntry]:
             start = int(cursor or 0)

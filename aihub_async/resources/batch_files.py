@@ -55,7 +55,7 @@ class BatchFiles(MultipartSessions):
         )
 
     def iter_files(self, batch_id: Id, *, page_size: int | None = None) -> Pages[FileNode]:
-        """All files of a batch. Sizes are bytes; `metadata.modified_timestamp` is Unix seconds."""
+        """Return all files of a batch. Sizes are bytes; `metadata.modified_timestamp` is Unix seconds."""
 
         async def fetch(cursor: str | int | None) -> Page[FileNode]:
             answer = await self.list_files(batch_id, page_size, None if cursor is None else str(cursor))
@@ -111,8 +111,8 @@ class BatchFiles(MultipartSessions):
         Raises:
             UploadError: something failed, with ``on_error="raise"``; its `report` has all records, its cause is the
                 first error.
-            NotFoundError: there is no such batch; AuthenticationError and ForbiddenError likewise: errors that every
-                file would meet are raised once, also with ``on_error="collect"``, when nothing was uploaded.
+            NotFoundError: there is no such batch. Like AuthenticationError and ForbiddenError, which every file would
+                meet, it is raised once, also with ``on_error="collect"``, when nothing was uploaded.
             InvalidRequestError: an argument cannot be used.
 
         Example:
@@ -240,7 +240,7 @@ class BatchFiles(MultipartSessions):
         """Delete one file of a batch.
 
         Returns:
-            The deletion job from the answer's Location header; None inside if the server named none.
+            The deletion job from the answer's Location header; its `job_id` is None if the server named none.
 
         Raises:
             NotFoundError: the batch does not exist.

@@ -33,8 +33,8 @@ class Batches(BatchFiles):
         Args:
             name: 1 to 255 characters.
             workspace: where to create it; the personal workspace by default. Service accounts must name one.
-            unique_name: nobody else creates a batch of this name, such as one with a UUID. If the answer is lost, a
-                batch of this name that appears later is then taken for the one that was requested.
+            unique_name: promise that nobody else creates a batch of this name, such as one with a UUID. If the
+                answer is lost, a batch of this name that appears later is then taken for the one that was requested.
 
         Returns:
             The batch's id; nothing else is echoed.
@@ -73,7 +73,7 @@ class Batches(BatchFiles):
         limit: int | None = None,
         offset: int | None = None,
     ) -> ListBatches:
-        """List one page of batches; `iter()` gives them all.
+        """List one page of batches; `iter()` returns all of them.
 
         Args:
             workspace: only batches of this workspace.
@@ -90,7 +90,7 @@ class Batches(BatchFiles):
     def iter(
         self, workspace: str | None = None, username: str | None = None, *, page_size: int = _PAGE
     ) -> Pages[BatchInfo]:
-        """All batches, page by page; arguments as for `list()`.
+        """Return all batches, page by page; arguments as for `list()`.
 
         Example:
             >>> async def names(client):
@@ -105,10 +105,10 @@ class Batches(BatchFiles):
         return Pages(ops.LIST_BATCHES, fetch, key=lambda batch: batch.id)
 
     async def get(self, batch_id: Id) -> BatchInfo:
-        """Describe a batch.
+        """Return a description of a batch.
 
         Raises:
-            NotFoundError: it does not exist, or you may not see it.
+            NotFoundError: it does not exist, or you are not allowed to see it.
         """
         return await self._fetch(BatchInfo, ops.GET_BATCH, batch_id=batch_id)
 
@@ -127,7 +127,7 @@ class Batches(BatchFiles):
         return self._read(BatchDeletionJob, ops.DELETE_BATCH, response, batch_id=batch_id)
 
     async def poll_job(self, job_id: str) -> JobStatus:
-        """State of a deletion job; the same as `client.jobs.status()`, which is preferred."""
+        """Return the state of a deletion job; prefer `client.jobs.status()`, which is the same."""
         return await self._fetch(JobStatus, ops.POLL_BATCHES_JOB, job_id=job_id)
 
 

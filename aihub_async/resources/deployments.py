@@ -119,7 +119,7 @@ class DeploymentRuns(AnyRuns):
 
 
 class Deployments:
-    """`client.apps.deployments`."""
+    """Deployments: `runs` starts and reads their runs."""
 
     def __init__(self, transport: Transport, scheduler: Scheduler, webhooks: "WebhookReceiver | None" = None) -> None:
         self.runs = DeploymentRuns(transport, scheduler, webhooks)

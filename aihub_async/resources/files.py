@@ -51,15 +51,15 @@ class Files(Resource):
             path: full path; a leading slash makes no difference.
             expect_node_type: ``"file"``, or ``"folder"`` for the JSON listing of a folder.
             range: one range of bytes with inclusive bounds, such as ``"bytes=0-4"``.
-            ib_retry_config: lets the **server** look again when there is no such file yet, such as
+            ib_retry_config: lets the **server** wait for a file that does not exist yet, such as
                 ``{"retries": 3, "backoff-seconds": 5}``.
 
         Raises:
-            NotFoundError: there is none.
+            NotFoundError: there is no such file.
             ProtocolError: the server sent another range.
         """
-        wanted = None if range is None else _RANGE.fullmatch(range)
-        if range is not None and wanted is None:
+        requested = None if range is None else _RANGE.fullmatch(range)
+        if range is not None and requested is None:
             raise InvalidRequestError(f"range must look like 'bytes=0-4', not {range!r}")
         headers = _retry_header(ib_retry_config)
         if range is not None:
@@ -69,17 +69,17 @@ class Files(Resource):
             ops.READ_FILE, {"path": path}, query={"expect-node-type": str(expect_node_type)}, headers=headers
         )
         response = await self._transport.send(request)
-        return response.body if wanted is None else self._only(wanted, request, response)
+        return response.body if requested is None else self._only(requested, request, response)
 
-    def _only(self, wanted: re.Match[str], request: Request, response: Response) -> bytes:
-        first, last = int(wanted[1]), int(wanted[2]) if wanted[2] else None
+    def _only(self, requested: re.Match[str], request: Request, response: Response) -> bytes:
+        first, last = int(requested[1]), int(requested[2]) if requested[2] else None
         if response.status != HTTPStatus.PARTIAL_CONTENT:
             return response.body[first : None if last is None else last + 1]
         given = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
         if given is None or int(given[1]) != first or int(given[2]) - first + 1 != len(response.body):
             details = self._transport.details(request, response)
             got = details.headers.get("Content-Range")
-            raise ProtocolError(f"asked for {wanted[0]}, got Content-Range {got!r}", details)
+            raise ProtocolError(f"requested {requested[0]}, received Content-Range {got!r}", details)
         return response.body
 
     async def download(self, path: str, to: str | os.PathLike[str], *, resume: bool = True) -> Path:
@@ -98,7 +98,7 @@ class Files(Resource):
 
         Raises:
             NotFoundError: there is no such file.
-            ProtocolError: the server sent another range than asked for, or the file changed meanwhile.
+            ProtocolError: the server sent another range than requested, or the file changed meanwhile.
             InvalidRequestError: `to` is a URL.
             OSError: the disk is full or not writable, there is no such folder, or ``<to>.part`` is a link (which is
                 not followed); an existing `to` is untouched.
@@ -132,7 +132,7 @@ class Files(Resource):
 
         Raises:
             PreconditionFailedError: with `if_none_match`, a file exists.
-            InvalidRequestError: text or nothing was given.
+            InvalidRequestError: `data` is text or empty.
         """
         body = await to_body(data, path)
         if body.length == 0:
@@ -159,10 +159,10 @@ class Files(Resource):
     async def get_file_metadata(
         self, path: str, ib_retry_config: str | Mapping[str, int] | None = None
     ) -> FileMetadata:
-        """Describe a file or folder: `is_folder`, `size` (bytes), `last_modified`.
+        """Return what is known of a file or folder: `is_folder`, `size` (bytes), `last_modified`.
 
         Raises:
-            NotFoundError: there is none.
+            NotFoundError: there is no such file.
         """
         # The length of a compressed answer would not be that of the file.
         headers = {"Accept-Encoding": "identity", **_retry_header(ib_retry_config)}
@@ -181,7 +181,7 @@ class Files(Resource):
     # What follows is not in the published specification.
 
     async def list_folder(self, path: str, start_token: str | None = None) -> FolderListing:
-        """One page of a folder's files and folders; `iter_folder()` gives them all.
+        """Return one page of a folder's files and folders; `iter_folder()` returns all of them.
 
         Unverified: only the node type is in the published specification, the listing is that of Instabase's own tools.
 
@@ -196,7 +196,7 @@ class Files(Resource):
         return await self._fetch(FolderListing, ops.READ_FILE, query=query, path=path)
 
     def iter_folder(self, path: str) -> Pages[FileNode]:
-        """A folder's files and folders, page by page; not what is in the latter. Unverified, like `list_folder()`.
+        """Return a folder's files and folders, page by page, without the contents of subfolders. Unverified as well.
 
         Example:
             >>> async def names(client, folder):
@@ -234,8 +234,8 @@ class Files(Resource):
 
         Raises:
             NotFoundError: there is no such file.
-            OutcomeUnknownError: the connection broke and the last piece may or may not be there; the file's size
-                (`get_file_metadata()`) tells.
+            OutcomeUnknownError: the connection broke and the last piece may or may not be there; compare the file's
+                size (`get_file_metadata()`).
         """
         body = await to_body(data, path)
         async with contextlib.aclosing(pieces(body, APPEND_BYTES)) as parts:
@@ -259,7 +259,7 @@ class Files(Resource):
         return await self._file_job(ops.COPY_FILE, src_path, dst_path)
 
     async def extract(self, src_path: str, dst_path: str) -> FileJob:
-        """Start extracting an archive into a folder; otherwise like `copy()`. Unverified like it."""
+        """Start extracting an archive into a folder; otherwise like `copy()`, and also unverified."""
         return await self._file_job(ops.EXTRACT_ARCHIVE, src_path, dst_path)
 
     async def _file_job(self, operation: ops.Operation, src_path: str, dst_path: str) -> FileJob:

@@ -16,7 +16,7 @@ Job = str | BatchDeletionJob | DeletionJob | RunDeletion
 
 
 class Jobs(Resource):
-    """Jobs of file operations."""
+    """Asynchronous jobs of the server, such as deletions."""
 
     def __init__(self, transport: Transport, scheduler: Scheduler) -> None:
         super().__init__(transport)
@@ -32,7 +32,7 @@ class Jobs(Resource):
         )
 
     async def status(self, job_id: str) -> JobStatus:
-        """State of a job: PENDING or RUNNING, then COMPLETE, FAILED or CANCELLED."""
+        """Return the state of a job: PENDING or RUNNING, then COMPLETE, FAILED or CANCELLED."""
         return await self._fetch(JobStatus, ops.JOB_STATUS, job_id=job_id)
 
     def handle(self, job_id: str) -> JobHandle:
@@ -40,19 +40,19 @@ class Jobs(Resource):
         return JobHandle(id_of(job_id, "job_id"), self._scheduler, self._pollable)
 
     async def wait(self, job: Job, timeout: float | None = None, *, poll_interval: float | None = None) -> JobStatus:
-        """Wait for the end of a deletion. Outages of the server are waited through.
+        """Wait until a deletion has finished. An outage of the server does not end the wait.
 
         Args:
-            job: a job id, or what a delete method gave: all its jobs are waited for. One without an id is done.
+            job: a job id, or what a delete method returned: all its jobs are waited for. One without an id is done.
             timeout: seconds; as long as it takes by default.
-            poll_interval: least seconds between two requests about one job.
+            poll_interval: minimum seconds between two polls of one job.
 
         Returns:
             The state of the job, COMPLETE; of several, that of the last.
 
         Raises:
             JobFailedError: one ended FAILED or CANCELLED.
-            WaitTimeoutError: the time is up; the job goes on.
+            WaitTimeoutError: the timeout expired; the job continues.
 
         Example:
             >>> async def remove(client, batch_id):
@@ -64,7 +64,7 @@ class Jobs(Resource):
     async def wait_all(
         self, jobs: Iterable[Job], timeout: float | None = None, *, poll_interval: float | None = None
     ) -> list[JobStatus]:
-        """Wait for several deletions at once; all are waited for, also when one fails.
+        """Wait for several deletions concurrently; all are waited for, also when one fails.
 
         Args:
             jobs: as for `wait()`.
@@ -76,7 +76,7 @@ class Jobs(Resource):
 
         Raises:
             JobFailedError: one ended FAILED or CANCELLED; the first in the order of `jobs`.
-            WaitTimeoutError: the time is up.
+            WaitTimeoutError: the timeout expired.
         """
         groups = [_job_ids(job) for job in jobs]
         ends: dict[str, JobStatus | Exception] = {}

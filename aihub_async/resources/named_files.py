@@ -1,4 +1,4 @@
-"""Files given to a call that sends them itself, rather than through a batch."""
+"""Files that a call sends itself, rather than through a batch."""
 
 import base64
 import os
@@ -16,15 +16,15 @@ NamedFiles = Mapping[str, Content] | Iterable[str | os.PathLike[str] | tuple[str
 
 
 async def named_bodies(files: NamedFiles) -> list[tuple[str, ContentBody]]:
-    """Name and body of each file, measured but not read.
+    """Return name and body of each file, measured but not read.
 
     Raises:
         InvalidRequestError: not files, one of them above 50 MB, or all together above 100 MB.
         SourceError: a file cannot be read.
     """
     if isinstance(files, str | bytes | os.PathLike):
-        raise InvalidRequestError("give a list of files, or a dict of names and contents")
-    # A mapping matches both halves of the union, which type checkers do not tell apart.
+        raise InvalidRequestError("pass a list of files, or a dict of contents by name")
+    # A mapping matches both halves of the union, which type checkers cannot distinguish.
     items: Iterable[Any] = files.items() if isinstance(files, Mapping) else files
     bodies = [(name, await to_body(content, name)) for name, content in map(_pair, items)]
     for name, body in bodies:
@@ -32,7 +32,7 @@ async def named_bodies(files: NamedFiles) -> list[tuple[str, ContentBody]]:
             raise InvalidRequestError(f"{name} has {body.length} bytes; the API takes {MAX_FILE_BYTES} per file")
     total = sum(body.length for _, body in bodies)
     if total > MAX_REQUEST_BYTES:
-        raise InvalidRequestError(f"the files have {total} bytes together; the API takes {MAX_REQUEST_BYTES} at once")
+        raise InvalidRequestError(f"the files have {total} bytes together; one request takes {MAX_REQUEST_BYTES}")
     return bodies
 
 
@@ -56,9 +56,9 @@ async def inline_files(files: NamedFiles, *, most: int | None = None) -> list[di
     """
     bodies = await named_bodies(files)
     if not bodies:
-        raise InvalidRequestError("no files were given")
+        raise InvalidRequestError("there are no files")
     if most is not None and len(bodies) > most:
-        raise InvalidRequestError(f"{len(bodies)} files were given; in memory the API takes {most} at once, use run()")
+        raise InvalidRequestError(f"{len(bodies)} files; a request that runs in memory takes {most}, use run() instead")
     return [
         {"file_name": name, "file_content": base64.b64encode(await body.read_all()).decode()} for name, body in bodies
     ]

@@ -32,7 +32,7 @@ _MAX_SECONDS = 10_000_000_000
 
 
 class AnyRuns(RunResultsAPI):
-    """What is the same for runs of apps and of deployments."""
+    """What runs of apps and of deployments have in common."""
 
     def __init__(self, transport: Transport, scheduler: Scheduler, webhooks: "WebhookReceiver | None" = None) -> None:
         super().__init__(transport)
@@ -78,7 +78,7 @@ class AnyRuns(RunResultsAPI):
         sort_by: str | None = None,
         order: str | None = None,
     ) -> ListRuns:
-        """List one page of runs; `iter()` gives them all.
+        """List one page of runs; `iter()` returns all of them.
 
         Without `from_timestamp` the API lists the last 24 hours only. Timestamps here are Unix **seconds**, while those
         of the runs themselves are nanoseconds.
@@ -134,7 +134,7 @@ class AnyRuns(RunResultsAPI):
         *,
         page_size: int = _PAGE,
     ) -> Pages[Run]:
-        """All runs, page by page; arguments as for `list()`."""
+        """Return all runs, page by page; arguments as for `list()`."""
 
         async def fetch(cursor: str | int | None) -> Page[Run]:
             offset = int(cursor or 0)
@@ -230,7 +230,7 @@ class Runs(AnyRuns):
             The run, usually RUNNING. Times are Unix nanoseconds.
 
         Raises:
-            InvalidRequestError: none or both of a pair given.
+            InvalidRequestError: none or both of a pair were passed.
             OutcomeUnknownError: the connection broke, and it could not be determined whether the run has started.
         """
         # It may hold passwords, and this frame is part of a traceback.

@@ -1,4 +1,4 @@
-"""`client.secrets`: the organization's vault. Values go in and never come out."""
+"""`client.secrets`: the organization's vault. Values can be written and never read."""
 
 import functools
 from collections.abc import Sequence
@@ -67,7 +67,7 @@ class Secrets(Resource):
         return await self._fetch(ListSecrets, ops.LIST_SECRETS, query=given(workspace=workspace, alias=alias))
 
     async def delete(self, alias: str) -> None:
-        """Delete a secret, at once.
+        """Delete a secret, immediately.
 
         Raises:
             NotFoundError: there is none.
@@ -82,7 +82,7 @@ class Secrets(Resource):
         allowed_workspaces_type: str | None = None,
         allowed_workspaces: Sequence[str] | None = None,
     ) -> None:
-        """Change what is given of a secret; None leaves it as it is."""
+        """Change a secret; None leaves a value as it is."""
         # This frame is part of a traceback, which shows no secret.
         concealed = SecretValue(value)
         del value

@@ -137,7 +137,7 @@ class BytesBody:
         return self.data
 
     async def write_to(self, write: Write) -> None:
-        """Write the bytes, many of them in chunks: the transport copies what the network does not take at once."""
+        """Write the bytes, many of them in chunks: the transport copies what the network does not take immediately."""
         if len(self.data) <= CHUNK:
             await write(self.data)
             return
@@ -199,8 +199,8 @@ class StreamBody:
                 await stream.aclose()
         if count != self.length:
             raise SourceChangedError(
-                f"{self.name} gave {'more' if count > self.length else 'fewer'} than the {self.length} bytes it "
-                "was said to have",
+                f"{self.name} has {'more' if count > self.length else 'fewer'} than the {self.length} bytes it "
+                "was declared to have",
                 name=self.name,
             )
 
@@ -229,7 +229,7 @@ class StreamParts:
         await self._fill(length)
         data = self._take(length)
         if self._position == self._length:
-            # The stream must end here, or it has more bytes than it was said to have.
+            # The stream must end here, or it has more bytes than it was declared to have.
             await self._fill(1)
         return BytesBody(data, self._content_type)
 

@@ -27,7 +27,7 @@ class SourceTouchedError(SourceChangedError):
         self._held = held
 
     def fresh(self) -> "FileBody":
-        """Return a new body of the same open file, which its path may not lead to any more."""
+        """Return a new body of the same open file, which may no longer be at its path."""
         return FileBody.of_descriptor(self._held.descriptor, self.name or "", offset=self._begin, held=self._held)
 
 
@@ -43,8 +43,8 @@ class HeldFile:
 class Fingerprint:
     """What shows that a file is still the one that was measured.
 
-    The change time (`ctime_ns`) reveals a rewrite after which somebody restored the modification time. It also
-    changes with a new link, another name or other permissions.
+    The change time (`ctime_ns`) reveals a rewrite after which the modification time was restored. It also changes
+    with a new link, another name or other permissions.
     """
 
     size: int
@@ -152,7 +152,7 @@ class FileBody:
         return data
 
     def _check_content(self, descriptor: int, status: os.stat_result, data: bytes) -> None:
-        """Compare what was read with what is there now: it tells more than times do."""
+        """Compare what was read with what is there now, which times alone cannot show."""
         again = self._read(descriptor, self.offset, self.length)
         if again != data or not self.fingerprint.may_be_of(os.fstat(descriptor)):
             raise self._changed()
@@ -185,7 +185,7 @@ class FileBody:
             del chunk
 
     def _read(self, descriptor: int, position: int, size: int) -> bytes:
-        """Read until `size` bytes are there or the file ends: file systems of networks return less than asked."""
+        """Read until `size` bytes are there or the file ends: network file systems return less than requested."""
         data = read_at(descriptor, size, position, self.path)
         while 0 < len(data) < size:
             more = read_at(descriptor, size - len(data), position + len(data), self.path)
@@ -237,7 +237,7 @@ def open_regular(path: str | int) -> tuple[int, os.stat_result]:
     """Open a regular file for reading and return its descriptor and status. Never blocks on a FIFO or a device.
 
     Raises:
-        SourceError: it does not exist, may not be read or is no regular file.
+        SourceError: it does not exist, is not readable or is no regular file.
     """
     try:
         if isinstance(path, int):

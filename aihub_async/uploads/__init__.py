@@ -1,1 +1,1 @@
-"""Getting files into a batch: many at once, large ones in parts, none of them lost."""
+"""Uploading files to a batch: many concurrently, large ones in parts."""

@@ -17,7 +17,7 @@ _SHOWN = 5
 
 
 async def check_sources(reader: SourceReader, *, most: int, advice: str) -> None:
-    """Check the files of a reader, which then returns them as if nobody had looked.
+    """Check the files of a reader, which returns them again afterwards.
 
     Files on disk and behind URLs are all found and checked. Of a generator no file after the first with its content
     in memory is pulled, so that the memory stays flat; those are checked when their turn comes.

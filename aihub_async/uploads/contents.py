@@ -61,9 +61,10 @@ class ByteStream:
 async def to_body(content: Content | ByteStream, name: str) -> ContentBody:
     """Return the request body of a content; `name` is used in errors.
 
-    An open file is sent from its position to its end. It must stay open until it is sent, and is at the same position
-    afterwards. Only plain files (`io.FileIO`, and `io.BufferedReader` on top of one) are read by their descriptor; of
-    everything else, such as `gzip.open()` or a member of a zip file, the bytes are those that its `read()` returns.
+    An open file is sent from its position to its end. It must stay open until it has been sent, and is at the
+    same position afterwards. Only plain files (`io.FileIO`, and `io.BufferedReader` on top of one) are read by their
+    descriptor; of everything else, such as `gzip.open()` or a member of a zip file, the bytes are those that its
+    `read()` returns.
 
     Raises:
         InvalidRequestError: text, an open file at its end, or something else that has no bytes.
@@ -177,7 +178,7 @@ class SeekableFile:
 
     @classmethod
     def of(cls, file: Any) -> "SeekableFile | None":
-        """Return the one of this file, measured while nobody else moves its position; None if it cannot seek."""
+        """Return the instance for a file, shared by all who read it at the same time; None if it cannot seek."""
         with cls._lock:
             # An entry keeps its file alive, so that no other file can have this id meanwhile.
             found = cls._in_use.get(id(file))
@@ -273,5 +274,5 @@ class ReadBody:
         try:
             rewind()
         except (OSError, ValueError) as error:
-            # Its owner has closed it meanwhile. All bytes are read, or a better error is on its way.
+            # The caller has closed it meanwhile. Either all bytes were read, or a better error is being raised.
             logger.debug("%s could not be rewound: %s", self.name, error)

@@ -173,7 +173,7 @@ class Uploads:
         await self.aclose()
 
     def _start(self) -> None:
-        # Before there are coroutines that nobody would run.
+        # Checked before coroutines are created that would never run.
         loop = running_loop()
         self._started = True
         self._count = 0

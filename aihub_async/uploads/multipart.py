@@ -1,4 +1,4 @@
-"""A large file: a session, its parts in parallel, one commit; aborted when it fails, or kept to go on later."""
+"""A large file: a session, its parts in parallel, one commit; aborted when it fails, or kept to be continued."""
 
 import asyncio
 import contextlib
@@ -20,13 +20,13 @@ from aihub_async.uploads.single import BatchUploadAPI
 
 logger = logging.getLogger("aihub_async")
 
-PARTS_AT_ONCE = 12
+MAX_PARTS_IN_FLIGHT = 12
 """Parts of one file in flight. They are read as they are sent: each holds one chunk in memory, not its part."""
 _ABORT_SECONDS = 10.0
 
 
 class UploadResume:
-    """Keeps an upload that broke, so that the same call can go on from its parts in this process.
+    """Keeps an upload that broke, so that the same call in the same process continues after its last part.
 
     Without it, the session of a large upload that fails or is cancelled is aborted, and its parts are dropped.
 
@@ -37,7 +37,7 @@ class UploadResume:
         ...         try:
         ...             return await client.batches.add_large_file(batch_id, path.name, path, resume=resume)
         ...         except ConnectionLostError:
-        ...             print(f"{len(resume.parts)} parts are up, going on")
+        ...             print(f"continuing after {len(resume.parts)} parts")
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class UploadResume:
         self.session, self.parts, self._key = session, {}, key
 
     def fits(self, key: object) -> bool:
-        """Whether the session kept here is of the same unchanged file."""
+        """Whether the session kept here belongs to the same unchanged file."""
         return self.session is not None and self._key == key
 
     def clear(self) -> None:
@@ -67,7 +67,7 @@ async def upload_in_parts(
     resume: UploadResume | None = None,
     on_bytes: Callable[[int], None] | None = None,
 ) -> int:
-    """Upload a large file; gives 1 plus the number of requests that had to be repeated.
+    """Upload a large file and return 1 plus the number of requests that had to be repeated.
 
     Raises:
         SourceError: it cannot be read, or changes meanwhile.
@@ -80,11 +80,11 @@ async def upload_in_parts(
             await abort(steps, state)
         state.begin(await steps.open_session(name, body.length), key)
     try:
-        repeated = await _send_parts(steps, body, state, concurrency or PARTS_AT_ONCE, on_bytes)
+        repeated = await _send_parts(steps, body, state, concurrency or MAX_PARTS_IN_FLIGHT, on_bytes)
         await _commit(steps, name, body.length, state)
     except BaseException as error:
         if isinstance(error, NotFoundError):
-            # The server has dropped the session: there is nothing to go on with, and nothing to abort.
+            # The server has dropped the session: there is nothing to continue, and nothing to abort.
             state.clear()
         elif resume is None or isinstance(error, SourceChangedError):
             await abort(steps, state)
@@ -111,7 +111,7 @@ async def _send_parts(
     async def work() -> None:
         nonlocal repeated
         while True:
-            # One at a time: a stream gives its parts in order.
+            # One at a time: a stream has its parts in order.
             async with turn:
                 number = next(missing, None)
                 if number is None:
@@ -148,7 +148,7 @@ async def _commit(steps: BatchUploadAPI, name: str, size: int, state: UploadResu
 
 
 async def abort(steps: BatchUploadAPI, state: UploadResume) -> None:
-    """Drop the parts that are up: also while the task is being cancelled, but not for long."""
+    """Drop the uploaded parts, also while the task is being cancelled, within a time limit."""
     session = state.session
     state.clear()
     if session is None:

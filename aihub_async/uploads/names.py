@@ -28,7 +28,7 @@ def fold(name: str) -> str:
 class NameSet:
     """A set of names that keeps 64 bits of each, at most 22 bytes with its share of empty slots.
 
-    A million names take 17 MB, where a set of strings would take 150. Two different names pass for one with a
+    A million names take 17 MB, where a set of strings would take 150. Two different names are mistaken for one with a
     probability of 3 in 100 million for a million names; the second is then refused, never lost.
     """
 
@@ -37,8 +37,8 @@ class NameSet:
         self._shards = [_Table() for _ in range(_SHARDS)]
 
     def add(self, name: str) -> bool:
-        """Add a name; False when it, or one that folds to the same, is there already."""
-        # Python's string hash is keyed with a random number per process: nobody can aim at a collision.
+        """Add a name; return False when it, or one that folds to the same, is there already."""
+        # Python's string hash is keyed with a random number per process: nobody can provoke a collision.
         key = hash(fold(name)) & 0xFFFF_FFFF_FFFF_FFFF or 1
         return self._shards[key % _SHARDS].add(key)
 

@@ -10,7 +10,7 @@ from aihub_async.uploads.contents import ReadBody
 
 @attrs.frozen
 class RemoteFile:
-    """A file behind a URL; `relative` is its path below the folder that was given."""
+    """A file behind a URL; `relative` is its path below the folder of the source."""
 
     system: Any = attrs.field(repr=False, eq=False)
     path: str

@@ -36,8 +36,8 @@ Sources = Source | Mapping[str, Content | ByteStream] | Iterable[Source] | Async
 """One source or many, or contents by name; iterables are pulled as fast as files are sent, and never become lists."""
 
 Naming = Literal["name", "relative"] | Callable[[Path], str] | None
-"""How files without a name get one: the last part of the path (the default), the path below the folder that was
-given, joined by ``__`` (the API does not say what a slash in a name does), or what a callable makes of the path."""
+"""How files without a name get one: the last part of the path (the default), the path below the folder of the
+source, joined by ``__`` (the API does not say what a slash in a name does), or what a callable makes of the path."""
 
 _END = object()
 

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class Apps(Facade):
-    """`client.apps`."""
+    """Apps: `runs` starts and reads runs of apps, `deployments` those of deployments."""
 
     _async: apps.Apps
     runs: Runs
     """Runs of apps."""
     deployments: Deployments
-    """`client.apps.deployments`."""
+    """Deployments: `runs` starts and reads their runs."""
 
     def _bind(self, wrapped: apps.Apps, lease: Lease) -> None:
         super()._bind(wrapped, lease)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Audit(Facade):
-    """Who did what; the official SDK has no method for it."""
+    """The audit log: who did what and when. The official SDK has no method for it."""
 
     _async: audit.Audit
 
@@ -27,12 +27,12 @@ class Audit(Facade):
         start_time: int | str | None = None,
         end_time: int | str | None = None,
     ) -> AuditLogs:
-        """One page of audit logs; `iter_logs()` gives them all.
+        """Return one page of the audit log; `iter_logs()` returns all entries.
 
         Args:
             start: how many entries to skip.
             size: how many at most.
-            log_type: see `AuditLogType`; other names are passed on.
+            log_type: see `AuditLogType`; other names are sent as they are.
             email: only entries of this user.
             start_time: Unix milliseconds (the wire carries them as text).
             end_time: Unix milliseconds.
@@ -51,5 +51,5 @@ class Audit(Facade):
         *,
         page_size: int = 100,
     ) -> Pages[AuditLogEntry]:
-        """All entries, page by page; arguments as for `logs()`."""
+        """Return all entries, page by page; arguments as for `logs()`."""
         return Pages(self._async.iter_logs(log_type, email, start_time, end_time, page_size=page_size), self._lease)

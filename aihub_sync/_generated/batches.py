@@ -86,7 +86,7 @@ class Batches(Facade):
         return self._lease.run(self._async.list_files(batch_id, page_size, start_token))
 
     def iter_files(self, batch_id: Id, *, page_size: int | None = None) -> Pages[FileNode]:
-        """All files of a batch. Sizes are bytes; `metadata.modified_timestamp` is Unix seconds."""
+        """Return all files of a batch. Sizes are bytes; `metadata.modified_timestamp` is Unix seconds."""
         return Pages(self._async.iter_files(batch_id, page_size=page_size), self._lease)
 
     def upload(
@@ -137,8 +137,8 @@ class Batches(Facade):
         Raises:
             UploadError: something failed, with ``on_error="raise"``; its `report` has all records, its cause is the
                 first error.
-            NotFoundError: there is no such batch; AuthenticationError and ForbiddenError likewise: errors that every
-                file would meet are raised once, also with ``on_error="collect"``, when nothing was uploaded.
+            NotFoundError: there is no such batch. Like AuthenticationError and ForbiddenError, which every file would
+                meet, it is raised once, also with ``on_error="collect"``, when nothing was uploaded.
             InvalidRequestError: an argument cannot be used.
 
         Example:
@@ -255,7 +255,7 @@ class Batches(Facade):
         """Delete one file of a batch.
 
         Returns:
-            The deletion job from the answer's Location header; None inside if the server named none.
+            The deletion job from the answer's Location header; its `job_id` is None if the server named none.
 
         Raises:
             NotFoundError: the batch does not exist.
@@ -269,8 +269,8 @@ class Batches(Facade):
         Args:
             name: 1 to 255 characters.
             workspace: where to create it; the personal workspace by default. Service accounts must name one.
-            unique_name: nobody else creates a batch of this name, such as one with a UUID. If the answer is lost, a
-                batch of this name that appears later is then taken for the one that was requested.
+            unique_name: promise that nobody else creates a batch of this name, such as one with a UUID. If the
+                answer is lost, a batch of this name that appears later is then taken for the one that was requested.
 
         Returns:
             The batch's id; nothing else is echoed.
@@ -295,7 +295,7 @@ class Batches(Facade):
         limit: int | None = None,
         offset: int | None = None,
     ) -> ListBatches:
-        """List one page of batches; `iter()` gives them all.
+        """List one page of batches; `iter()` returns all of them.
 
         Args:
             workspace: only batches of this workspace.
@@ -308,7 +308,7 @@ class Batches(Facade):
     def iter(
         self, workspace: str | None = None, username: str | None = None, *, page_size: int = 100
     ) -> Pages[BatchInfo]:
-        """All batches, page by page; arguments as for `list()`.
+        """Return all batches, page by page; arguments as for `list()`.
 
         Example:
             >>> def names(client):
@@ -318,10 +318,10 @@ class Batches(Facade):
 
     @renamed(id="batch_id")
     def get(self, batch_id: Id) -> BatchInfo:
-        """Describe a batch.
+        """Return a description of a batch.
 
         Raises:
-            NotFoundError: it does not exist, or you may not see it.
+            NotFoundError: it does not exist, or you are not allowed to see it.
         """
         return self._lease.run(self._async.get(batch_id))
 
@@ -339,5 +339,5 @@ class Batches(Facade):
 
     @renamed(id="job_id")
     def poll_job(self, job_id: str) -> JobStatus:
-        """State of a deletion job; the same as `client.jobs.status()`, which is preferred."""
+        """Return the state of a deletion job; prefer `client.jobs.status()`, which is the same."""
         return self._lease.run(self._async.poll_job(job_id))

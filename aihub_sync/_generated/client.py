@@ -66,8 +66,8 @@ class AIHub(Facade):
             as not created and is sent again; `timeout` by default. A server that carries a request out even later can
             still create a duplicate.
         max_concurrent_requests: requests in flight at a time, at most (64); fewer where more would gain nothing, or
-            while the server asks for less.
-        max_bytes_in_flight: bytes of request bodies held in memory at once (64 MiB); files are read in chunks.
+            while the server signals overload.
+        max_bytes_in_flight: bytes of request bodies held in memory at the same time (64 MiB); files are read in chunks.
         headers: sent with every request.
         ssl_context: TLS settings; the system's certificates by default.
         proxy: URL of an HTTP proxy, such as ``http://user:password@proxy.example:3128``.
@@ -96,15 +96,15 @@ class AIHub(Facade):
     batches: Batches
     """Batches hold files; a run processes all files of its batch."""
     apps: Apps
-    """`client.apps`."""
+    """Apps: `runs` starts and reads runs of apps, `deployments` those of deployments."""
     jobs: Jobs
-    """Jobs of file operations."""
+    """Asynchronous jobs of the server, such as deletions."""
     files: Files
     """Files and folders on connected drives, not on this machine."""
     secrets: Secrets
     """Secrets that apps and deployments refer to by alias. Only organization admins may change them."""
     audit: Audit
-    """Who did what; the official SDK has no method for it."""
+    """The audit log: who did what and when. The official SDK has no method for it."""
     legacy: Legacy
     """`client.legacy`."""
     flows: Flows
@@ -156,8 +156,9 @@ class AIHub(Facade):
                 counts as not created and is sent again; `timeout` by default. A server that carries a request out even
                 later can still create a duplicate.
             max_concurrent_requests: requests in flight at a time, at most (64); fewer where more would gain nothing, or
-                while the server asks for less.
-            max_bytes_in_flight: bytes of request bodies held in memory at once (64 MiB); files are read in chunks.
+                while the server signals overload.
+            max_bytes_in_flight: bytes of request bodies held in memory at the same time (64 MiB); files are read in
+                chunks.
             headers: sent with every request.
             ssl_context: TLS settings; the system's certificates by default.
             proxy: URL of an HTTP proxy, such as ``http://user:password@proxy.example:3128``.
@@ -246,7 +247,7 @@ class AIHub(Facade):
         """Upload documents to a new batch, run an app on them, wait, and return all extracted fields.
 
         Sources, names and arguments are checked before the first request: of bad input nothing is left on the server.
-        Then the API is asked for the app, which not every server answers before the run starts.
+        Then the API is queried for the app; some servers only report an unknown app when the run starts.
 
         Args:
             sources: what `batches.upload()` takes: paths, folders, ``(name, bytes)`` …; at most 1,000 files.
@@ -278,7 +279,7 @@ class AIHub(Facade):
             InvalidRequestError: not one app, no files, or more than 1,000.
             UploadError: some files could not be uploaded; no run was started.
             RunFailedError: the run failed; see also `RunCancelledError` and `RunNeedsReviewError`.
-            WaitTimeoutError: the run goes on; its id is in the error.
+            WaitTimeoutError: the timeout expired; the run continues, and its id is in the error.
 
         Example:
             >>> def totals(client, paths):
@@ -338,7 +339,7 @@ class AIHub(Facade):
             headers: more headers.
 
         Returns:
-            The raw answer: `status`, `headers`, `body`, `json()`.
+            The answer: `status`, `headers`, `body`, `json()`.
 
         Raises:
             InvalidRequestError: the path, a header or the body cannot be sent as it is.

@@ -199,7 +199,7 @@ class DeploymentRuns(Facade):
         sort_by: str | None = None,
         order: str | None = None,
     ) -> ListRuns:
-        """List one page of runs; `iter()` gives them all.
+        """List one page of runs; `iter()` returns all of them.
 
         Without `from_timestamp` the API lists the last 24 hours only. Timestamps here are Unix **seconds**, while those
         of the runs themselves are nanoseconds.
@@ -252,7 +252,7 @@ class DeploymentRuns(Facade):
         *,
         page_size: int = 100,
     ) -> Pages[Run]:
-        """All runs, page by page; arguments as for `list()`."""
+        """Return all runs, page by page; arguments as for `list()`."""
         return Pages(
             self._async.iter(
                 app_id,
@@ -376,7 +376,7 @@ class DeploymentRuns(Facade):
 
 
 class Deployments(Facade):
-    """`client.apps.deployments`."""
+    """Deployments: `runs` starts and reads their runs."""
 
     _async: deployments.Deployments
     runs: DeploymentRuns

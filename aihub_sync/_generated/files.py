@@ -36,11 +36,11 @@ class Files(Facade):
             path: full path; a leading slash makes no difference.
             expect_node_type: ``"file"``, or ``"folder"`` for the JSON listing of a folder.
             range: one range of bytes with inclusive bounds, such as ``"bytes=0-4"``.
-            ib_retry_config: lets the **server** look again when there is no such file yet, such as
+            ib_retry_config: lets the **server** wait for a file that does not exist yet, such as
                 ``{"retries": 3, "backoff-seconds": 5}``.
 
         Raises:
-            NotFoundError: there is none.
+            NotFoundError: there is no such file.
             ProtocolError: the server sent another range.
         """
         return self._lease.run(self._async.read(path, expect_node_type, range, ib_retry_config))
@@ -61,7 +61,7 @@ class Files(Facade):
 
         Raises:
             NotFoundError: there is no such file.
-            ProtocolError: the server sent another range than asked for, or the file changed meanwhile.
+            ProtocolError: the server sent another range than requested, or the file changed meanwhile.
             InvalidRequestError: `to` is a URL.
             OSError: the disk is full or not writable, there is no such folder, or ``<to>.part`` is a link (which is
                 not followed); an existing `to` is untouched.
@@ -78,15 +78,15 @@ class Files(Facade):
 
         Raises:
             PreconditionFailedError: with `if_none_match`, a file exists.
-            InvalidRequestError: text or nothing was given.
+            InvalidRequestError: `data` is text or empty.
         """
         self._lease.run(self._async.write(path, data, if_none_match=if_none_match))
 
     def get_file_metadata(self, path: str, ib_retry_config: str | Mapping[str, int] | None = None) -> FileMetadata:
-        """Describe a file or folder: `is_folder`, `size` (bytes), `last_modified`.
+        """Return what is known of a file or folder: `is_folder`, `size` (bytes), `last_modified`.
 
         Raises:
-            NotFoundError: there is none.
+            NotFoundError: there is no such file.
         """
         return self._lease.run(self._async.get_file_metadata(path, ib_retry_config))
 
@@ -99,7 +99,7 @@ class Files(Facade):
         return self._lease.run(self._async.delete(path))
 
     def list_folder(self, path: str, start_token: str | None = None) -> FolderListing:
-        """One page of a folder's files and folders; `iter_folder()` gives them all.
+        """Return one page of a folder's files and folders; `iter_folder()` returns all of them.
 
         Unverified: only the node type is in the published specification, the listing is that of Instabase's own tools.
 
@@ -113,7 +113,7 @@ class Files(Facade):
         return self._lease.run(self._async.list_folder(path, start_token))
 
     def iter_folder(self, path: str) -> Pages[FileNode]:
-        """A folder's files and folders, page by page; not what is in the latter. Unverified, like `list_folder()`.
+        """Return a folder's files and folders, page by page, without the contents of subfolders. Unverified as well.
 
         Example:
             >>> def names(client, folder):
@@ -142,8 +142,8 @@ class Files(Facade):
 
         Raises:
             NotFoundError: there is no such file.
-            OutcomeUnknownError: the connection broke and the last piece may or may not be there; the file's size
-                (`get_file_metadata()`) tells.
+            OutcomeUnknownError: the connection broke and the last piece may or may not be there; compare the file's
+                size (`get_file_metadata()`).
         """
         self._lease.run(self._async.append(path, data))
 
@@ -164,7 +164,7 @@ class Files(Facade):
         return self._lease.run(self._async.copy(src_path, dst_path))
 
     def extract(self, src_path: str, dst_path: str) -> FileJob:
-        """Start extracting an archive into a folder; otherwise like `copy()`. Unverified like it."""
+        """Start extracting an archive into a folder; otherwise like `copy()`, and also unverified."""
         return self._lease.run(self._async.extract(src_path, dst_path))
 
     def mount(self, path: str, mount_point_name: str, mount_details: Mapping[str, Any]) -> None:

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 class Jobs(Facade):
-    """Jobs of file operations."""
+    """Asynchronous jobs of the server, such as deletions."""
 
     _async: jobs.Jobs
 
     @renamed(id="job_id")
     def status(self, job_id: str) -> JobStatus:
-        """State of a job: PENDING or RUNNING, then COMPLETE, FAILED or CANCELLED."""
+        """Return the state of a job: PENDING or RUNNING, then COMPLETE, FAILED or CANCELLED."""
         return self._lease.run(self._async.status(job_id))
 
     def handle(self, job_id: str) -> JobHandle:
@@ -32,19 +32,19 @@ class Jobs(Facade):
         return JobHandle(self._async.handle(job_id), self._lease)
 
     def wait(self, job: Job, timeout: float | None = None, *, poll_interval: float | None = None) -> JobStatus:
-        """Wait for the end of a deletion. Outages of the server are waited through.
+        """Wait until a deletion has finished. An outage of the server does not end the wait.
 
         Args:
-            job: a job id, or what a delete method gave: all its jobs are waited for. One without an id is done.
+            job: a job id, or what a delete method returned: all its jobs are waited for. One without an id is done.
             timeout: seconds; as long as it takes by default.
-            poll_interval: least seconds between two requests about one job.
+            poll_interval: minimum seconds between two polls of one job.
 
         Returns:
             The state of the job, COMPLETE; of several, that of the last.
 
         Raises:
             JobFailedError: one ended FAILED or CANCELLED.
-            WaitTimeoutError: the time is up; the job goes on.
+            WaitTimeoutError: the timeout expired; the job continues.
 
         Example:
             >>> def remove(client, batch_id):
@@ -55,7 +55,7 @@ class Jobs(Facade):
     def wait_all(
         self, jobs: Iterable[Job], timeout: float | None = None, *, poll_interval: float | None = None
     ) -> list[JobStatus]:
-        """Wait for several deletions at once; all are waited for, also when one fails.
+        """Wait for several deletions concurrently; all are waited for, also when one fails.
 
         Args:
             jobs: as for `wait()`.
@@ -67,6 +67,6 @@ class Jobs(Facade):
 
         Raises:
             JobFailedError: one ended FAILED or CANCELLED; the first in the order of `jobs`.
-            WaitTimeoutError: the time is up.
+            WaitTimeoutError: the timeout expired.
         """
         return self._lease.run(self._async.wait_all(jobs, timeout, poll_interval=poll_interval))

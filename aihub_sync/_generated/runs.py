@@ -202,7 +202,7 @@ class Runs(Facade):
         sort_by: str | None = None,
         order: str | None = None,
     ) -> ListRuns:
-        """List one page of runs; `iter()` gives them all.
+        """List one page of runs; `iter()` returns all of them.
 
         Without `from_timestamp` the API lists the last 24 hours only. Timestamps here are Unix **seconds**, while those
         of the runs themselves are nanoseconds.
@@ -255,7 +255,7 @@ class Runs(Facade):
         *,
         page_size: int = 100,
     ) -> Pages[Run]:
-        """All runs, page by page; arguments as for `list()`."""
+        """Return all runs, page by page; arguments as for `list()`."""
         return Pages(
             self._async.iter(
                 app_id,
@@ -323,7 +323,7 @@ class Runs(Facade):
             The run, usually RUNNING. Times are Unix nanoseconds.
 
         Raises:
-            InvalidRequestError: none or both of a pair given.
+            InvalidRequestError: none or both of a pair were passed.
             OutcomeUnknownError: the connection broke, and it could not be determined whether the run has started.
         """
         try:

@@ -52,7 +52,7 @@ class Secrets(Facade):
         return self._lease.run(self._async.list(alias, workspace))
 
     def delete(self, alias: str) -> None:
-        """Delete a secret, at once.
+        """Delete a secret, immediately.
 
         Raises:
             NotFoundError: there is none.
@@ -67,7 +67,7 @@ class Secrets(Facade):
         allowed_workspaces_type: str | None = None,
         allowed_workspaces: Sequence[str] | None = None,
     ) -> None:
-        """Change what is given of a secret; None leaves it as it is."""
+        """Change a secret; None leaves a value as it is."""
         try:
             self._lease.run(self._async.update(alias, description, value, allowed_workspaces_type, allowed_workspaces))
         finally:
