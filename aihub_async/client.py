@@ -57,6 +57,7 @@ class AsyncAIHub(Processing, RawRequests):
             still create a duplicate.
         max_concurrent_requests: requests in flight at a time, at most (64); fewer where more would gain nothing, or
             while the server signals overload.
+        max_requests_per_second: requests per second of all calls together, spaced evenly; no limit by default.
         max_bytes_in_flight: bytes of request bodies held in memory at the same time (64 MiB); files are read in chunks.
         headers: sent with every request.
         ssl_context: TLS settings; the system's certificates by default.
@@ -109,6 +110,7 @@ class AsyncAIHub(Processing, RawRequests):
         max_retries: int | None = None,
         reconcile_for: float | None = None,
         max_concurrent_requests: int | None = None,
+        max_requests_per_second: float | None = None,
         max_bytes_in_flight: int | None = None,
         headers: Mapping[str, str] | None = None,
         ssl_context: ssl.SSLContext | None = None,
@@ -133,6 +135,7 @@ class AsyncAIHub(Processing, RawRequests):
                 "max_retries": max_retries,
                 "reconcile_for": reconcile_for,
                 "max_concurrent_requests": max_concurrent_requests,
+                "max_requests_per_second": max_requests_per_second,
                 "max_bytes_in_flight": max_bytes_in_flight,
                 "headers": headers,
                 "ssl_context": ssl_context,

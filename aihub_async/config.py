@@ -63,6 +63,8 @@ class ClientConfig:
     """Seconds for which lookups go on after an unclear once-only request; None means `timeout`."""
     max_concurrent_requests: int = 64
     """Requests in flight at a time; a few more are kept for polls and cancels."""
+    max_requests_per_second: float | None = None
+    """Requests per second, attempts counted singly; None for no limit."""
     max_bytes_in_flight: int = 64 * KIB * KIB
     min_throughput: float = 32.0 * KIB
     max_response_bytes: int = 256 * KIB * KIB
@@ -218,7 +220,14 @@ def _root_parts(root: SecretValue[str]) -> tuple[str, str | None, bool]:
 
 
 def _checked_values(settings: ClientConfig) -> ClientConfig:
-    for name in ("timeout", "deadline", "connect_timeout", "max_retry_after", "min_throughput"):
+    for name in (
+        "timeout",
+        "deadline",
+        "connect_timeout",
+        "max_retry_after",
+        "min_throughput",
+        "max_requests_per_second",
+    ):
         value = getattr(settings, name)
         if value is not None and not (_is_number(value) and value > 0):
             raise ConfigurationError(f"{name} must be a number greater than 0, not {value!r}")

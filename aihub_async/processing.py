@@ -1,6 +1,7 @@
 """`client.process()`: documents in, extracted fields out, in one call."""
 
 import datetime as dt
+import functools
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from aihub_async.uploads.walking import PathFilter
 from aihub_async.waiting.handles import RunHandle
 
 if TYPE_CHECKING:
+    from aihub_async.process_each import Groups, ProcessOutcomes
     from aihub_async.results.processed import Processed
 
 _ADVICE = "a run takes no more; client.ingest() takes any number and splits them into runs"
@@ -211,6 +213,85 @@ class Processing:
                 "include_validation_results": include_validation_results,
             },
         )
+
+    def process_each(
+        self,
+        groups: "Groups",
+        *,
+        app_name: str | None = None,
+        app_id: str | None = None,
+        deployment_id: str | None = None,
+        workspace: str | None = None,
+        owner: str | None = None,
+        version: str | None = None,
+        output_workspace: str | None = None,
+        settings: RunSettings | Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        through_review: bool = False,
+        max_in_flight: int = 8,
+        ordered: bool = False,
+        include_confidence_scores: bool = True,
+        include_source_info: bool = False,
+        include_review_results: bool = False,
+        include_validation_results: bool = False,
+    ) -> "ProcessOutcomes":
+        """Process each group of sources in a run of its own, several at a time; return the outcomes as each ends.
+
+        It stands between `process()` and `ingest()`: any number of groups in flat memory, nothing kept, no journal.
+        After an interruption the caller has to know which groups have ended.
+
+        Args:
+            groups: an iterable of what `process()` takes: a folder, or a list of sources, for each run.
+            app_name: as for `process()`, as all that follows.
+            app_id: the app to run.
+            deployment_id: the deployment to run.
+            workspace: where the batches are made.
+            owner: who made the app.
+            version: the latest production version by default.
+            output_workspace: as for `apps.runs.create()`.
+            settings: as for `apps.runs.create()`.
+            timeout: seconds to wait for each run.
+            through_review: wait through human reviews.
+            max_in_flight: groups in progress at a time.
+            ordered: return outcomes in the order of the groups; by default as they end.
+            include_confidence_scores: as for `apps.runs.results()`.
+            include_source_info: as for `apps.runs.results()`.
+            include_review_results: as for `apps.runs.results()`.
+            include_validation_results: as for `apps.runs.results()`.
+
+        Returns:
+            An iterator of `ProcessOutcome`: the group with its `result`, or its `error`.
+
+        Raises:
+            InvalidRequestError: not exactly one app or deployment, or `max_in_flight` below 1.
+
+        Example:
+            >>> async def totals(client, folders):
+            ...     async for outcome in client.process_each(folders, app_name="Claims"):
+            ...         print(outcome.sources, outcome.error or outcome.result.run.id)
+        """
+        settings = conceal_settings(settings)
+        exactly_one(app_name=app_name, app_id=app_id, deployment_id=deployment_id)
+        from aihub_async.process_each import ProcessOutcomes  # noqa: PLC0415 - needed only now
+
+        process = functools.partial(
+            self.process,
+            app_name=app_name,
+            app_id=app_id,
+            deployment_id=deployment_id,
+            workspace=workspace,
+            owner=owner,
+            version=version,
+            output_workspace=output_workspace,
+            settings=settings,
+            timeout=timeout,
+            through_review=through_review,
+            include_confidence_scores=include_confidence_scores,
+            include_source_info=include_source_info,
+            include_review_results=include_review_results,
+            include_validation_results=include_validation_results,
+        )
+        return ProcessOutcomes(process, groups, max_in_flight=max_in_flight, ordered=ordered)
 
 
 async def _process(

@@ -18,7 +18,7 @@ LAYERS = [
     ["transport"],
     ["reconcile", "uploads", "webhooks", "waiting", "results"],
     ["resources"],
-    ["processing", "ingest"],
+    ["processing", "process_each", "ingest"],
     ["client"],
     ["cli"],
 ]

@@ -60,7 +60,12 @@ async def open_client(connection: Connection) -> AsyncIterator[AsyncAIHub]:
     hooks = (RetryNotice(),)
     if not connection.emulator:
         arguments = arguments_of(connection)
-        async with AsyncAIHub(**arguments.reveal(), allow_insecure=connection.allow_insecure, hooks=hooks) as client:
+        async with AsyncAIHub(
+            **arguments.reveal(),
+            allow_insecure=connection.allow_insecure,
+            max_requests_per_second=connection.max_requests_per_second,
+            hooks=hooks,
+        ) as client:
             yield client
         return
     from aihub_async.emulator import Emulator

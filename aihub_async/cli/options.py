@@ -62,6 +62,16 @@ AllowInsecure = Annotated[
         rich_help_panel=CONNECTION,
     ),
 ]
+Rate = Annotated[
+    float | None,
+    typer.Option(
+        "--max-requests-per-second",
+        metavar="N",
+        min=0.001,
+        help="Send no more requests per second than this.",
+        rich_help_panel=CONNECTION,
+    ),
+]
 UseEmulator = Annotated[
     bool,
     typer.Option(
@@ -128,6 +138,7 @@ class Connection:
     api_root: ApiRoot = None
     profile: Profile = None
     allow_insecure: AllowInsecure = False
+    max_requests_per_second: Rate = None
 
     emulator = False
 

@@ -12,6 +12,7 @@ import attrs
 from aihub_async.operations import Lane
 from aihub_async.policies.concurrency import AdaptiveLimit
 from aihub_async.policies.outage import THRESHOLD, CircuitBreaker
+from aihub_async.policies.pacing import RequestRate
 from aihub_async.transport.gate import OutageGate
 
 CONTROL_RESERVE = 4
@@ -35,7 +36,8 @@ class Governor:
     """Admits requests within an adaptive limit of requests and a budget of body bytes, in order of arrival.
 
     A Retry-After from the server pauses all requests: `pause_until` is a time of `clock` before which nothing starts.
-    During an outage the requests of a lane wait at its gate, and only one probe at a time is admitted.
+    During an outage the requests of a lane wait at its gate, and only one probe at a time is admitted. A `rate` spaces
+    all requests, of both lanes.
     """
 
     def __init__(
@@ -45,7 +47,9 @@ class Governor:
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
         random: Callable[[], float] = random.random,
+        rate: RequestRate | None = None,
     ) -> None:
+        self._rate = rate
         self.limit = AdaptiveLimit(max_requests, clock)
         self._max_bytes = max_bytes
         self._clock = clock
@@ -80,8 +84,10 @@ class Governor:
         """Take a place if one is free now, no request waits for it, and there is neither a pause nor an outage."""
         if self._queues[lane] or not self._admits(lane, size) or self.pause_until > self._clock():
             return False
-        if self.gates[lane].breaker.is_open:
+        if self.gates[lane].breaker.is_open or (self._rate is not None and not self._rate.is_free):
             return False
+        if self._rate is not None:
+            self._rate.reserve()
         self._enter(lane, size)
         return True
 
@@ -115,6 +121,8 @@ class Governor:
             while (pause := self.pause_until - self._clock()) > 0:
                 # Spread, so that the requests that waited for the same moment do not all start in it.
                 await self._sleep(pause + min(pause, 1.0) * self._random())
+            if self._rate is not None and (turn := self._rate.reserve()) > 0:
+                await self._sleep(turn)
         except BaseException:
             self.release(lane, size)
             raise

@@ -11,6 +11,7 @@ from aihub_async.clock import Clock
 from aihub_async.config import ClientConfig
 from aihub_async.errors import Attempt, RequestDetails
 from aihub_async.operations import Lane
+from aihub_async.policies.pacing import RequestRate
 from aihub_async.policies.retry import (
     Backoff,
     FailureKind,
@@ -98,6 +99,9 @@ class Transport:
             self.clock.monotonic,
             self.clock.sleep,
             self.clock.random,
+            rate=None
+            if settings.max_requests_per_second is None
+            else RequestRate(settings.max_requests_per_second, self.clock.monotonic),
         )
         self.quota = quota or RetryQuota()
         self.reporter = Reporter(settings, hooks)

@@ -19,7 +19,11 @@ BY_HAND = {"WebhookReceiver": "aihub_sync._webhooks"}
 MODULES = {"errors": "aihub_async", "exceptions": "aihub_sync", "models": "aihub_async"}
 """Public modules, and the package that has them."""
 
-PAGES: dict[str, tuple[str, str] | None] = {"Pages": None, "Uploads": ("aihub_async.models.uploads", "UploadRecord")}
+PAGES: dict[str, tuple[str, str] | None] = {
+    "Pages": None,
+    "Uploads": ("aihub_async.models.uploads", "UploadRecord"),
+    "ProcessOutcomes": ("aihub_async.process_each", "ProcessOutcome"),
+}
 """Page-by-page iterators by their class, with the module and class of the items if that is no parameter."""
 
 SPECIAL = {

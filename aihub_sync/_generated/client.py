@@ -19,6 +19,7 @@ from aihub_sync._generated.queries import Queries
 from aihub_sync._generated.secrets import Secrets
 from aihub_sync._generated.v1_flows import Flows
 from aihub_sync._generated.v1_legacy import Legacy
+from aihub_sync._pages import Pages
 
 if TYPE_CHECKING:
     import os
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from aihub_async.ingest.progress import IngestStatus
     from aihub_async.ingest.scan import Sources as IngestSources
     from aihub_async.models import Run, RunSettings
+    from aihub_async.process_each import Groups, ProcessOutcome
     from aihub_async.results.gates import Gate
     from aihub_async.results.processed import Processed
     from aihub_async.transport.events import Hook
@@ -67,6 +69,7 @@ class AIHub(Facade):
             still create a duplicate.
         max_concurrent_requests: requests in flight at a time, at most (64); fewer where more would gain nothing, or
             while the server signals overload.
+        max_requests_per_second: requests per second of all calls together, spaced evenly; no limit by default.
         max_bytes_in_flight: bytes of request bodies held in memory at the same time (64 MiB); files are read in chunks.
         headers: sent with every request.
         ssl_context: TLS settings; the system's certificates by default.
@@ -126,6 +129,7 @@ class AIHub(Facade):
         max_retries: int | None = None,
         reconcile_for: float | None = None,
         max_concurrent_requests: int | None = None,
+        max_requests_per_second: float | None = None,
         max_bytes_in_flight: int | None = None,
         headers: Mapping[str, str] | None = None,
         ssl_context: ssl.SSLContext | None = None,
@@ -157,6 +161,7 @@ class AIHub(Facade):
                 later can still create a duplicate.
             max_concurrent_requests: requests in flight at a time, at most (64); fewer where more would gain nothing, or
                 while the server signals overload.
+            max_requests_per_second: requests per second of all calls together, spaced evenly; no limit by default.
             max_bytes_in_flight: bytes of request bodies held in memory at the same time (64 MiB); files are read in
                 chunks.
             headers: sent with every request.
@@ -186,6 +191,7 @@ class AIHub(Facade):
                 max_retries=max_retries,
                 reconcile_for=reconcile_for,
                 max_concurrent_requests=max_concurrent_requests,
+                max_requests_per_second=max_requests_per_second,
                 max_bytes_in_flight=max_bytes_in_flight,
                 headers=headers,
                 ssl_context=ssl_context,
@@ -314,6 +320,88 @@ class AIHub(Facade):
                     include_review_results=include_review_results,
                     include_validation_results=include_validation_results,
                 )
+            )
+        finally:
+            del settings
+
+    def process_each(
+        self,
+        groups: Groups,
+        *,
+        app_name: str | None = None,
+        app_id: str | None = None,
+        deployment_id: str | None = None,
+        workspace: str | None = None,
+        owner: str | None = None,
+        version: str | None = None,
+        output_workspace: str | None = None,
+        settings: RunSettings | Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        through_review: bool = False,
+        max_in_flight: int = 8,
+        ordered: bool = False,
+        include_confidence_scores: bool = True,
+        include_source_info: bool = False,
+        include_review_results: bool = False,
+        include_validation_results: bool = False,
+    ) -> Pages[ProcessOutcome]:
+        """Process each group of sources in a run of its own, several at a time; return the outcomes as each ends.
+
+        It stands between `process()` and `ingest()`: any number of groups in flat memory, nothing kept, no journal.
+        After an interruption the caller has to know which groups have ended.
+
+        Args:
+            groups: an iterable of what `process()` takes: a folder, or a list of sources, for each run.
+            app_name: as for `process()`, as all that follows.
+            app_id: the app to run.
+            deployment_id: the deployment to run.
+            workspace: where the batches are made.
+            owner: who made the app.
+            version: the latest production version by default.
+            output_workspace: as for `apps.runs.create()`.
+            settings: as for `apps.runs.create()`.
+            timeout: seconds to wait for each run.
+            through_review: wait through human reviews.
+            max_in_flight: groups in progress at a time.
+            ordered: return outcomes in the order of the groups; by default as they end.
+            include_confidence_scores: as for `apps.runs.results()`.
+            include_source_info: as for `apps.runs.results()`.
+            include_review_results: as for `apps.runs.results()`.
+            include_validation_results: as for `apps.runs.results()`.
+
+        Returns:
+            An iterator of `ProcessOutcome`: the group with its `result`, or its `error`.
+
+        Raises:
+            InvalidRequestError: not exactly one app or deployment, or `max_in_flight` below 1.
+
+        Example:
+            >>> def totals(client, folders):
+            ...     for outcome in client.process_each(folders, app_name="Claims"):
+            ...         print(outcome.sources, outcome.error or outcome.result.run.id)
+        """
+        try:
+            return Pages(
+                self._async.process_each(
+                    groups,
+                    app_name=app_name,
+                    app_id=app_id,
+                    deployment_id=deployment_id,
+                    workspace=workspace,
+                    owner=owner,
+                    version=version,
+                    output_workspace=output_workspace,
+                    settings=settings,
+                    timeout=timeout,
+                    through_review=through_review,
+                    max_in_flight=max_in_flight,
+                    ordered=ordered,
+                    include_confidence_scores=include_confidence_scores,
+                    include_source_info=include_source_info,
+                    include_review_results=include_review_results,
+                    include_validation_results=include_validation_results,
+                ),
+                self._lease,
             )
         finally:
             del settings

@@ -442,10 +442,11 @@ async def test_no_secret_is_in_the_journal(bulk: Bulk, make_files: MakeFiles) ->
     settings = {"runtime_config": {"instabase": {"pdf": {"passwords": {"a.pdf": "hunter2"}}}}, "tags": ["mine"]}
     job = bulk.job(settings=settings)
     await job.run()
-    content = b"".join(path.read_bytes() for path in (bulk.folder / "out").iterdir() if path.is_file())
+    content = b"".join(path.read_bytes() for path in (bulk.folder / "out").rglob("*") if path.is_file())
+    assert b"SQLite" in content
     assert b"hunter2" not in content
     assert bulk.hub.api_key.encode() not in content
-    assert "hunter2" not in repr(job.options)
+    assert "hunter2" not in repr(job._options) + repr(attrs.asdict(job._options))
     assert "mine" in bulk.hub.runs()[0]["tags"]
 
 
