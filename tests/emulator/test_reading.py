@@ -4,6 +4,7 @@ import codecs
 import io
 import shutil
 import subprocess
+import sys
 import textwrap
 import threading
 from email.message import EmailMessage
@@ -368,6 +369,21 @@ def test_a_file_of_an_unknown_type_is_intact_but_has_no_text(tmp_path):
     assert (document.text, document.rows) == ("", ())
     assert ".step are not supported" in document.problem
     assert read(tmp_path, "a.step", b"\x00\x01", sidecar=b"Order: 7").text == "Order: 7"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "package"),
+    [("a.pdf", pdf_bytes([["x"]]), "pypdfium2"), ("a.html", b"<p>x</p>", "lxml"), ("a.docx", b"x", "docx")],
+)
+def test_a_library_that_is_not_installed_is_named(tmp_path, monkeypatch, name, content, package):
+    for module in [each for each in sys.modules if each.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, module)
+    for reader in ("pdf", "html", "mail"):
+        monkeypatch.delitem(sys.modules, f"aihub_async.emulator.reading.{reader}", raising=False)
+    monkeypatch.setitem(sys.modules, package, None)
+    document = read(tmp_path, name, content)
+    assert document.text == ""
+    assert f"{package} is installed: pip install 'aihub-async[" in document.problem
 
 
 def test_a_page_that_a_user_makes_needs_no_glyphs():

@@ -4,7 +4,8 @@ Text, CSV, JSON and e-mail are read by the standard library, HTML by lxml, PDF b
 python-docx, openpyxl and python-pptx, images by Pillow and tesseract, each where it is installed.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -64,20 +65,32 @@ def _read(content: bytes, name: str, settings: Mapping[str, Any], sidecar: bytes
 # Each library is loaded with the first file that needs it.
 
 
+@contextmanager
+def _of_extra() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        hint = "pip install 'aihub-async[emulator]'"
+        raise NoTextError(f"The emulator reads this file when {error.name} is installed: {hint}.") from None
+
+
 def _pdf(source: _Source) -> Content:
-    from aihub_async.emulator.reading.pdf import read_pdf  # noqa: PLC0415
+    with _of_extra():
+        from aihub_async.emulator.reading.pdf import read_pdf  # noqa: PLC0415
 
     return read_pdf(source.content, source.password), ()
 
 
 def _html(source: _Source) -> Content:
-    from aihub_async.emulator.reading.html import html_text  # noqa: PLC0415
+    with _of_extra():
+        from aihub_async.emulator.reading.html import html_text  # noqa: PLC0415
 
     return lay_out(html_text(source.content)), ()
 
 
 def _mail(source: _Source) -> Content:
-    from aihub_async.emulator.reading.mail import email_text  # noqa: PLC0415
+    with _of_extra():
+        from aihub_async.emulator.reading.mail import email_text  # noqa: PLC0415
 
     return lay_out(email_text(source.content)), ()
 
