@@ -1,7 +1,6 @@
 """Taking over what the server already has of a job, whatever the journal says."""
 
 import functools
-import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -37,7 +36,7 @@ class Adoption:
         patience: Patience,
         stop: StopRequest,
         grace: float,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = anyio.current_time,
     ) -> None:
         self._journal = journal
         self._remote = remote

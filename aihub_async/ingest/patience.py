@@ -2,9 +2,10 @@
 
 import logging
 import random
-import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
+
+import anyio
 
 from aihub_async import errors
 from aihub_async.ingest.progress import Progress
@@ -68,7 +69,7 @@ class Patience:
         limit: float,
         stop: StopRequest,
         progress: Progress,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = anyio.current_time,
     ) -> None:
         self.limit = limit
         self._stop = stop

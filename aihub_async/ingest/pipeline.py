@@ -248,8 +248,8 @@ class Pipeline:
         last = float("-inf")
         while True:
             self._report(progress)
-            if time.monotonic() - last >= _SAMPLE_SECONDS:
-                last = time.monotonic()
+            if anyio.current_time() - last >= _SAMPLE_SECONDS:
+                last = anyio.current_time()
                 await self._record_sample(progress)
             await anyio.sleep(_REPORT_SECONDS)
 

@@ -1,6 +1,7 @@
 """Run one seed."""
 
 import logging
+import random
 import tempfile
 import warnings
 from pathlib import Path
@@ -41,6 +42,7 @@ def simulate(seed: int, scenario: str | None = None) -> Story:
     with tempfile.TemporaryDirectory(prefix="simulation-") as folder, warnings.catch_warnings(), watch:
         warnings.simplefilter("error")
         try:
+            random.seed(seed)
             run(live(Path(folder)), limit=LIMIT)
         # Whatever it is, it belongs to this seed.
         except Exception as error:  # noqa: BLE001
