@@ -8,13 +8,17 @@ _CLOSED = frozenset({400, 404, 409, 410, 422})
 """What a server may answer about a session that a first, unclear commit has already closed."""
 
 
+_TRIES = 5
+
+
 async def commit_once(
     commit: Callable[[], Awaitable[None]], size_of: Callable[[], Awaitable[int | None]], size: int
 ) -> None:
-    """Commit a multipart session; after an unclear outcome, compare the batch's file and commit again.
+    """Commit a multipart session; after an unclear outcome, commit again, and compare the batch's file when refused.
 
-    A file of this name and size may also be an older one: only the session knows, and its second commit is refused when
-    the first went through.
+    Only the session knows what became of its commit: a file of this name and size may also be an older one. A session
+    is committed once however often it is asked, so the request may be repeated; the second is refused when the first
+    went through.
 
     Args:
         commit: Commits the session.
@@ -22,15 +26,22 @@ async def commit_once(
         size: The size in bytes that the file must have.
 
     Raises:
-        OutcomeUnknownError: The second commit was refused, and the file is not there.
+        OutcomeUnknownError: A later commit was refused and the file is not there, or the outcome stays unclear.
         RequestError: The commit failed.
     """
-    try:
-        await commit()
-    except OutcomeUnknownError as unclear:
-        is_there = await size_of() == size
+    unclear: OutcomeUnknownError | None = None
+    for _ in range(_TRIES):
         try:
             await commit()
+        except OutcomeUnknownError as error:
+            unclear = error
         except StatusError as error:
-            if not is_there or error.status not in _CLOSED:
-                raise unclear from error
+            if unclear is None:
+                raise
+            if error.status in _CLOSED and await size_of() == size:
+                return
+            raise unclear from error
+        else:
+            return
+    if unclear is not None:
+        raise unclear

@@ -132,7 +132,7 @@ async def test_an_older_file_of_the_same_size_is_no_proof(client, hub, batch, st
 
 
 async def test_a_commit_that_stays_unclear_says_so(client, hub, batch):
-    hub.faults.add(Fault(kind="reset-before", operation="commitMultipartUploadSession", times=2))
+    hub.faults.add(Fault(kind="reset-before", operation="commitMultipartUploadSession", times=5))
     with pytest.raises(OutcomeUnknownError):
         await client.batches.add_large_file(batch, "large.bin", CONTENT)
     # Two commits and the abort.
