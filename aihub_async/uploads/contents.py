@@ -82,6 +82,43 @@ async def to_body(content: Content | ByteStream, name: str) -> ContentBody:
     return plain if plain is not None else await anyio.to_thread.run_sync(_measured, file, name)
 
 
+def check_content(content: Content | ByteStream, name: str) -> None:
+    """Check a content without reading it, and where that needs a file to seek without moving it.
+
+    Raises:
+        InvalidRequestError, SourceError: as `to_body`, as far as that shows before it is read.
+    """
+    if isinstance(content, bytes | bytearray | memoryview):
+        return
+    if isinstance(content, os.PathLike):
+        check_readable(os.fsdecode(content))
+    elif isinstance(content, ByteStream):
+        content.body(name)
+    else:
+        file = binary_file(content, name)
+        if _plain_body(file, name) is None and _can_seek(file, name):
+            _measured(file, name)
+
+
+def check_readable(path: str) -> None:
+    """Check that a path leads to a regular file that this process may read.
+
+    Raises:
+        SourceError: it does not.
+    """
+    FileBody.measure(path)
+    if not os.access(path, os.R_OK):
+        raise SourceError(f"cannot read {path!r}: permission denied", name=path)
+
+
+def _can_seek(file: Any, name: str) -> bool:
+    try:
+        return _is_seekable(file)
+    except Exception as error:
+        # As in _measured().
+        raise SourceError(f"cannot read {name}: {error}", name=name) from error
+
+
 def binary_file(content: object, name: str) -> Any:
     """Return the file with a synchronous `read()` that an object is, or has.
 

@@ -245,16 +245,28 @@ class Uploads:
         return UploadRecord(file.name, file.source, size, attempts, time.monotonic() - began, digest)
 
     async def _send(self, name: str, body: ContentBody) -> tuple[int, str | None]:
-        async def send(body: ContentBody) -> tuple[int, str | None]:
+        attempts = sent = 0
+
+        def count(size: int) -> None:
+            nonlocal sent
+            sent += size
+            self._counter.sent(size)
+
+        async def send(body: ContentBody) -> str | None:
+            nonlocal attempts, sent
+            # What an attempt sent of a file that was touched meanwhile does not count.
+            self._counter.bytes_done -= sent
+            sent = 0
+            attempts += 1
             finish: Callable[[], str] | None = None
             if self._options.digest:
                 body, finish = await digested(body)
-            attempts = await upload_one(
-                self._api, name, body, threshold=self._options.multipart_threshold, on_bytes=self._counter.sent
-            )
-            return attempts, None if finish is None else finish()
+            threshold = self._options.multipart_threshold
+            attempts += await upload_one(self._api, name, body, threshold=threshold, on_bytes=count) - 1
+            return None if finish is None else finish()
 
-        return await with_fresh_body(send, body)
+        digest = await with_fresh_body(send, body)
+        return attempts, digest
 
 
 def duplicate_name(file: SourceFile) -> InvalidRequestError:

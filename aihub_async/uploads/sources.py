@@ -25,7 +25,7 @@ from aihub_async.errors import AIHubError, InvalidRequestError, SourceError
 from aihub_async.paths import folded_url, is_url
 from aihub_async.transport.body import ContentBody
 from aihub_async.transport.file_body import FileBody
-from aihub_async.uploads.contents import ByteStream, Content, binary_file, to_body
+from aihub_async.uploads.contents import ByteStream, Content, check_content, check_readable, to_body
 from aihub_async.uploads.remote import RemoteFile, remote_files
 from aihub_async.uploads.walking import FolderWalk, Found, PathFilter
 
@@ -65,12 +65,10 @@ class SourceFile:
         """
         if self.error is not None:
             raise self.error
-        if isinstance(self.content, str | os.PathLike):
-            path = FileBody.measure(self.content).name
-            if not os.access(path, os.R_OK):
-                raise SourceError(f"cannot read {path!r}: permission denied", name=path)
-        elif not isinstance(self.content, bytes | bytearray | memoryview | ByteStream | RemoteFile):
-            binary_file(self.content, self.name)
+        if isinstance(self.content, str):
+            check_readable(self.content)
+        elif not isinstance(self.content, RemoteFile):
+            check_content(self.content, self.name)
 
     async def body(self) -> ContentBody:
         """Return the request body.

@@ -1,12 +1,14 @@
 """`client.process()`: of bad input nothing is left on the server."""
 
+import gzip
+import io
 from pathlib import Path
 
 import pytest
 
 from aihub_async import AsyncAIHub, UnknownSettingWarning
 from aihub_async.emulator import Emulator
-from aihub_async.errors import InvalidRequestError, NotFoundError, SourceError, UploadError
+from aihub_async.errors import InvalidRequestError, NotFoundError, RequestError, SourceError, UploadError
 
 TEXT = b"Total: 12.50\n"
 APP = {"app_name": "key-values"}
@@ -68,11 +70,57 @@ async def test_bad_input_is_refused_before_the_first_request(
 
 async def test_a_file_that_may_not_be_read_is_found_first(client, hub, tmp_path, monkeypatch) -> None:
     add(tmp_path, "secret.txt")
-    monkeypatch.setattr("aihub_async.uploads.sources.os.access", lambda path, mode: False)
+    monkeypatch.setattr("aihub_async.uploads.contents.os.access", lambda path, mode: False)
     with pytest.raises(UploadError) as caught:
         await client.process(tmp_path / "secret.txt", **APP)
     assert isinstance(caught.value.__cause__, SourceError)
     assert hub.requests.total == 0
+
+
+async def at_its_end(folder):
+    file = io.BytesIO()
+    file.write(TEXT)
+    return file
+
+
+async def compressed_at_its_end(folder):
+    (folder / "a.gz").write_bytes(gzip.compress(TEXT))
+    file = gzip.open(folder / "a.gz")  # noqa: SIM115  # the test closes it
+    file.read()
+    return file
+
+
+async def closed(folder):
+    with (folder / "a.txt").open("wb") as file:
+        return file
+
+
+async def stream_without_length(folder):
+    async def chunks():
+        yield TEXT
+
+    return chunks()
+
+
+@pytest.mark.parametrize("make", [at_its_end, compressed_at_its_end, closed, stream_without_length])
+async def test_open_files_are_checked_before_the_first_request(client, hub, tmp_path, make) -> None:
+    content = await make(tmp_path)
+    with pytest.raises(UploadError, match=r"1 of 2 files failed: a\.txt"):
+        await client.process([("ok.txt", TEXT), ("a.txt", content)], **APP)
+    assert hub.requests.total == 0
+    if hasattr(content, "close"):
+        content.close()
+
+
+async def test_checking_an_open_file_does_not_move_it(client, hub, tmp_path) -> None:
+    with io.BytesIO(b"skipped" + TEXT) as memory, gzip.open(tmp_path / "a.gz", "wb") as packed:
+        packed.write(TEXT)
+        packed.close()
+        memory.seek(7)
+        with gzip.open(tmp_path / "a.gz") as unpacked:
+            processed = await client.process([("a.txt", memory), ("b.txt", unpacked)], **APP)
+        assert [record.size for record in processed.upload] == [len(TEXT)] * 2
+        assert memory.tell() == 7
 
 
 async def test_a_generator_is_not_pulled_into_memory_and_stops_at_the_limit(client, hub) -> None:
@@ -206,3 +254,10 @@ async def test_a_report_is_counted_iterated_and_shown(client, hub) -> None:
     )
     assert repr(report).startswith("<UploadReport: 3 of 4 files uploaded, 39 bytes in 0.")
     assert bool(await client.batches.upload(batch.id, [])) is True
+
+
+@pytest.mark.parametrize("status", [200, 404, 502])
+async def test_a_web_page_in_place_of_an_answer_gets_the_same_hint(recorder, offline: AsyncAIHub, status) -> None:
+    recorder.says(b"<html>login</html>", status, Content_Type="text/html")
+    with pytest.raises(RequestError, match=r"HTML page: is api_root right"):
+        await offline.with_options(max_retries=0).batches.get(1)
