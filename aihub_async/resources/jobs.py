@@ -12,7 +12,8 @@ from aihub_async.waiting.handles import JobHandle, id_of
 from aihub_async.waiting.pollables import StatePollable
 from aihub_async.waiting.scheduler import Scheduler
 
-Job = str | BatchDeletionJob | DeletionJob | RunDeletion
+JobReference = str | BatchDeletionJob | DeletionJob | RunDeletion
+"""A job by its id, or what a method that deletes returned."""
 
 
 class Jobs(Resource):
@@ -39,7 +40,9 @@ class Jobs(Resource):
         """Return a handle of a job, by its id or by what `JobHandle.to_json()` returned."""
         return JobHandle(id_of(job_id, "job_id"), self._scheduler, self._pollable)
 
-    async def wait(self, job: Job, timeout: float | None = None, *, poll_interval: float | None = None) -> JobStatus:
+    async def wait(
+        self, job: JobReference, timeout: float | None = None, *, poll_interval: float | None = None
+    ) -> JobStatus:
         """Wait until a deletion has finished. An outage of the server does not end the wait.
 
         Args:
@@ -62,7 +65,7 @@ class Jobs(Resource):
         return states[0]
 
     async def wait_all(
-        self, jobs: Iterable[Job], timeout: float | None = None, *, poll_interval: float | None = None
+        self, jobs: Iterable[JobReference], timeout: float | None = None, *, poll_interval: float | None = None
     ) -> list[JobStatus]:
         """Wait for several deletions concurrently; all are waited for, also when one fails.
 
@@ -93,7 +96,7 @@ class Jobs(Resource):
         return [_last([ends[job_id] for job_id in ids]) for ids in groups]
 
 
-def _job_ids(job: Job) -> tuple[str, ...]:
+def _job_ids(job: JobReference) -> tuple[str, ...]:
     if isinstance(job, str):
         return (job,) if job else ()
     if isinstance(job, RunDeletion):

@@ -12,18 +12,18 @@ def is_out_of_descriptors(error: BaseException | None) -> bool:
     return isinstance(error, OSError) and error.errno in _SHORTAGES
 
 
-class Patience:
+class OpenRetries:
     """How long one caller keeps trying to open something.
 
     Example:
         >>> import os, time
         >>> def scan(path):
-        ...     patience = Patience()
+        ...     retries = OpenRetries()
         ...     while True:
         ...         try:
         ...             return os.scandir(path)
         ...         except OSError as error:
-        ...             time.sleep(patience.pause_after(error))
+        ...             time.sleep(retries.pause_after(error))
     """
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ import attrs
 from aihub_async.errors import SourceError
 from aihub_async.models import MultipartUploadSession
 from aihub_async.transport.body import Body, ContentBody, StreamBody, Write
-from aihub_async.transport.descriptors import Patience
+from aihub_async.transport.descriptors import OpenRetries
 from aihub_async.transport.file_body import SourceTouchedError
 
 T = TypeVar("T")
@@ -86,12 +86,12 @@ async def digested(body: ContentBody) -> tuple[ContentBody, Callable[[], str]]:
 
 async def _read_patiently(body: ContentBody, write: Write) -> None:
     """Read a body, waiting a few seconds for a descriptor while the process has none left."""
-    patience = Patience()
+    retries = OpenRetries()
     while True:
         try:
             return await body.write_to(write)
         except SourceError as error:
-            await anyio.sleep(patience.pause_after(error))
+            await anyio.sleep(retries.pause_after(error))
 
 
 def _hashing(body: StreamBody) -> tuple[ContentBody, Callable[[], str]]:

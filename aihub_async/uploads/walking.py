@@ -12,7 +12,7 @@ from operator import attrgetter
 import attrs
 
 from aihub_async.errors import SourceError
-from aihub_async.transport.descriptors import Patience
+from aihub_async.transport.descriptors import OpenRetries
 
 _CHUNK = 256
 """Entries per visit to the disk."""
@@ -198,12 +198,12 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
 
 
 def _scan(path: str) -> "AbstractContextManager[Iterator[os.DirEntry[str]]]":
-    patience = Patience()
+    retries = OpenRetries()
     while True:
         try:
             return os.scandir(path)
         except OSError as error:
-            time.sleep(patience.pause_after(error))
+            time.sleep(retries.pause_after(error))
 
 
 def _error(path: str, what: str) -> SourceError:

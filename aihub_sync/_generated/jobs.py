@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from aihub_async.models import JobStatus
     from aihub_async.resources import jobs
-    from aihub_async.resources.jobs import Job
+    from aihub_async.resources.jobs import JobReference
 
 
 class Jobs(Facade):
@@ -31,7 +31,7 @@ class Jobs(Facade):
         """Return a handle of a job, by its id or by what `JobHandle.to_json()` returned."""
         return JobHandle(self._async.handle(job_id), self._lease)
 
-    def wait(self, job: Job, timeout: float | None = None, *, poll_interval: float | None = None) -> JobStatus:
+    def wait(self, job: JobReference, timeout: float | None = None, *, poll_interval: float | None = None) -> JobStatus:
         """Wait until a deletion has finished. An outage of the server does not end the wait.
 
         Args:
@@ -53,7 +53,7 @@ class Jobs(Facade):
         return self._lease.run(self._async.wait(job, timeout, poll_interval=poll_interval))
 
     def wait_all(
-        self, jobs: Iterable[Job], timeout: float | None = None, *, poll_interval: float | None = None
+        self, jobs: Iterable[JobReference], timeout: float | None = None, *, poll_interval: float | None = None
     ) -> list[JobStatus]:
         """Wait for several deletions concurrently; all are waited for, also when one fails.
 
