@@ -23,9 +23,9 @@ LAYERS = [
     ["cli"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-# errors.py names the report and the run that its exceptions carry, for type checkers only.
+# errors/ names the report and the run that its exceptions carry, for type checkers only.
 EMULATOR_MAY = {"_version", "errors", "limits", "loops", "paths", "models", "operations", "emulator"}
-MAX_LINES = 450
+MAX_LINES = 350
 
 ALLOWED_CIRCLES: list[set[str]] = []
 

@@ -28,6 +28,11 @@ from aihub_async.transport.target import Target, default_headers
 USER_AGENT = f"aihub-async/{__version__} python/{platform.python_version()} aiohttp/{aiohttp.__version__}"
 
 
+def open_wire(settings: ClientConfig, connector: aiohttp.BaseConnector | None) -> "HTTPWire":
+    """Return a wire with a pool of its own, over the user's connector if there is one."""
+    return HTTPWire(settings, Pool(settings, connector))
+
+
 class HTTPWire:
     """Makes attempts for one client over a pool that it may share."""
 

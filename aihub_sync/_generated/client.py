@@ -61,14 +61,11 @@ class AIHub(Facade):
         api_root: AIHUB_API_ROOT, else ``https://aihub.instabase.com/api``.
         debug: accepted for the official SDK's scripts; has no effect.
         timeout: seconds for one attempt, plus the time that its bytes take at 32 KiB/s (60).
-        deadline: seconds for one call with all its attempts and waits, plus the time of its bytes (300);
-            ``float("inf")`` for none.
+        deadline: seconds for one call with all attempts and waits, plus the time of its bytes (300); may be infinite.
         max_retries: further attempts after the first (4).
-        reconcile_for: seconds for which a run, batch or secret whose creation was unclear is looked up before it counts
-            as not created and is sent again; `timeout` by default. A server that carries a request out even later can
-            still create a duplicate.
-        max_concurrent_requests: requests in flight at a time, at most (64); fewer where more would gain nothing, or
-            while the server signals overload.
+        reconcile_for: seconds for which a run, batch or secret whose creation was unclear is looked up before it is
+            sent again; `timeout` by default. A server that carries it out even later can still create a duplicate.
+        max_concurrent_requests: requests in flight at a time, at most (64); fewer where more would gain nothing.
         max_requests_per_second: requests per second of all calls together, spaced evenly; no limit by default.
         max_bytes_in_flight: bytes of request bodies held in memory at the same time (64 MiB); files are read in chunks.
         headers: sent with every request.
@@ -153,14 +150,12 @@ class AIHub(Facade):
             api_root: AIHUB_API_ROOT, else ``https://aihub.instabase.com/api``.
             debug: accepted for the official SDK's scripts; has no effect.
             timeout: seconds for one attempt, plus the time that its bytes take at 32 KiB/s (60).
-            deadline: seconds for one call with all its attempts and waits, plus the time of its bytes (300);
-                ``float("inf")`` for none.
+            deadline: seconds for one call with all attempts and waits, plus the time of its bytes (300); may be
+                infinite.
             max_retries: further attempts after the first (4).
-            reconcile_for: seconds for which a run, batch or secret whose creation was unclear is looked up before it
-                counts as not created and is sent again; `timeout` by default. A server that carries a request out even
-                later can still create a duplicate.
-            max_concurrent_requests: requests in flight at a time, at most (64); fewer where more would gain nothing, or
-                while the server signals overload.
+            reconcile_for: seconds for which a run, batch or secret whose creation was unclear is looked up before it is
+                sent again; `timeout` by default. A server that carries it out even later can still create a duplicate.
+            max_concurrent_requests: requests in flight at a time, at most (64); fewer where more would gain nothing.
             max_requests_per_second: requests per second of all calls together, spaced evenly; no limit by default.
             max_bytes_in_flight: bytes of request bodies held in memory at the same time (64 MiB); files are read in
                 chunks.
@@ -546,11 +541,9 @@ class AIHub(Facade):
             batch_files: files of a run, at most 1,000.
             batch_bytes: bytes of a batch, about.
             max_runs: runs in flight at once.
-            in_flight_grace: seconds to look for what a request of unknown outcome may have created, before it is sent
-                again; at least as long as a server may still be working on it.
+            in_flight_grace: seconds to look up what a request of unknown outcome created, before it is sent again.
             outage_patience: seconds that the server may be unreachable before the job stops with an error.
-            max_files: files that the job may send over all its resumptions; it stops before it would exceed that, and
-                continues with a higher limit.
+            max_files: files that the job may send over all its resumptions; it continues with a higher limit.
             max_pages: likewise pages: of PDF and TIFF files and images; other files count as one page.
             max_runs_total: likewise runs.
             on_progress: called with the `IngestStatus` about twice a second.
