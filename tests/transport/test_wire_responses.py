@@ -297,3 +297,36 @@ async def test_errors_too_can_be_captured(server, client, wire):
         await client.batches.get(1)
     assert (responses[0].status, responses[0].headers["x-anything"]) == (404, "kept")
     assert len(server.seen) == 1
+
+
+PAGE = b"  <!doctype html><html>Please sign in</html>"
+
+
+@pytest.mark.parametrize(
+    ("call", "ambiguous"),
+    [
+        (lambda client: client.batches.add_file(1, "a.txt", b"x"), False),
+        (lambda client: client.batches.commit_multipart_upload_session("s", "abort"), False),
+        (lambda client: client.batches.delete_file(1, "a.txt"), False),
+        (lambda client: client.secrets.update("x", value="y"), False),
+        (lambda client: client.secrets.delete("x"), False),
+        (lambda client: client.files.write("a/b/fs/c/d", b"x"), False),
+        (lambda client: client.files.delete("a/b/fs/c/d"), False),
+        (lambda client: client.flows.jobs.cancel("job"), False),
+        (lambda client: client.flows.jobs.retry("job"), True),
+        (lambda client: client.apps.runs.create("app", batch_id=1, dedupe=False), True),
+    ],
+)
+async def test_a_page_is_no_success_where_no_body_is_expected(server, client, wire, call, ambiguous):
+    """A gateway that answers 200 with HTML has not passed the request on, or has and nobody knows."""
+    server.says(wire.answer(200, PAGE, Content_Type="text/html; charset=utf-8"))
+    with pytest.raises(errors.ProtocolError, match="login page") as caught:
+        await call(client)
+    assert isinstance(caught.value, errors.OutcomeUnknownError) is ambiguous
+    assert len(server.seen) == 1
+
+
+async def test_html_is_content_where_it_may_be(server, client, wire):
+    server.says(wire.answer(200, PAGE, Content_Type="text/html"))
+    assert await client.files.read("a/b/fs/c/page.html") == PAGE
+    assert (await client.request("GET", "/v2/page")).body == PAGE

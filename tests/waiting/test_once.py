@@ -168,7 +168,7 @@ async def test_an_unreadable_answer_while_lists_fail_starts_one_run(
     assert hub.requests.count("runApp") == 1
 
 
-@pytest.mark.parametrize("status", [429])
+@pytest.mark.parametrize("status", [429, 503])
 async def test_a_push_back_after_processing_starts_one_run(
     hub: Emulator, client: AsyncAIHub, batch_id: int, status: int
 ) -> None:
