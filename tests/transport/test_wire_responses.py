@@ -312,7 +312,7 @@ PAGE = b"  <!doctype html><html>Please sign in</html>"
         (lambda client: client.secrets.delete("x"), False),
         (lambda client: client.files.write("a/b/fs/c/d", b"x"), False),
         (lambda client: client.files.delete("a/b/fs/c/d"), False),
-        (lambda client: client.flows.jobs.cancel("job"), False),
+        (lambda client: client.flows.jobs.cancel("job"), True),
         (lambda client: client.flows.jobs.retry("job"), True),
         (lambda client: client.apps.runs.create("app", batch_id=1, dedupe=False), True),
     ],
