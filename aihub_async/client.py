@@ -223,6 +223,8 @@ class AsyncAIHub(Processing, RawRequests):
         gate: "Gate | None" = None,
         format: str = "jsonl",
         rows: str = "document",
+        columns: str | None = None,
+        add: str | Sequence[str] = (),
         raw: bool = False,
         formulas: bool = False,
         send_all_types: bool = False,
@@ -264,6 +266,10 @@ class AsyncAIHub(Processing, RawRequests):
             gate: rules for documents to be used as they are; those that it refuses are listed in ``review.jsonl``.
             format: ``"jsonl"``, ``"csv"``, ``"parquet"`` (extra `parquet`) or ``"xlsx"`` (extra `xlsx`).
             rows: one per ``"document"`` or one per ``"field"``.
+            columns: for documents, ``"long"`` (all values in the column ``fields``, the default) or ``"wide"`` (one
+                column per field; when the job ends, all parts get the columns of all).
+            add: what else to have for each field, as `include` of `Processed.table`: ``"confidence"``, ``"valid"``,
+                ``"page"`` …
             raw: keep the server's result pages too, in ``out/raw``.
             formulas: leave texts in CSV that a spreadsheet would run as a formula as they are.
             send_all_types: also send files whose extension AI Hub is not known to accept.
@@ -310,6 +316,8 @@ class AsyncAIHub(Processing, RawRequests):
             gate=gate,
             format=format,
             rows=rows,
+            columns=columns,
+            add=add,
             raw=raw,
             formulas=formulas,
             send_all_types=send_all_types,

@@ -134,6 +134,23 @@ class Job:
     rows: Annotated[
         str, typer.Option(metavar="WHAT", help="One row per document or per field.", rich_help_panel=OUTPUT)
     ] = "document"
+    wide: Annotated[
+        bool,
+        typer.Option(
+            "--wide", metavar=FLAG, help="One row per document and one column per field.", rich_help_panel=OUTPUT
+        ),
+    ] = False
+    add: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--add",
+            metavar="WORD",
+            show_default=False,
+            help="What else to have for each field: error, confidence, ocr, valid, alerts, page, boxes or edits; "
+            "repeatable.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None
     raw: Annotated[
         bool, typer.Option("--raw", metavar=FLAG, help="Keep the server's result pages too.", rich_help_panel=OUTPUT)
     ] = False
@@ -164,6 +181,8 @@ class Job:
         given = attrs.asdict(self)
         given["send_all_types"] = given.pop("all_types")
         given["formulas"] = given.pop("keep_formulas")
+        given["columns"] = "wide" if given.pop("wide") else None
+        given["add"] = given["add"] or ()
         confidence, required = given.pop("min_confidence"), given.pop("require")
         if confidence is not None or required:
             from aihub_async.results.gates import Gate

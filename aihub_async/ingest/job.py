@@ -29,6 +29,7 @@ from aihub_async.ingest.progress import IngestStatus, read_status, status_of, wi
 from aihub_async.ingest.rebuild import find_job, rebuild
 from aihub_async.ingest.remote import Remote, Resources
 from aihub_async.ingest.scan import Candidate, Sources, scan
+from aihub_async.results.datasets import unify
 
 _CHUNK = 500
 _TELL_SECONDS = 5.0
@@ -277,11 +278,7 @@ class IngestJob:
         return await journal.call(check)
 
     async def _unify(self, journal: Journal) -> None:
-        """Give all Parquet parts the same columns, so that any reader takes the folder for one table."""
-        if self._options.format != "parquet":
-            return
-        from aihub_async.results.parquet import unify  # noqa: PLC0415 - the extra is loaded when it is used
-
+        """Give all parts the same columns, so that any reader takes the folder for one table."""
         changed: dict[Path, int] = {}
 
         def replace(temporary: Path, part: Path) -> None:
@@ -291,7 +288,7 @@ class IngestJob:
 
         def work() -> None:
             with explained(self._options.out):
-                unify(self._folder.parts(), replace)
+                unify(self._folder.parts(), self._options.format, replace)
 
         await anyio.to_thread.run_sync(work)
 

@@ -14,7 +14,7 @@ from aihub_async.models import RunSettings, settings_dict
 from aihub_async.models.settings import conceal_settings
 from aihub_async.results.files import FORMATS
 from aihub_async.results.gates import Gate
-from aihub_async.results.rows import ROWS, Requested
+from aihub_async.results.rows import Requested, Shape
 from aihub_async.uploads.walking import PathFilter
 
 _OWN_TAG = 80
@@ -72,6 +72,8 @@ class JobOptions:
     settings: RunSettings | SettingsOf | None = attrs.field(default=None, repr=False, converter=_concealed)
     format: str = "jsonl"
     rows: str = "document"
+    columns: str | None = None
+    add: Sequence[str] = attrs.field(default=(), converter=_patterns)
     raw: bool = False
     formulas: bool = False
     send_all_types: bool = False
@@ -94,7 +96,9 @@ class JobOptions:
     def __attrs_post_init__(self) -> None:
         if sum(value is not None for value in (self.app_name, self.app_id, self.deployment_id)) != 1:
             raise ConfigurationError("pass exactly one of app_name, app_id and deployment_id")
-        for name, known in (("format", FORMATS), ("rows", ROWS), ("on_review", ON_REVIEW)):
+        # Refused here when they do not go together.
+        _ = self.shape
+        for name, known in (("format", FORMATS), ("on_review", ON_REVIEW)):
             if getattr(self, name) not in known:
                 raise ConfigurationError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
         if not 1 <= self.batch_files <= MAX_FILES_PER_RUN:
@@ -121,9 +125,14 @@ class JobOptions:
     @property
     def requested(self) -> Requested:
         """What is requested with results: what the rows have and what the gate needs."""
-        gate = (self.gate or Gate()).request
-        needs_scores = self.rows == "field" or gate["include_confidence_scores"]
-        return {**gate, "include_confidence_scores": needs_scores}
+        gate, shape = (self.gate or Gate()).request, self.shape.request
+        has_scores = self.rows == "field" or bool({"confidence", "ocr"} & set(self.add))
+        return {
+            "include_confidence_scores": has_scores or gate["include_confidence_scores"],
+            "include_source_info": shape["include_source_info"],
+            "include_review_results": shape["include_review_results"],
+            "include_validation_results": shape["include_validation_results"] or gate["include_validation_results"],
+        }
 
     @property
     def is_grouped(self) -> bool | None:
@@ -131,9 +140,13 @@ class JobOptions:
         return None if self.group is None else self.group == "folder"
 
     @property
-    def include_facts(self) -> tuple[str, ...]:
-        """The facts about fields that the rows have beside values and errors."""
-        return ()
+    def shape(self) -> Shape:
+        """What the rows are.
+
+        Raises:
+            ConfigurationError: `rows`, `columns` or `add` has an unknown word, or they do not go together.
+        """
+        return Shape.of(self.rows, self.columns or "long", self.add)
 
     def run_settings(self, group: str) -> dict[str, Any]:
         """Return the settings of the run of a group.
@@ -168,6 +181,8 @@ class JobOptions:
             "deployment_id": self.deployment_id,
             "include": list(self.include),
             "exclude": list(self.exclude),
+            "columns": self.columns,
+            "add": list(self.add),
             "group": "callable" if callable(self.group) else self.group,
         }
         return spec | {name: value for name, value in more.items() if value}

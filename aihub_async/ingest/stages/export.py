@@ -16,7 +16,7 @@ from aihub_async.models import ResultFile, RunResults
 from aihub_async.results.columns import ColumnSet
 from aihub_async.results.files import RowFile
 from aihub_async.results.gates import Checked
-from aihub_async.results.rows import Origin, Shape, case_columns, case_rows, file_error, file_name
+from aihub_async.results.rows import Origin, case_columns, case_rows, file_error, file_name
 
 _UNWRITABLE = (ValueError, TypeError, OverflowError, RecursionError, NotImplementedError)
 """What writers raise for values that a format cannot hold, such as a number of 5,000 digits."""
@@ -99,7 +99,7 @@ class _Part:
         self._batch = batch
         self._sources = sources
         self._extra = {"group": batch.group} if options.group is not None else {}
-        self._shape = Shape.of(options.rows, "long", options.include_facts)
+        self._shape = options.shape
         columns = ColumnSet.of(self._shape, self._extra)
         self._rows = files.enter_context(
             RowFile(folder.part(batch.no), options.format, columns, formulas=options.formulas)
