@@ -11,6 +11,7 @@ from aihub_async.cli.options import FLAG, RUN, AnyConnection, Connection, Out, O
 from aihub_async.cli.output import check_shape, check_target, present
 from aihub_async.cli.progress import WorkDisplay
 from aihub_async.cli.sending import Selection, Trail, check_selection, checked_reader, send
+from aihub_async.cli.text import counted
 from aihub_async.limits import MAX_FILES_PER_RUN
 from aihub_async.processing import check_app
 from aihub_async.results.processed import Processed
@@ -102,7 +103,8 @@ def process(
 
     processed = run(work(), interrupted=trail.message)
     terminal.note(
-        f"run {processed.run.id}: {processed.run.status}, batch {processed.batch_id}, {len(processed.files)} files"
+        f"run {processed.run.id}: {processed.run.status}, batch {processed.batch_id}, "
+        f"{counted(len(processed.files), 'file')}"
     )
     with ending_in_one_line():
         present(processed, out, shape)

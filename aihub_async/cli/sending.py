@@ -13,6 +13,7 @@ from aihub_async.cli import terminal
 from aihub_async.cli.exits import in_options, list_failed_files, usage
 from aihub_async.cli.options import FLAG, INPUT
 from aihub_async.cli.progress import WorkDisplay
+from aihub_async.cli.text import counted
 from aihub_async.client import AsyncAIHub
 from aihub_async.errors import InvalidRequestError, UploadError
 from aihub_async.limits import MAX_NAME_LENGTH
@@ -94,7 +95,8 @@ class Trail:
         if (run := self.display.run_id) is not None:
             return f"run {run} of batch {self.batch_id} continues; its results: aihub results {run}"
         again = repeated_command("--batch-id", str(self.batch_id), "--skip-existing")
-        return f"batch {self.batch_id} has {self.display.files_sent} files of this command; to continue: {again}"
+        sent = counted(self.display.files_sent, "file")
+        return f"batch {self.batch_id} has {sent} of this command; to continue: {again}"
 
 
 def repeated_command(*more: str) -> str:
@@ -126,7 +128,9 @@ async def checked_reader(sources: Sequence[str], selection: Selection, *, most: 
         list_failed_files(error)
         usage(f"nothing was sent: {in_options(str(error))}")
     if reader.skipped:
-        terminal.note(f"left out {len(reader.skipped)} files of the operating system: {', '.join(reader.skipped[:3])}")
+        terminal.note(
+            f"left out {counted(len(reader.skipped), 'file')} of the operating system: {', '.join(reader.skipped[:3])}"
+        )
     return reader
 
 
@@ -172,7 +176,7 @@ async def _without_existing(client: AsyncAIHub, batch_id: int, reader: SourceRea
         # Without its content, which the upload opens by itself.
         yield file.name, file.source
     if skipped:
-        terminal.note(f"{skipped} files are in batch {batch_id} already")
+        terminal.note(f"{counted(skipped, 'file')} of these were in batch {batch_id} already")
 
 
 async def _warn_of_same_name(client: AsyncAIHub, selection: Selection) -> None:

@@ -42,6 +42,16 @@ def _escape(match: re.Match[str]) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    Example:
+        >>> counted(1, "file"), counted(2000, "file")
+        ('1 file', '2,000 files')
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def value_text(value: object) -> str:
     """Return a value for a table or TSV: a text as it is, None as nothing, anything else as JSON; always one line."""
     if value is None:
@@ -52,10 +62,10 @@ def value_text(value: object) -> str:
 def json_text(value: Any, *, indent: int | None = None, ascii_only: bool = False) -> str:
     """Return JSON that every terminal and encoding can carry; nothing of the value is lost."""
     try:
-        text = json.dumps(value, ensure_ascii=ascii_only, indent=indent, default=str, allow_nan=False)
+        text = json.dumps(value, ensure_ascii=ascii_only, indent=indent, allow_nan=False)
     except ValueError:
         # JSON has no NaN and no infinity, but servers send them.
-        text = json.dumps(_finite(value), ensure_ascii=ascii_only, indent=indent, default=str)
+        text = json.dumps(_finite(value), ensure_ascii=ascii_only, indent=indent)
     # Only characters inside of strings are concerned: JSON itself has none of them but line breaks.
     return _UNSAFE_IN_BLOCK.sub(_json_escape, text)
 

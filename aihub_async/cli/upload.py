@@ -10,6 +10,7 @@ from aihub_async.cli.exits import run
 from aihub_async.cli.options import FLAG, INPUT, AnyConnection, Output, Sources
 from aihub_async.cli.progress import WorkDisplay
 from aihub_async.cli.sending import Selection, Trail, check_selection, checked_reader, send
+from aihub_async.cli.text import counted
 from aihub_async.models.uploads import UploadReport
 
 
@@ -43,10 +44,17 @@ def upload(
                 return await send(client, reader, selection, trail, concurrency=concurrency, verify=verify)
 
     batch_id, report = run(work(), interrupted=trail.message)
-    terminal.note(f"{report.files} files, {report.bytes:,} bytes in {report.duration:.1f} s to batch {batch_id}")
+    terminal.note(
+        f"{counted(len(report.files), 'file')}, {report.bytes:,} bytes in {report.duration:.1f} s to batch {batch_id}"
+    )
     if terminal.is_json():
         terminal.emit(
-            {"batch_id": batch_id, "files": report.files, "bytes": report.bytes, "seconds": round(report.duration, 3)}
+            {
+                "batch_id": batch_id,
+                "files": len(report.files),
+                "bytes": report.bytes,
+                "seconds": round(report.duration, 3),
+            }
         )
     else:
         terminal.write_line(str(batch_id))

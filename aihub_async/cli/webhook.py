@@ -53,7 +53,7 @@ async def _serve(host: str, port: int, answer: int) -> None:
         return web.Response(status=answer)
 
     server = web.Application(client_max_size=_MAX_BODY)
-    server.router.add_route("*", "/{path:.*}", take)
+    server.router.add_route("*", r"/{path:[\s\S]*}", take)
     runner = web.AppRunner(server, access_log=None)
     await runner.setup()
     try:

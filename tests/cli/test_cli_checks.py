@@ -212,6 +212,14 @@ def test_the_same_batch_name_again_is_mentioned(call: "Call", note: Path) -> Non
     assert f"--batch-id {first.strip()}" in err
 
 
+def test_an_upload_as_json(call: "Call", note: Path) -> None:
+    code, out, err = call("upload", note, "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert (found["files"], found["bytes"], sorted(found)) == (1, 8, ["batch_id", "bytes", "files", "seconds"])
+    assert "1 file, 8 bytes" in err
+
+
 def test_an_upload_is_continued(call: "Call", emulator: Emulator, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
