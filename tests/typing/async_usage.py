@@ -3,18 +3,33 @@
 from pathlib import Path
 from typing import assert_type
 
-from aihub_async import AsyncAIHub, FieldRow, Processed, Table, errors
-from aihub_async.models import (
+from aihub_async import (
+    AsyncAIHub,
     Batch,
     BatchInfo,
+    ByteStream,
     DeletionJob,
     Field,
+    FieldRow,
+    FlowSettings,
+    IngestJob,
+    IngestStatus,
     JobStatus,
     ListRuns,
+    Pages,
+    Plan,
+    Processed,
     ResultFile,
     Run,
+    RunHandle,
     RunResults,
     RunSettings,
+    Source,
+    Table,
+    UploadRecord,
+    UploadReport,
+    WebhookConfig,
+    errors,
 )
 
 
@@ -52,9 +67,35 @@ async def high_level(client: AsyncAIHub) -> Run:
         return error.run
 
 
+async def uploads(client: AsyncAIHub, stream: ByteStream) -> None:
+    sources: list[Source] = ["a.pdf", Path("b.pdf"), ("c.pdf", b"c"), ("d.pdf", stream), ("e.pdf", Path("f.pdf"))]
+    report = await client.batches.upload(7, sources, naming="relative", exclude=["*.log"])
+    assert_type(report, UploadReport)
+    assert_type(report.files, list[UploadRecord])
+    assert_type(len(report), int)
+    for record in report:
+        assert_type(record, UploadRecord)
+    await client.batches.upload(7, {"a.txt": b"contents by name"})
+    async for outcome in client.batches.iter_upload(7, sources):
+        assert_type(outcome, UploadRecord)
+
+
+async def named_types(client: AsyncAIHub) -> None:
+    batches: Pages[BatchInfo] = client.batches.iter()
+    assert_type(await batches.next_page(), list[BatchInfo] | None)
+    settings = RunSettings(webhook_config=WebhookConfig("https://hooks.example"))
+    handle: RunHandle = await client.apps.runs.submit(app_id="app", batch_id=1, settings=settings)
+    assert_type(await handle, Run)
+    await client.flows.run("binary", "in", settings=FlowSettings(tags=["x"]))
+    job: IngestJob = client.ingest("scans", app_name="Invoices", out="results")
+    assert_type(await job.plan(), Plan)
+    assert_type(await job.run(), IngestStatus)
+
+
 async def main() -> None:
     async with AsyncAIHub("key") as client:
         assert_type(client, AsyncAIHub)
         assert_type(client.with_options(timeout=5), AsyncAIHub)
         await low_level(client)
         await high_level(client)
+        await named_types(client)

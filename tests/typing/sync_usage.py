@@ -5,7 +5,25 @@ from pathlib import Path
 from typing import Any, assert_type
 from wsgiref.types import WSGIApplication
 
-from aihub_sync import AIHub, Checked, Gate, Pages, Processed, Record, RunHandle, Table, WebhookReceiver, errors
+from aihub_sync import (
+    AIHub,
+    Checked,
+    Gate,
+    IngestJob,
+    IngestStatus,
+    Pages,
+    Plan,
+    Processed,
+    Record,
+    RunHandle,
+    RunSettings,
+    Table,
+    UploadRecord,
+    UploadReport,
+    WebhookConfig,
+    WebhookReceiver,
+    errors,
+)
 from aihub_sync.exceptions import ApiException, NotFoundException
 from aihub_sync.models import (
     Batch,
@@ -38,6 +56,13 @@ assert_type(client.batches.iter().next_page(), list[BatchInfo] | None)
 assert_type(client.batches.add_file(batch.id, "a.pdf", Path("a.pdf")), None)
 assert_type(client.batches.delete_file(batch.id, "a.pdf"), DeletionJob)
 report = client.batches.upload(batch.id, [Path("a.pdf"), ("b.txt", b"text")])
+assert_type(report, UploadReport)
+assert_type(report.files, list[UploadRecord])
+settings = RunSettings(webhook_config=WebhookConfig("https://hooks.example"))
+job = client.ingest("scans", app_name="Invoices", out="results", settings=settings)
+assert_type(job, IngestJob)
+assert_type(job.plan(), Plan)
+assert_type(job.run(), IngestStatus)
 with client.batches.iter_upload(batch.id, ["folder"]) as records:
     for record in records:
         assert_type(record.name, str)
