@@ -66,6 +66,9 @@ command(app, panel=DOCUMENTS, example="aihub schema 8b1e42d0-… --style pydanti
 command(app, "compare", panel=DOCUMENTS, example="aihub compare 8b1e42d0-… c07d5a11-…")(compare_runs)
 command(app, "score", panel=DOCUMENTS, example="aihub score 8b1e42d0-… truth.csv --json")(score_run)
 app.add_typer(ingest.app, name="ingest", rich_help_panel=DOCUMENTS)
+command(app, panel=DOCUMENTS, example="aihub watch inbox/ --deployment-id 8f2c… --out results/ --move done/")(
+    ingest.watch
+)
 
 command(app, panel=SERVICE, example="aihub whoami --profile eu")(whoami)
 command(app, panel=SERVICE, example="aihub login --profile eu --api-root https://eu.example.com/api")(login)

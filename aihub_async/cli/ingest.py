@@ -298,3 +298,27 @@ def rebuild(
     arguments = job.arguments(sources)
     check_key(connection)
     rebuild_job(arguments, connection, job_id)
+
+
+def watch(
+    output: Output,
+    connection: AnyConnection,
+    job: Job,
+    inbox: Annotated[str, typer.Argument(help="The folder to watch.", metavar="INBOX")],
+    settle: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="A file counts when it has not changed for so long.")
+    ] = 5.0,
+    batch_after: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="Send a batch that is not full after so long.")
+    ] = 60.0,
+    move: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Move files here when their results are written.")
+    ] = None,
+) -> None:
+    """Send files as they arrive in a folder, until Ctrl-C or SIGTERM; the same command resumes it."""
+    from aihub_async.cli.ingest_job import watch_folder
+
+    del output
+    arguments = job.arguments([inbox])
+    check_key(connection)
+    watch_folder(arguments, connection, settle=settle, batch_after=batch_after, move=move)

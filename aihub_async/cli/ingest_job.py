@@ -115,6 +115,22 @@ def run_job(
     _conclude(status, ResultsFolder(Path(arguments["out"]), arguments["format"]), interrupted=interrupted)
 
 
+def watch_folder(
+    arguments: dict[str, Any], connection: AnyConnection, *, settle: float, batch_after: float, move: Path | None
+) -> None:
+    """Watch a folder until a signal; this is the ordinary end, with exit code 0."""
+
+    async def work() -> IngestStatus:
+        async with open_client(connection) as client:
+            with JobDisplay(terminal.err) as display:
+                job = client.ingest(**arguments, on_progress=display.show)
+                with _interruptible(job):
+                    return await job.watch(settle=settle, batch_after=batch_after, move=move)
+
+    _print_status(run(work(), interrupted=lambda: "run the same command again to resume"))
+    terminal.note("stopped watching; run the same command again to resume")
+
+
 def plan_job(arguments: dict[str, Any], connection: AnyConnection, *, quick: bool) -> None:
     """Print what a job would do."""
     # A plan sends nothing, so that no key is needed for it.

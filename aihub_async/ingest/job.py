@@ -3,33 +3,29 @@
 import asyncio
 import functools
 import itertools
-import json
 import os
-import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import anyio
 import anyio.to_thread
-import attrs
 
 from aihub_async.errors import ConfigurationError, IngestError
 from aihub_async.ingest import shards
 from aihub_async.ingest.engines import Engine
-from aihub_async.ingest.folder import ResultsFolder, explained, write_lines
-from aihub_async.ingest.journal import queries
+from aihub_async.ingest.folder import ResultsFolder
 from aihub_async.ingest.journal.file import Journal, no_crash_hook
-from aihub_async.ingest.journal.rows import BatchState
+from aihub_async.ingest.journal.rows import BatchRow
 from aihub_async.ingest.options import JobOptions
+from aihub_async.ingest.outputs import Outputs
 from aihub_async.ingest.pipeline import Pipeline, first_error
 from aihub_async.ingest.plan import Plan, make_plan
 from aihub_async.ingest.progress import IngestStatus, read_status, status_of, with_shards
 from aihub_async.ingest.rebuild import find_job, rebuild
 from aihub_async.ingest.remote import Remote, Resources
 from aihub_async.ingest.scan import Candidate, Sources, scan
-from aihub_async.results.datasets import unify
+from aihub_async.ingest.watch import Arrivals, Mover, notify_changes
 
 _CHUNK = 500
 _TELL_SECONDS = 5.0
@@ -66,6 +62,7 @@ class IngestJob:
         self._options = options
         self._connect = connect
         self._folder = ResultsFolder(options.out, options.format)
+        self._outputs = Outputs(self._folder, options, crash_hook)
         self._on_progress = on_progress
         self._crash_hook = crash_hook
         self._pipeline: Pipeline | None = None
@@ -120,8 +117,59 @@ class IngestJob:
                     functools.partial(self._folder.claim, journal.job, journal.path, is_new=journal.is_new)
                 )
                 status = await self._run(journal, retry_failed, engine)
-                await self._write_lists(journal)
+                await self._outputs.write_lists(journal)
                 return status
+        finally:
+            self._loop = None
+
+    async def watch(
+        self, *, settle: float = 5.0, batch_after: float = 60.0, move: "str | os.PathLike[str] | None" = None
+    ) -> IngestStatus:
+        """Run the job on a folder that fills, until `stop()`: files are sent as they arrive.
+
+        The journal is that of `run`: after a kill, watching again loses and repeats nothing.
+
+        Args:
+            settle: seconds for which size and time of a file must stand still before it is sent; an empty file waits.
+            batch_after: seconds after which a batch that is not full is sent.
+            move: a folder to which files are moved when their results are written; by default they stay.
+
+        Returns:
+            The status at the end.
+
+        Raises:
+            IngestError: the source is not a folder, or the job cannot continue; see `run`.
+        """
+        source = self._sources
+        if not isinstance(source, str | os.PathLike) or not await anyio.Path(source).is_dir():
+            raise IngestError("only a folder can be watched")
+        self._loop = asyncio.get_running_loop()
+        try:
+            async with await self._open() as journal:
+                claim = functools.partial(self._folder.claim, journal.job, journal.path, is_new=journal.is_new)
+                await anyio.to_thread.run_sync(claim)
+                await shards.merge_all(journal, patience=self._options.outage_patience)
+                await self._outputs.reopen_lost(journal)
+                mover = None if move is None else Mover(journal, Path(source), Path(move))
+                if mover is not None:
+                    await mover.move_all()
+                pipeline = self._new_pipeline(journal, None if mover is None else mover.move)
+                if self._stop_requested:
+                    pipeline.stop()
+                arrivals = Arrivals(
+                    functools.partial(self._scan, () if move is None else (os.fspath(move),)),
+                    settle=settle,
+                    batch_after=batch_after,
+                    stop=pipeline.stop_request,
+                )
+                async with anyio.create_task_group() as group:
+                    group.start_soon(notify_changes, [os.fspath(source)], arrivals.wake)
+                    status = await pipeline.run(None, arrivals)
+                    group.cancel_scope.cancel()
+                await self._outputs.write_lists(journal)
+                return status
+        except BaseExceptionGroup as group_error:
+            raise first_error(group_error) from None
         finally:
             self._loop = None
 
@@ -186,7 +234,7 @@ class IngestJob:
 
     async def _run(self, journal: Journal, retry_failed: bool, engine: Engine | None) -> IngestStatus:
         await shards.merge_all(journal, patience=self._options.outage_patience)
-        await self._reopen_lost(journal)
+        await self._outputs.reopen_lost(journal)
         pipeline = self._new_pipeline(journal)
         if retry_failed:
             await pipeline.retry_failed()
@@ -200,8 +248,8 @@ class IngestJob:
                 return status
             # The folder may have been changed while the job ran.
             self._folder.claim(journal.job, journal.path, is_new=False)
-            if not await self._reopen_lost(journal):
-                await self._unify(journal)
+            if not await self._outputs.reopen_lost(journal):
+                await self._outputs.unify(journal)
                 return status
             status = await pipeline.run(None)
         raise IngestError(f"results in {self._options.out} vanish while the job runs; find out what deletes them")
@@ -242,18 +290,21 @@ class IngestJob:
             raise IngestError(f"there is no {source!r} to ingest")
         return await Journal.open(self._options.journal, spec, now=time.time(), job=job, crash_hook=self._crash_hook)
 
-    def _new_pipeline(self, journal: Journal) -> Pipeline:
+    def _new_pipeline(
+        self, journal: Journal, on_exported: Callable[[BatchRow], Awaitable[None]] | None = None
+    ) -> Pipeline:
         self._pipeline = Pipeline(
             journal,
             Remote(self._resources, self._options),
             self._options,
             crash_hook=self._crash_hook,
             on_progress=self._on_progress,
+            on_exported=on_exported,
         )
         return self._pipeline
 
-    def _scan(self) -> Iterator[Candidate]:
-        skip = frozenset({os.path.realpath(self._options.out), os.path.realpath(self._options.journal)})
+    def _scan(self, skipped: Iterable[str] = ()) -> Iterator[Candidate]:
+        skip = frozenset(map(os.path.realpath, (self._options.out, self._options.journal, *skipped)))
         options = self._options
         return scan(
             self._sources,
@@ -262,63 +313,6 @@ class IngestJob:
             skip=skip,
             group=options.group,
         )
-
-    async def _reopen_lost(self, journal: Journal) -> int:
-        """Plan the export of parts that the journal has and the folder does not; return how many."""
-
-        def check(db: sqlite3.Connection) -> int:
-            exported = queries.batches_in(db, BatchState.EXPORTED)
-            raw, gated = self._options.raw, self._options.gate is not None
-            lost = [batch for batch in exported if not self._folder.has(batch, raw=raw, gated=gated)]
-            changes: dict[str, Any] = {"state": BatchState.COMPLETE, "rows": 0, "gated": 0, "note": "its part is gone"}
-            reopened = (attrs.evolve(batch, **changes) for batch in lost)
-            queries.put_batches(db, reopened)
-            return len(lost)
-
-        return await journal.call(check)
-
-    async def _unify(self, journal: Journal) -> None:
-        """Give all parts the same columns, so that any reader takes the folder for one table."""
-        changed: dict[Path, int] = {}
-
-        def replace(temporary: Path, part: Path) -> None:
-            size = temporary.stat().st_size
-            temporary.replace(part)
-            changed[part] = size
-
-        def work() -> None:
-            with explained(self._options.out):
-                unify(self._folder.parts(), self._options.format, replace)
-
-        await anyio.to_thread.run_sync(work)
-
-        def record(db: sqlite3.Connection) -> None:
-            for batch in list(queries.batches_in(db, BatchState.EXPORTED)):
-                size = changed.get(self._folder.part(batch.no))
-                if size is not None:
-                    queries.put_batch(db, attrs.evolve(batch, part_bytes=size))
-
-        if changed:
-            await journal.call(record)
-
-    async def _write_lists(self, journal: Journal) -> None:
-        """Write the dead-letter list and the list of what waits for a review."""
-
-        def write(db: sqlite3.Connection) -> None:
-            write_lines(self._folder.failures, map(attrs.asdict, queries.failures(db)), self._crash_hook)
-            write_lines(self._folder.reviews, self._reviews(db), self._crash_hook)
-
-        await journal.call(write)
-
-    def _reviews(self, db: sqlite3.Connection) -> Iterator[dict[str, object]]:
-        """Return what a person should look at: runs that wait, and documents that the gate refused."""
-        for batch in queries.batches_in(db, BatchState.REVIEW):
-            yield {"run_id": batch.run_id, "batch_id": batch.batch_id, "group": batch.group, "files": batch.files}
-        for batch in queries.batches_in(db, BatchState.EXPORTED):
-            path = self._folder.review_part(batch.no)
-            if batch.gated and path.exists():
-                with path.open(encoding="utf-8") as lines:
-                    yield from map(json.loads, lines)
 
 
 def _chunk(candidates: Iterator[Candidate]) -> list[Candidate]:

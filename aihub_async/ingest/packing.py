@@ -62,6 +62,7 @@ class Planner:
         max_bytes: bytes of a batch, about; groups are not split by it.
         grouped: None without groups, else whether the files of a group follow each other in the source: then a
             group's batch is full when the next group begins, otherwise at the end of the source.
+        is_inbox: a file that changed after it was sent is another file of the same name, and is sent.
         skipped_before: litter that the last scan counted.
     """
 
@@ -72,12 +73,14 @@ class Planner:
         max_bytes: int,
         *,
         grouped: bool | None = None,
+        is_inbox: bool = False,
         skipped_before: int = 0,
     ) -> None:
         self._max_files = max_files
         self._max_bytes = max_bytes
         self._folders: dict[str, int] = {}
         self._grouped = grouped
+        self._is_inbox = is_inbox
         self._open: dict[str, _Filling] = {}
         self._too_large: set[str] = set()
         self._known: dict[tuple[int, str, str], FileRow] = {}
@@ -147,6 +150,8 @@ class Planner:
         if unchanged and not (state is FileState.REFUSED and candidate.refused is None):
             return False
         if state is FileState.UPLOADED:
+            if self._is_inbox:
+                return True
             self.changes.changed_after += 1
             return False
         self.changes.changed += 1

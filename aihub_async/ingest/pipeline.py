@@ -5,7 +5,7 @@ import functools
 import itertools
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import anyio
 import anyio.abc
@@ -29,6 +29,7 @@ from aihub_async.ingest.remote import Remote
 from aihub_async.ingest.scan import Candidate
 from aihub_async.ingest.stages.run import BatchStages
 from aihub_async.ingest.stopping import StopRequest, StopRequestedError
+from aihub_async.ingest.watch import Arrivals
 
 _UPLOADS = 2
 _SMALL_UPLOADS = 8
@@ -55,7 +56,9 @@ class Pipeline:
         *,
         crash_hook: Callable[[str], None],
         on_progress: Callable[[IngestStatus], None] | None = None,
+        on_exported: Callable[[BatchRow], Awaitable[None]] | None = None,
     ) -> None:
+        self._on_exported = on_exported
         self._journal = journal
         self._remote = remote
         self._options = options
@@ -70,15 +73,21 @@ class Pipeline:
         self._stop.request()
 
     @property
+    def stop_request(self) -> StopRequest:
+        """What `stop()` sets."""
+        return self._stop
+
+    @property
     def is_stopped(self) -> bool:
         """Whether `stop()` was called."""
         return self._stop.requested
 
-    async def run(self, candidates: Iterator[Candidate] | None) -> IngestStatus:
+    async def run(self, candidates: Iterator[Candidate] | None, arrivals: Arrivals | None = None) -> IngestStatus:
         """Do the whole job, or the rest of it.
 
         Args:
             candidates: the source; None to leave the plan as it is.
+            arrivals: a source without end, in place of `candidates`; then it runs until it is stopped.
         """
         options = self._options
         progress = self._start_progress(await self._status())
@@ -105,7 +114,7 @@ class Pipeline:
             async with anyio.create_task_group() as observers:
                 observers.start_soon(self._observe, progress)
                 async with anyio.create_task_group() as group:
-                    group.start_soon(self._feed, candidates, progress, adoption, send)
+                    group.start_soon(self._feed, candidates, arrivals, progress, adoption, send)
                     for _ in range(options.max_runs + uploads + _EXPORTS):
                         group.start_soon(self._work, stages, adoption, budget, receive.clone())
                     receive.close()
@@ -150,14 +159,19 @@ class Pipeline:
             await self._journal.call(functools.partial(_retry, planner, rows))
             after = rows[-1].id
 
-    async def _planner(self) -> Planner:
+    async def _planner(self, *, is_inbox: bool = False) -> Planner:
         options = self._options
         skipped = self._progress.status().skipped if self._progress is not None else 0
 
         def begin(db: sqlite3.Connection) -> Planner:
             set_meta(db, "scanned", False)
             return Planner(
-                db, options.batch_files, options.batch_bytes, grouped=options.is_grouped, skipped_before=skipped
+                db,
+                options.batch_files,
+                options.batch_bytes,
+                grouped=options.is_grouped,
+                is_inbox=is_inbox,
+                skipped_before=skipped,
             )
 
         return await self._journal.call(begin)
@@ -165,6 +179,7 @@ class Pipeline:
     async def _feed(
         self,
         candidates: Iterator[Candidate] | None,
+        arrivals: Arrivals | None,
         progress: Progress,
         adoption: Adoption,
         send: MemoryObjectSendStream[int],
@@ -181,6 +196,17 @@ class Pipeline:
                 after = page[-1].no
             if candidates is not None and not self._stop.requested:
                 await self._scan(candidates, progress, send)
+            if arrivals is not None and not self._stop.requested:
+                await self._watch(arrivals, progress, send)
+
+    async def _watch(self, arrivals: Arrivals, progress: Progress, send: MemoryObjectSendStream[int]) -> None:
+        planner = await self._planner(is_inbox=True)
+        async for chunk in arrivals:
+            work = planner.finish if chunk is None else functools.partial(_add, planner, chunk)
+            full = await self._journal.call(work)
+            progress.planned(planner.take_tally(), len(full))
+            for number in full:
+                await send.send(number)
 
     async def _scan(
         self, candidates: Iterator[Candidate], progress: Progress, send: MemoryObjectSendStream[int]
@@ -241,6 +267,8 @@ class Pipeline:
             else:
                 async with self._export_slots:
                     batch = await stages.export(batch)
+                if batch.state is BatchState.EXPORTED and self._on_exported is not None:
+                    await self._on_exported(batch)
             if self._stop.requested and batch.state is not BatchState.COMPLETE:
                 return
 

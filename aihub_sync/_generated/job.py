@@ -67,6 +67,26 @@ class IngestJob(Facade):
         """
         return self._lease.run(self._async.run(retry_failed=retry_failed, engine=engine))
 
+    def watch(
+        self, *, settle: float = 5.0, batch_after: float = 60.0, move: str | os.PathLike[str] | None = None
+    ) -> IngestStatus:
+        """Run the job on a folder that fills, until `stop()`: files are sent as they arrive.
+
+        The journal is that of `run`: after a kill, watching again loses and repeats nothing.
+
+        Args:
+            settle: seconds for which size and time of a file must stand still before it is sent; an empty file waits.
+            batch_after: seconds after which a batch that is not full is sent.
+            move: a folder to which files are moved when their results are written; by default they stay.
+
+        Returns:
+            The status at the end.
+
+        Raises:
+            IngestError: the source is not a folder, or the job cannot continue; see `run`.
+        """
+        return self._lease.run(self._async.watch(settle=settle, batch_after=batch_after, move=move))
+
     def retry_failed(self, *, engine: Engine | None = None) -> IngestStatus:
         """Plan the files on the dead-letter list again, except those that were refused, and run the job."""
         return self._lease.run(self._async.retry_failed(engine=engine))
