@@ -304,7 +304,8 @@ class IngestJob:
         return self._pipeline
 
     def _scan(self, skipped: Iterable[str] = ()) -> Iterator[Candidate]:
-        skip = frozenset(map(os.path.realpath, (self._options.out, self._options.journal, *skipped)))
+        places = (os.fspath(self._options.out), os.fspath(self._options.journal), *skipped)
+        skip = frozenset(os.path.realpath(place) for place in places)
         options = self._options
         return scan(
             self._sources,
