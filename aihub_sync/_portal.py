@@ -44,6 +44,14 @@ class LoopThread(threading.Thread):
         self.starting: list[None] = []
         self.stop = asyncio.Event()
 
+    def start(self) -> None:
+        """Start the thread, or close the loop that it would have run."""
+        try:
+            super().start()
+        except RuntimeError:
+            self.loop.close()
+            raise
+
     def start_task(self, function: AsyncFunction[T]) -> Future[T]:
         """Start a task; the caller was counted in `starting` while the loop ran."""
         try:

@@ -73,7 +73,7 @@ def test_a_thread_that_cannot_be_started(client: AIHub, monkeypatch: pytest.Monk
         raise RuntimeError("can't start new thread")
 
     with monkeypatch.context() as patch:
-        patch.setattr(_portal.LoopThread, "start", fail)
+        patch.setattr(threading.Thread, "start", fail)
         with pytest.raises(errors.ClosedClientError, match="can't start new thread"):
             client.batches.list()
     assert client.batches.list().batches == []
@@ -109,14 +109,20 @@ threading.Thread(target=late).start()
 
 @pytest.mark.parametrize("prelude", ["", "import sys; sys.modules['uvloop'] = None"], ids=["uvloop", "asyncio"])
 def test_a_first_call_after_the_main_thread_has_ended(hub: Emulator, prelude: str) -> None:
-    assert run_script(f"{prelude}\n{LATE_THREAD}", hub) == ["[]", "True"]
+    answer, quick = run_script(f"{prelude}\n{LATE_THREAD}", hub)
+    if sys.version_info[:2] == (3, 12):
+        # The first releases of 3.12 start no thread any more by then.
+        assert answer == "[]" or "can't create new thread at interpreter shutdown" in answer
+    else:
+        assert answer == "[]"
+    assert quick == "True"
 
 
 def test_a_late_call_that_needs_a_new_thread(hub: Emulator) -> None:
     # asyncio looks up host names in a pool of threads, which has ended by then; uvloop has a pool of its own.
     script = "import sys; sys.modules['uvloop'] = None\n" + LATE_THREAD
     answer, quick = run_script(script, hub, hub.api_root.replace("127.0.0.1", "localhost"))
-    assert answer == "[]" or answer.startswith("ClosedClientError the process is ending")
+    assert answer == "[]" or (answer.startswith("ClosedClientError") and "shutdown" in answer)
     assert quick == "True"
 
 
@@ -166,6 +172,7 @@ def test_clients_closed_while_other_threads_call_them(hub: Emulator) -> None:
         shared[0].close()
         shared[0] = AIHub(hub.api_key, api_root=hub.api_root)
         shared[0].batches.list()
+        time.sleep(0.02)
     for thread in threads:
         thread.join(10)
     shared[0].close()
