@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import requires
 from typing import Any
 
 import pytest
@@ -207,6 +208,8 @@ with AIHub(sys.argv[1], api_root=sys.argv[2]) as client:
 
 @pytest.mark.parametrize("sniffio", ["sys.modules['sniffio'] = None", SNIFFIO], ids=["absent", "present"])
 def test_calls_return_with_and_without_sniffio(hub: Emulator, sniffio: str) -> None:
+    if sniffio is not SNIFFIO and any(line.startswith("sniffio") for line in requires("anyio") or ()):
+        pytest.skip("this version of anyio needs sniffio")
     with run_script(f"import sys\n{sniffio}\n{CREATE}", hub.api_key, hub.api_root) as process:
         try:
             out, err = process.communicate(timeout=20)
