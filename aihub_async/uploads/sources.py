@@ -151,8 +151,10 @@ class SourceReader:
             return self._ready.popleft()
 
     async def aclose(self) -> None:
-        """Close the generators that the sources come from."""
-        self._walk = None
+        """Close the folder and the generators that the sources come from."""
+        if self._walk is not None:
+            self._walk.close()
+            self._walk = None
         if isinstance(self._stream, AsyncGenerator):
             await self._stream.aclose()
         if isinstance(self._iterator, Generator):

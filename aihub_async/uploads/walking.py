@@ -5,7 +5,7 @@ import itertools
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager
 from operator import attrgetter
 
@@ -137,10 +137,14 @@ class FolderWalk:
         """Return the next few; an empty list at the end. Touches the disk: to be called in a thread."""
         return list(itertools.islice(self._files, _CHUNK))
 
+    def close(self) -> None:
+        """Close the folder that is being read; a walk that has ended needs no call."""
+        self._files.close()
+
     def __iter__(self) -> Iterator[Found]:
         return self._files
 
-    def _walk(self, folder: str) -> Iterator[Found]:
+    def _walk(self, folder: str) -> Generator[Found, None, None]:
         pending = [(folder, "")]
         while pending:
             path, prefix = pending.pop()
@@ -155,7 +159,9 @@ class FolderWalk:
                 for entry in sorted(entries, key=_name_of) if self._ordered else entries:
                     relative = prefix + entry.name
                     if not _is_folder(entry):
-                        yield from self._file(entry, path, relative)
+                        found = self._file(entry, path, relative)
+                        if found is not None:
+                            yield found
                     elif self._enters(entry, relative):
                         folders.append((entry.path, relative + "/"))
             pending += reversed(folders)
@@ -165,13 +171,12 @@ class FolderWalk:
             return False
         return self._accepted.accepts_folder(relative)
 
-    def _file(self, entry: "os.DirEntry[str]", folder: str, relative: str) -> Iterator[Found]:
+    def _file(self, entry: "os.DirEntry[str]", folder: str, relative: str) -> Found | None:
         if not self._accepted.accepts_file(relative):
-            return
+            return None
         if self._accepted.skips_as_litter(relative):
-            yield Found(folder, entry.name, relative, litter=True)
-        else:
-            yield Found(folder, entry.name, relative, self._refusal(entry))
+            return Found(folder, entry.name, relative, litter=True)
+        return Found(folder, entry.name, relative, self._refusal(entry))
 
     def _refusal(self, entry: "os.DirEntry[str]") -> SourceError | None:
         if entry.is_file(follow_symlinks=False):
