@@ -75,13 +75,13 @@ def login(
     api_root: ApiRoot = None,
     ib_context: IbContext = None,
     allow_insecure: AllowInsecure = False,
-    api_key_command: Annotated[
+    key_command: Annotated[
         str | None,
         typer.Option(metavar="COMMAND", help="Save a command that prints the key, such as 'pass show aihub'."),
     ] = None,
-    check: Annotated[
-        bool, typer.Option("--check/--no-check", metavar=FLAG, help="Try the settings before they are saved.")
-    ] = True,
+    no_check: Annotated[
+        bool, typer.Option("--no-check", metavar=FLAG, help="Save the settings without trying them.")
+    ] = False,
 ) -> None:
     """Save how to reach the service, as a profile that only you can read.
 
@@ -95,18 +95,18 @@ def login(
     }
     if allow_insecure:
         values["allow_insecure"] = True
-    values["api_key_command" if api_key_command is not None else "api_key"] = api_key_command or _ask_key()
+    values["api_key_command" if key_command is not None else "api_key"] = key_command or _ask_key()
     saved = SecretValue({name: value for name, value in values.items() if value not in {"", None}})
     del values
     with ending_in_one_line():
         _refuse_unusable(saved)
-    if check:
+    if not no_check:
         run(_try(saved))
     with ending_in_one_line():
         path = save_profile(name, saved)
     terminal.note(f"profile {name} is saved in {path}")
     if terminal.is_json():
-        terminal.emit({"profile": name, "path": str(path), "checked": check})
+        terminal.emit({"profile": name, "path": str(path), "checked": not no_check})
 
 
 def _ask(question: str, default: str) -> str:
@@ -121,7 +121,7 @@ def _ask_key() -> str:
         return getpass.getpass("API key (not shown): ", stream=sys.stderr).strip()
     key = sys.stdin.readline().strip()
     if not key:
-        usage("no API key: give it on standard input, or use --api-key-command")
+        usage("no API key: give it on standard input, or use --key-command")
     return key
 
 

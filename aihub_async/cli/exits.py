@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import enum
+import importlib.metadata
 import os
 import re
 import sys
@@ -109,6 +110,8 @@ def code_of(error: BaseException) -> ExitCode:
     """Return the exit code of a failure."""
     if isinstance(error, BrokenPipeError):
         return ExitCode.CLOSED_PIPE
+    if isinstance(error, ModuleNotFoundError) and _extra_of(error.name) is not None:
+        return ExitCode.USAGE
     if not isinstance(error, _EXPECTED):
         return ExitCode.INTERNAL
     return next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.FAILED)
@@ -123,15 +126,29 @@ def explain(error: BaseException) -> str:
     """Return a failure as one line that names what failed and what to do."""
     if isinstance(error, OSError) and not isinstance(error, errors.AIHubError):
         return _explain_os_error(error)
-    if isinstance(error, errors.RunNeedsReviewError):
-        return f"{error} (run {error.run.id}); after the review: aihub results {error.run.id}"
     if isinstance(error, errors.RunError):
-        return f"{error} (run {error.run.id})"
+        review = isinstance(error, errors.RunNeedsReviewError)
+        return f"{error} (run {error.run.id})" + (f"; after the review: aihub results {error.run.id}" if review else "")
     if isinstance(error, _SPEAK_OF_ARGUMENTS):
         return in_options(str(error))
+    if isinstance(error, ModuleNotFoundError) and (extra := _extra_of(error.name)) is not None:
+        return f"this needs the package {error.name}: pip install 'aihub-async[{extra}]'"
     if code_of(error) is ExitCode.INTERNAL:
         return f"internal error: {type(error).__name__}: {error} (AIHUB_TRACEBACK=1 shows the traceback)"
     return str(error)
+
+
+def _extra_of(module: str | None) -> str | None:
+    """Return the smallest extra of this package that brings a module; None if none does."""
+    distributions = importlib.metadata.packages_distributions().get(module or "", [module or ""])
+    wanted = {name.lower() for name in distributions}
+    extras: dict[str, list[str]] = {}
+    for requirement in importlib.metadata.requires("aihub-async") or ():
+        extra = re.search(r"""extra\s*==\s*["']([\w-]+)["']""", requirement)
+        if extra is not None:
+            extras.setdefault(extra[1], []).append(re.split(r"[^A-Za-z0-9_.-]", requirement, maxsplit=1)[0].lower())
+    bringing = [extra for extra, names in extras.items() if wanted.intersection(names)]
+    return min(bringing, key=lambda extra: len(extras[extra]), default=None)
 
 
 def _explain_os_error(error: OSError) -> str:

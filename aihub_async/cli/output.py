@@ -169,7 +169,11 @@ def show(rows: Iterable[FieldRow]) -> None:
     if not terminal.out.is_terminal:
         terminal.write_tsv(_TSV, (row._asdict() for row in rows))
         return
-    print_table(list(rows))
+    found = list(rows)
+    if found:
+        print_table(found)
+    else:
+        terminal.note("no fields were found")
 
 
 def print_table(rows: Sequence[FieldRow], *, title: str = "Extracted fields") -> None:

@@ -64,7 +64,7 @@ def test_named_profiles(
     call: "Call", emulator: Emulator, no_settings: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     command = f"printf '%s' {emulator.api_key}"
-    assert call("login", "--profile", "eu", "--api-root", emulator.api_root, "--api-key-command", command)[0] == 0
+    assert call("login", "--profile", "eu", "--api-root", emulator.api_root, "--key-command", command)[0] == 0
     assert emulator.api_key not in (tmp_path / "config" / "profiles.toml").read_text().replace(command, "")
     assert call("batches", "list")[0] == 2
     assert call("batches", "list", "--profile", "eu")[0] == 0

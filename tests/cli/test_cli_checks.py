@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aihub_async.cli.exits import code_of, explain
 from aihub_async.emulator import Emulator, Fault
 
 if TYPE_CHECKING:
@@ -112,6 +113,20 @@ def test_a_package_that_is_missing_is_named_first(
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert "pip install 'aihub-async[parquet]'" in refused(call, emulator, "process", note, *RUN, "--out", "x.parquet")
+
+
+def test_an_extra_that_is_missing_is_named() -> None:
+    missing = ModuleNotFoundError("No module named 'xlsxwriter'", name="xlsxwriter")
+    assert code_of(missing) == 2
+    assert "pip install 'aihub-async[xlsx]'" in explain(missing)
+    assert code_of(ModuleNotFoundError("x", name="nosuch")) == 70
+
+
+def test_no_fields_is_said(aihub: "Command", tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("nothing here")
+    code, shown = aihub.on_terminal("process", "a.txt", *RUN)
+    assert code == 0
+    assert "no fields were found" in shown
 
 
 def test_the_folder_of_an_output_is_made(call: "Call", note: Path, tmp_path: Path) -> None:
