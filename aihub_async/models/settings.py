@@ -15,10 +15,9 @@ from aihub_async.secrecy import SecretURL, SecretValue
 def _concealed_copy(given: SecretValue[Any]) -> SecretValue[dict[str, Any]]:
     try:
         return SecretValue(_copied(given.reveal()))
-    except Exception as error:  # noqa: BLE001  # whatever the values of a user raise when they are copied
-        reason = type(error).__name__
-    # Raised here, the error carries no context: frames of `copy` would show the values.
-    raise InvalidRequestError(f"settings must be dicts of plain values: they cannot be copied ({reason})")
+    except Exception:  # noqa: BLE001  # whatever the values of a user raise when they are copied
+        # Raised here, it would show the values in the frames of the callers. They are refused when they are sent.
+        return given
 
 
 class SecretMapping(SecretValue[dict[str, Any]]):
@@ -32,7 +31,9 @@ class SecretMapping(SecretValue[dict[str, Any]]):
         super().__init__(_concealed_copy(given))
 
     def __repr__(self) -> str:
-        return "{" + ", ".join(f"{name!r}: ***" for name in self.reveal()) + "}"
+        # Tracebacks with locals show one whose construction failed.
+        names = self.reveal() if hasattr(self, "_get") else {}
+        return "{" + ", ".join(f"{name!r}: ***" for name in names) + "}"
 
 
 def _copied(values: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -84,7 +85,7 @@ class WebhookConfig(_NotPickled):
         return {"url": url, "headers": dict(headers)} if headers else {"url": url}
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, init=False)
 class RunSettings(_NotPickled):
     """The `settings` of a run of an app or deployment.
 
@@ -115,6 +116,35 @@ class RunSettings(_NotPickled):
     webhook_config: WebhookConfig | None = None
     tags: Sequence[str] = attrs.field(factory=tuple, validator=_validate_tags)
 
+    def __init__(
+        self,
+        *,
+        custom: Mapping[str, Any] | SecretMapping | None = None,
+        secret: Mapping[str, str] | SecretMapping | None = None,
+        runtime_config: Mapping[str, Any] | SecretMapping | None = None,
+        generate_post_process_pdf: bool | None = None,
+        pdf_passwords: Mapping[str, str] | SecretMapping | None = None,
+        webhook_config: WebhookConfig | None = None,
+        tags: Sequence[str] = (),
+    ) -> None:
+        # Wrapped before anything can raise, so that no traceback with locals shows a secret.
+        concealed = {
+            "custom": SecretMapping(custom),
+            "secret": SecretMapping(secret),
+            "runtime_config": SecretMapping(runtime_config),
+            "pdf_passwords": SecretMapping(pdf_passwords),
+        }
+        del custom, secret, runtime_config, pdf_passwords
+        for name, values in concealed.items():
+            if not isinstance(values.reveal(), dict):
+                raise InvalidRequestError(f"{name} must be a dict")
+        self.__attrs_init__(
+            **concealed,
+            generate_post_process_pdf=generate_post_process_pdf,
+            webhook_config=webhook_config,
+            tags=tags,
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return the form that the API takes; what is empty is left out."""
         keys = {"custom": _copied(self.custom.reveal()), "secret": _copied(self.secret.reveal())}
@@ -136,15 +166,28 @@ class RunSettings(_NotPickled):
         return config
 
 
-@attrs.frozen(kw_only=True)
 class _PlainSettings(RunSettings):
     """Settings that were given as a dict, and are sent as they are."""
 
-    given: SecretMapping = attrs.field(factory=SecretMapping, converter=SecretMapping)
+    __slots__ = ("_given",)
+
+    def __init__(self, given: SecretMapping) -> None:
+        super().__init__()
+        object.__setattr__(self, "_given", given)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _PlainSettings) and self._given == other._given  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash(_PlainSettings)
+
+    def __repr__(self) -> str:
+        return f"RunSettings({self._given!r})"  # type: ignore[attr-defined]
 
     def to_dict(self) -> dict[str, Any]:
         """Return a copy of what was given."""
-        return _copied(self.given.reveal())
+        copied = _concealed_copy(self._given)  # type: ignore[attr-defined]  # a slot
+        return copied.reveal()
 
 
 GivenRunSettings = RunSettings | Mapping[str, Any]
@@ -157,13 +200,12 @@ def conceal_settings(settings: RunSettings | Mapping[str, Any] | None) -> RunSet
     The first statement of every function that takes settings from a user.
 
     Raises:
-        InvalidRequestError: neither settings nor a dict, or something in it cannot be copied.
+        InvalidRequestError: neither settings nor a dict.
     """
     if settings is None or isinstance(settings, RunSettings):
         return settings
     if isinstance(settings, Mapping):
-        given, settings = SecretMapping(settings), None
-        return _PlainSettings(given=given)
+        return _PlainSettings(SecretMapping(settings))
     raise InvalidRequestError(f"settings must be a RunSettings or a dict, not {type(settings).__name__}")
 
 

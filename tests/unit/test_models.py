@@ -257,3 +257,10 @@ def test_settings_may_be_a_plain_dict_which_is_copied():
     assert mine == {"tags": ["a"], "anything": {"else": 1}}
     assert settings_dict(None) == {}
     assert settings_dict(RunSettings(tags=["x" * 500])) == {"tags": ["x" * 500]}
+
+
+def test_settings_given_as_a_dict_compare_by_what_they_hold():
+    one, same, other = (models.conceal_settings(given) for given in ({"a": 1}, {"a": 1}, {"a": 2}))
+    assert one == same != other
+    assert one.to_dict() == {"a": 1}
+    assert repr(one) == "RunSettings({'a': ***})"
