@@ -16,6 +16,7 @@ from multidict import CIMultiDict
 from aihub_async._version import __version__
 from aihub_async.config import ClientConfig
 from aihub_async.errors import SourceError
+from aihub_async.operations import Repeat
 from aihub_async.transport.answers import read_answer
 from aihub_async.transport.body import Body
 from aihub_async.transport.direct import Direct, fits
@@ -78,15 +79,21 @@ class HTTPWire:
 
     async def attempt(self, request: Request, seconds: float) -> Response | AttemptFailure:
         """Send a request once, within `seconds`; a long answer gets more time as its bytes arrive."""
-        session = self._open_session(fresh=request.fresh)
+        # What may be sent only once is not entrusted to a kept connection where the server was seen to close them.
+        once = request.operation.repeat is Repeat.ONCE
+        session = self._open_session(fresh=request.fresh or (once and self._pool.closes_silently))
         progress = Progress()
         try:
             if self._own_headers is None and fits(request, session, self._pool.trace_config):
-                return await self._attempt_directly(session, request, seconds, progress)
-            return await self._attempt_by_session(session, request, seconds, progress)
+                outcome = await self._attempt_directly(session, request, seconds, progress)
+            else:
+                outcome = await self._attempt_by_session(session, request, seconds, progress)
         except asyncio.CancelledError as error:
             # Below this frame are aiohttp's, whose locals hold the Authorization header.
             raise error.with_traceback(None)  # noqa: B904  # the same exception, without the frames
+        if isinstance(outcome, AttemptFailure) and outcome.stale:
+            self._pool.closes_silently = True
+        return outcome
 
     async def _attempt_directly(
         self, session: aiohttp.ClientSession, request: Request, seconds: float, progress: Progress

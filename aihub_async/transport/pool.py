@@ -75,6 +75,8 @@ class Pool:
         self._drop: weakref.finalize[..., Pool] | None = None
         self._sessions: weakref.WeakSet[aiohttp.ClientSession] = weakref.WeakSet()
         self._closed = False
+        self.closes_silently = False
+        """Whether the server was seen to close a kept connection without saying so."""
         self.trace_config = _reuse_trace()
 
     def open_session(

@@ -274,8 +274,8 @@ class SimulatedConnector(aiohttp.BaseConnector):
 
     allowed_protocol_schema_set = aiohttp.TCPConnector.allowed_protocol_schema_set
 
-    def __init__(self, network: Network, host: str) -> None:
-        super().__init__(limit=0, keepalive_timeout=30)
+    def __init__(self, network: Network, host: str, *, keep: bool) -> None:
+        super().__init__(limit=0, keepalive_timeout=30 if keep else None, force_close=not keep)
         self._network = network
         self._host = host
 

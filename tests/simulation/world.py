@@ -1,6 +1,7 @@
 """The world of one seed: an emulator, a network, what goes wrong in it, and the clients."""
 
 import asyncio
+import functools
 import json
 import random
 import time
@@ -75,16 +76,18 @@ class World:
             random=self.chance.random,
         )
         self.note(f"{host}: calendar wrong by {skew:+.0f} s")
-        return AsyncAIHub(
+        client = AsyncAIHub(
             self.hub.api_key,
             api_root=self.hub.api_root,
-            connector=self._connector(host),
             clock=clock,
             **{"timeout": ATTEMPT_TIMEOUT, **options},
         )
+        # In place of the pool's own connectors, so that the pool decides as it does on a real network.
+        client._transport.wire._pool._new_connector = functools.partial(self._connector, host)
+        return client
 
-    def _connector(self, host: str) -> SimulatedConnector:
-        self._connectors.append(SimulatedConnector(self.network, host))
+    def _connector(self, host: str, *, keep: bool = True) -> SimulatedConnector:
+        self._connectors.append(SimulatedConnector(self.network, host, keep=keep))
         return self._connectors[-1]
 
     async def aclose(self) -> None:
