@@ -246,11 +246,14 @@ class AsyncAIHub(Processing, RawRequests):
         and run it: it continues where it stopped, loses nothing, and starts no run twice.
 
         Args:
-            sources: a folder, a file, or an iterable of paths or of ``(name, path)``, which must yield the same again.
+            sources: a folder, a file, an fsspec URL such as ``s3://bucket/invoices/**/*.pdf`` (extra `fsspec` and the
+                package of the file system), or an iterable of these or of ``(name, path)``, which must yield the same
+                again.
             app_name: name of the app; exactly one of this, `app_id` and `deployment_id`.
             app_id: id of the app.
             deployment_id: id of a deployment, from its URL.
-            out: folder of the results: one part per batch, and the dead-letter list ``failures.jsonl``.
+            out: folder of the results: one part per batch, and the dead-letter list ``failures.jsonl``. With an fsspec
+                URL the parts are written below ``~/.aihub/jobs`` and copied whole, a copy of the journal at the end.
             journal: the job's record, an SQLite file; ``.aihub/job.db`` in `out` by default.
             owner: who made the app.
             version: of the app; the latest production version by default.
@@ -297,13 +300,16 @@ class AsyncAIHub(Processing, RawRequests):
         """
         settings = settings if callable(settings) else conceal_settings(settings)
         # SQLite and all of the job's machinery are only needed here.
+        from aihub_async.ingest.cloud import split_out  # noqa: PLC0415
         from aihub_async.ingest.folder import default_journal  # noqa: PLC0415
         from aihub_async.ingest.job import IngestJob  # noqa: PLC0415
         from aihub_async.ingest.options import JobOptions  # noqa: PLC0415
 
+        folder, url = split_out(out)
         options = JobOptions(
-            out=out,
-            journal=default_journal(Path(out)) if journal is None else journal,
+            out=folder,
+            publish_to=url,
+            journal=default_journal(folder) if journal is None else journal,
             app_name=app_name,
             app_id=app_id,
             deployment_id=deployment_id,

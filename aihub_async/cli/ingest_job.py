@@ -21,6 +21,7 @@ from aihub_async.cli.connection import open_client
 from aihub_async.cli.exits import ExitCode, end_partial, fail, run
 from aihub_async.cli.options import AnyConnection
 from aihub_async.ingest import engines
+from aihub_async.ingest.cloud import split_out
 from aihub_async.ingest.folder import ResultsFolder, default_journal, journal_of
 from aihub_async.ingest.job import IngestJob
 from aihub_async.ingest.progress import IngestStatus, read_status
@@ -109,10 +110,11 @@ def run_job(
     try:
         status = run(work(), interrupted=lambda: "run the same command again to resume the job")
     finally:
-        journal = Path(arguments["journal"] or default_journal(Path(arguments["out"])))
+        folder, _ = split_out(arguments["out"])
+        journal = Path(arguments["journal"] or default_journal(folder))
         if report is not None and journal.exists():
             _write_report(journal, report)
-    _conclude(status, ResultsFolder(Path(arguments["out"]), arguments["format"]), interrupted=interrupted)
+    _conclude(status, ResultsFolder(folder, arguments["format"]), str(arguments["out"]), interrupted=interrupted)
 
 
 def watch_folder(
@@ -189,14 +191,14 @@ def _print_status(status: IngestStatus) -> None:
         terminal.note(line)
 
 
-def _conclude(status: IngestStatus, folder: ResultsFolder, *, interrupted: bool) -> None:
+def _conclude(status: IngestStatus, folder: ResultsFolder, out: str, *, interrupted: bool) -> None:
     _print_status(status)
     if status.failed or status.refused:
         terminal.note(f"the files without results are listed in {folder.failures}")
     if status.complete:
         if status.failed:
             end_partial(f"{status.failed:,} files failed; aihub ingest retry-failed sends them again")
-        terminal.note(f"complete; results: {folder.path}")
+        terminal.note(f"complete; results: {out}")
         return
     if interrupted:
         fail("stopped; run the same command again to resume the job", code=ExitCode.INTERRUPTED)

@@ -13,6 +13,8 @@ import anyio.to_thread
 
 from aihub_async.errors import ConfigurationError, IngestError
 from aihub_async.ingest import shards
+from aihub_async.ingest.candidates import Candidate
+from aihub_async.ingest.cloud import Publisher, is_url
 from aihub_async.ingest.engines import Engine
 from aihub_async.ingest.folder import ResultsFolder
 from aihub_async.ingest.journal.file import Journal, no_crash_hook
@@ -24,7 +26,7 @@ from aihub_async.ingest.plan import Plan, make_plan
 from aihub_async.ingest.progress import IngestStatus, read_status, status_of, with_shards
 from aihub_async.ingest.rebuild import find_job, rebuild
 from aihub_async.ingest.remote import Remote, Resources
-from aihub_async.ingest.scan import Candidate, Sources, scan
+from aihub_async.ingest.scan import Sources, scan
 from aihub_async.ingest.watch import Arrivals, Mover, notify_changes
 
 _CHUNK = 500
@@ -63,6 +65,7 @@ class IngestJob:
         self._connect = connect
         self._folder = ResultsFolder(options.out, options.format)
         self._outputs = Outputs(self._folder, options, crash_hook)
+        self._publisher = None if options.publish_to is None else Publisher(options.out, options.publish_to)
         self._on_progress = on_progress
         self._crash_hook = crash_hook
         self._pipeline: Pipeline | None = None
@@ -117,7 +120,7 @@ class IngestJob:
                     functools.partial(self._folder.claim, journal.job, journal.path, is_new=journal.is_new)
                 )
                 status = await self._run(journal, retry_failed, engine)
-                await self._outputs.write_lists(journal)
+                await self._finish(journal)
                 return status
         finally:
             self._loop = None
@@ -166,7 +169,7 @@ class IngestJob:
                     group.start_soon(notify_changes, [os.fspath(source)], arrivals.wake)
                     status = await pipeline.run(None, arrivals)
                     group.cancel_scope.cancel()
-                await self._outputs.write_lists(journal)
+                await self._finish(journal)
                 return status
         except BaseExceptionGroup as group_error:
             raise first_error(group_error) from None
@@ -283,23 +286,36 @@ class IngestJob:
             self._on_progress(status)
         return status
 
+    async def _finish(self, journal: Journal) -> None:
+        await self._outputs.write_lists(journal)
+        if self._publisher is not None:
+            await anyio.to_thread.run_sync(self._publisher.finish, journal.path)
+
     async def _open(self, job: str | None = None) -> Journal:
         spec = self._options.spec(self._sources)
         source = spec["source"]
-        if source is not None and not await anyio.Path(source).exists():
+        if source is not None and not is_url(source) and not await anyio.Path(source).exists():
             raise IngestError(f"there is no {source!r} to ingest")
         return await Journal.open(self._options.journal, spec, now=time.time(), job=job, crash_hook=self._crash_hook)
 
     def _new_pipeline(
         self, journal: Journal, on_exported: Callable[[BatchRow], Awaitable[None]] | None = None
     ) -> Pipeline:
+        publisher = self._publisher
+
+        async def exported(batch: BatchRow) -> None:
+            if publisher is not None:
+                await anyio.to_thread.run_sync(publisher.put, self._folder.part(batch.no))
+            if on_exported is not None:
+                await on_exported(batch)
+
         self._pipeline = Pipeline(
             journal,
             Remote(self._resources, self._options),
             self._options,
             crash_hook=self._crash_hook,
             on_progress=self._on_progress,
-            on_exported=on_exported,
+            on_exported=exported,
         )
         return self._pipeline
 

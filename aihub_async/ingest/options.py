@@ -47,7 +47,7 @@ def _local_path(path: "str | os.PathLike[str]") -> Path:
     """
     text = os.fspath(path)
     if "://" in text:
-        raise ConfigurationError(f"{text!r} is a URL; results and journals are written to local folders")
+        raise ConfigurationError(f"{text!r} is a URL; a journal is a local file")
     return Path(path)
 
 
@@ -63,6 +63,8 @@ class JobOptions:
 
     out: Path = attrs.field(converter=_local_path)
     journal: Path = attrs.field(converter=_local_path)
+    publish_to: str | None = None
+    """URL to which the results in `out` are copied."""
     app_name: str | None = None
     app_id: str | None = None
     deployment_id: str | None = None

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 import attrs
 
+from aihub_async.ingest.candidates import LITTER, Candidate
 from aihub_async.ingest.journal import queries
 from aihub_async.ingest.journal.rows import RETRYABLE, BatchRow, BatchState, FileRow, FileState
 from aihub_async.ingest.journal.schema import set_meta
 from aihub_async.ingest.progress import Tally
-from aihub_async.ingest.scan import LITTER, Candidate
 from aihub_async.uploads.names import fold
 
 _FOLDERS_KEPT = 4096

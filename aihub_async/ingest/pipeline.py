@@ -16,6 +16,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from aihub_async import errors
 from aihub_async.ingest.adoption import Adoption
 from aihub_async.ingest.budget import Budget
+from aihub_async.ingest.candidates import Candidate
 from aihub_async.ingest.folder import ResultsFolder
 from aihub_async.ingest.journal import queries
 from aihub_async.ingest.journal.file import Journal
@@ -26,7 +27,6 @@ from aihub_async.ingest.packing import Changes, Planner
 from aihub_async.ingest.patience import Patience
 from aihub_async.ingest.progress import IngestStatus, Progress, status_of
 from aihub_async.ingest.remote import Remote
-from aihub_async.ingest.scan import Candidate
 from aihub_async.ingest.stages.run import BatchStages
 from aihub_async.ingest.stopping import StopRequest, StopRequestedError
 from aihub_async.ingest.watch import Arrivals

@@ -129,7 +129,7 @@ def _count_pages(db: sqlite3.Connection) -> tuple[int, int]:
 
 
 def _count_gone(db: sqlite3.Connection) -> int:
-    return sum(not os.path.exists(path) for path in counts.planned_paths(db))  # noqa: PTH110 - a Path object for each is slow
+    return sum("://" not in path and not os.path.exists(path) for path in counts.planned_paths(db))  # noqa: PTH110 - a Path object for each is slow
 
 
 def _count_equal_contents(db: sqlite3.Connection) -> int:

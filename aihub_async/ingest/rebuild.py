@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping
 import attrs
 
 from aihub_async.errors import IngestError
+from aihub_async.ingest.candidates import Candidate
 from aihub_async.ingest.journal import queries
 from aihub_async.ingest.journal.file import Journal
 from aihub_async.ingest.journal.rows import BatchRow, BatchState, FileRow, FileState
 from aihub_async.ingest.journal.schema import set_meta
 from aihub_async.ingest.naming import JOB_NAME, job_prefix
 from aihub_async.ingest.remote import Known, Remote
-from aihub_async.ingest.scan import Candidate
 
 logger = logging.getLogger("aihub_async")
 

@@ -80,7 +80,7 @@ class Remote:
         batches = self._resources.batches.iter(workspace=self._options.workspace)
         return {match["job"] async for batch in batches if (match := JOB_NAME.fullmatch(batch.name or ""))}
 
-    def upload(self, batch_id: int, files: Iterable[tuple[str, Path]]) -> Outcomes:
+    def upload(self, batch_id: int, files: Iterable[tuple[str, str | Path]]) -> Outcomes:
         """Send files; their outcomes arrive a page at a time, as they happen."""
         return self._resources.batches.iter_upload(batch_id, files)
 

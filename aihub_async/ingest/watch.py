@@ -12,11 +12,11 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
+from aihub_async.ingest.candidates import Candidate
 from aihub_async.ingest.folder import explained
 from aihub_async.ingest.journal import queries
 from aihub_async.ingest.journal.file import Journal
 from aihub_async.ingest.journal.rows import BatchRow, BatchState, FileRow, FileState
-from aihub_async.ingest.scan import Candidate
 from aihub_async.ingest.stopping import StopRequest
 
 logger = logging.getLogger("aihub_async")

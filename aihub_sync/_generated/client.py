@@ -515,11 +515,14 @@ class AIHub(Facade):
         and run it: it continues where it stopped, loses nothing, and starts no run twice.
 
         Args:
-            sources: a folder, a file, or an iterable of paths or of ``(name, path)``, which must yield the same again.
+            sources: a folder, a file, an fsspec URL such as ``s3://bucket/invoices/**/*.pdf`` (extra `fsspec` and the
+                package of the file system), or an iterable of these or of ``(name, path)``, which must yield the same
+                again.
             app_name: name of the app; exactly one of this, `app_id` and `deployment_id`.
             app_id: id of the app.
             deployment_id: id of a deployment, from its URL.
-            out: folder of the results: one part per batch, and the dead-letter list ``failures.jsonl``.
+            out: folder of the results: one part per batch, and the dead-letter list ``failures.jsonl``. With an fsspec
+                URL the parts are written below ``~/.aihub/jobs`` and copied whole, a copy of the journal at the end.
             journal: the job's record, an SQLite file; ``.aihub/job.db`` in `out` by default.
             owner: who made the app.
             version: of the app; the latest production version by default.

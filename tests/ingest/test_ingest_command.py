@@ -128,7 +128,7 @@ def test_mistakes_are_told_in_one_line(command: Command, make_files: MakeFiles) 
     assert "there is no 'nothing'" in command.run("nothing", "--app", "Invoices", "--out", "results", code=1)
     assert "--engine dask" in command.run(*JOB, "--scheduler", "tcp://127.0.0.1:1", code=2)
     assert "one of --app" in command.run("scans", "--out", "results", code=2)
-    assert "is a URL" in command.run("scans", "--app", "Invoices", "--out", "s3://bucket/out", code=2)
+    assert "nosuch://bucket/out" in command.run("scans", "--app", "Invoices", "--out", "nosuch://bucket/out", code=2)
     assert "local or dask" in command.run(*JOB, "--engine", "ray", code=2)
     assert "there is no journal" in command.run("status", "other.db", code=1)
 

@@ -9,11 +9,11 @@ import anyio
 import pytest
 
 from aihub_async.errors import JournalBusyError, JournalDamagedError, JournalError, JournalMismatchError
+from aihub_async.ingest.candidates import Candidate
 from aihub_async.ingest.journal import queries, schema
 from aihub_async.ingest.journal.file import Journal
 from aihub_async.ingest.journal.rows import BatchState, FileState
 from aihub_async.ingest.packing import Planner
-from aihub_async.ingest.scan import Candidate
 
 SPEC = {"source": "scans", "app_name": "invoices"}
 

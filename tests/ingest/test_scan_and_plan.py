@@ -10,10 +10,11 @@ import pytest
 from aihub_async import AsyncAIHub
 from aihub_async.errors import ConfigurationError, IngestError, JournalMismatchError
 from aihub_async.ingest import IngestJob, Plan, packing
+from aihub_async.ingest.candidates import Candidate
 from aihub_async.ingest.journal import queries
 from aihub_async.ingest.journal.file import Journal
 from aihub_async.ingest.journal.rows import FileRow
-from aihub_async.ingest.scan import Candidate, scan
+from aihub_async.ingest.scan import scan
 from aihub_async.limits import MAX_FILE_BYTES
 
 MakeFiles = Callable[..., Path]

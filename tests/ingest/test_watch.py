@@ -20,7 +20,8 @@ from aihub_async import AsyncAIHub
 from aihub_async.emulator import Emulator
 from aihub_async.errors import IngestError
 from aihub_async.ingest import IngestStatus
-from aihub_async.ingest.scan import Candidate, scan
+from aihub_async.ingest.candidates import Candidate
+from aihub_async.ingest.scan import scan
 from aihub_async.ingest.stopping import StopRequest
 from aihub_async.ingest.watch import Arrivals
 

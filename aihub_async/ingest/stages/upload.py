@@ -75,14 +75,15 @@ class Sender:
         await self.journal.call(lambda db: queries.fail_files(db, recorded))
         self.progress.failed(len(recorded))
 
-    def _sources(self, rows: list[FileRow], folders: dict[int, str]) -> Iterator[tuple[str, Path]]:
+    def _sources(self, rows: list[FileRow], folders: dict[int, str]) -> Iterator[tuple[str, str | Path]]:
         for row in rows:
             if self.stopping():
                 return
             path = os.path.join(folders[row.folder], row.base)  # noqa: PTH118 - one Path object is enough
-            if self._is_emptied(row, path):
-                continue
-            yield row.upload_name, Path(path)
+            if "://" in path:
+                yield row.upload_name, path
+            elif not self._is_emptied(row, path):
+                yield row.upload_name, Path(path)
 
     def _is_emptied(self, row: FileRow, path: str) -> bool:
         """Compare a file with its plan; a changed one is sent as it is now, a missing one fails when it is opened."""
