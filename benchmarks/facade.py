@@ -12,24 +12,32 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+import anyio
 import attrs
+from anyio.from_thread import start_blocking_portal
 
 from benchmarks.measure import Table, cpu_seconds, interleave, milliseconds
 
-CALLS = 2_000
+CALLS = 2_048
 CONTENT = b"x" * 20_000
 WARM_UP = 50
 GOAL_PER_CALL = 120e-6
 GOAL_UPLOAD = 1.05
+GOAL_PORTAL = 1.1
 GOAL_IMPORT = 0.75
 
-STATUS, ADD_FILE, UPLOAD = "runs.status", "batches.add_file, 20 KB", "batches.upload, 20 KB each"
+EMPTY, STATUS, ADD_FILE = "empty call", "runs.status", "batches.add_file, 20 KB"
+THREADS, UPLOAD = "runs.status from 32 threads or tasks", "batches.upload, 20 KB each"
+WORKERS = 32
 CONTESTANTS = {
+    EMPTY: ("async", "async uvloop", "sync", "sync uvloop", "portal", "portal uvloop"),
     STATUS: ("async", "async uvloop", "sync", "sync uvloop", "official SDK"),
     ADD_FILE: ("async", "async uvloop", "sync", "sync uvloop", "official SDK"),
+    THREADS: ("async", "async uvloop", "sync", "sync uvloop", "official SDK"),
     UPLOAD: ("async", "async uvloop", "sync", "sync uvloop"),
 }
 IMPORTS = {
@@ -50,6 +58,10 @@ def sources() -> Iterator[tuple[str, bytes]]:
     return ((f"{number}.txt", CONTENT) for number in range(CALLS))
 
 
+async def nothing() -> None:
+    """What remains is the hand-off."""
+
+
 async def async_loop(work: str, root: str) -> Loop:
     from aihub_async import AsyncAIHub
 
@@ -58,13 +70,24 @@ async def async_loop(work: str, root: str) -> Loop:
         async def upload() -> None:
             await client.batches.upload(1, sources())
 
+        async def concurrent() -> None:
+            async def calls() -> None:
+                for _ in range(CALLS // WORKERS):
+                    await client.apps.runs.status("run-1")
+
+            async with anyio.create_task_group() as tasks:
+                for _ in range(WORKERS):
+                    tasks.start_soon(calls)
+
         one: Mapping[str, Callable[[], Awaitable[object]]] = {
+            EMPTY: nothing,
             STATUS: lambda: client.apps.runs.status("run-1"),
             ADD_FILE: lambda: client.batches.add_file(1, "a.txt", CONTENT),
+            THREADS: concurrent,
             UPLOAD: upload,
         }
-        call, times = one[work], 1 if work == UPLOAD else CALLS
-        for _ in range(1 if work == UPLOAD else WARM_UP):
+        call, (warm_up, times) = one[work], repetitions(work)
+        for _ in range(warm_up):
             await call()
         wall, cpu = time.perf_counter(), cpu_seconds()
         for _ in range(times):
@@ -72,19 +95,40 @@ async def async_loop(work: str, root: str) -> Loop:
         return Loop(time.perf_counter() - wall, cpu_seconds() - cpu)
 
 
-def sync_loop(work: str, client: Any) -> Loop:
-    one: Mapping[str, Callable[[], object]] = {
-        STATUS: lambda: client.apps.runs.status("run-1"),
-        ADD_FILE: lambda: client.batches.add_file(1, "a.txt", CONTENT),
-        UPLOAD: lambda: client.batches.upload(1, sources()),
-    }
-    call, times = one[work], 1 if work == UPLOAD else CALLS
-    for _ in range(1 if work == UPLOAD else WARM_UP):
+def repetitions(work: str) -> tuple[int, int]:
+    """How often to call before and during the measurement; some work is many calls in one."""
+    return (1, 1) if work in {THREADS, UPLOAD} else (WARM_UP, CALLS)
+
+
+def sync_loop(work: str, call: Callable[[], object]) -> Loop:
+    warm_up, times = repetitions(work)
+    for _ in range(warm_up):
         call()
     wall, cpu = time.perf_counter(), cpu_seconds()
     for _ in range(times):
         call()
     return Loop(time.perf_counter() - wall, cpu_seconds() - cpu)
+
+
+def sync_call(work: str, client: Any) -> Callable[[], object]:
+    """One call of a client with the methods of the official SDK."""
+
+    def concurrent() -> None:
+        def calls(_: int) -> None:
+            for _ in range(CALLS // WORKERS):
+                client.apps.runs.status("run-1")
+
+        with ThreadPoolExecutor(WORKERS) as pool:
+            list(pool.map(calls, range(WORKERS)))
+
+    one: Mapping[str, Callable[[], object]] = {
+        EMPTY: lambda: client._lease.run(nothing()),
+        STATUS: lambda: client.apps.runs.status("run-1"),
+        ADD_FILE: lambda: client.batches.add_file(1, "a.txt", CONTENT),
+        THREADS: concurrent,
+        UPLOAD: lambda: client.batches.upload(1, sources()),
+    }
+    return one[work]
 
 
 def contestant(name: str, work: str, root: str) -> Loop:
@@ -93,24 +137,27 @@ def contestant(name: str, work: str, root: str) -> Loop:
     if kind == "official":
         from aihub import AIHub as OfficialAIHub
 
-        return sync_loop(work, OfficialAIHub(api_key="benchmark", api_root=root))
+        return sync_loop(work, sync_call(work, OfficialAIHub(api_key="benchmark", api_root=root)))
     if kind == "async":
         import uvloop
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop if loop else None) as runner:
             return runner.run(async_loop(work, root))
+    if kind == "portal":
+        with start_blocking_portal(backend_options={"use_uvloop": bool(loop)}) as portal:
+            return sync_loop(work, lambda: portal.call(nothing))
     if not loop:
         # As where the extra is not installed.
         sys.modules["uvloop"] = None  # type: ignore[assignment]
     from aihub_sync import AIHub
 
     with AIHub("benchmark", api_root=root) as client:
-        return sync_loop(work, client)
+        return sync_loop(work, sync_call(work, client))
 
 
 @contextmanager
 def sink() -> Iterator[str]:
-    """A sink in its own process; gives the root to talk to."""
+    """Run a sink in its own process, and yield its API root."""
     command = [sys.executable, "-m", "benchmarks.sink"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
@@ -160,11 +207,16 @@ def micro(seconds: float) -> str:
 
 
 def goals(work: str, loops: Mapping[str, list[Loop]]) -> Iterator[str]:
+    """Compare with the goals: cost per call over the async client, and time of the official SDK."""
     for loop in ("", " uvloop"):
         ours, alone = median(loops[f"sync{loop}"], "wall"), median(loops[f"async{loop}"], "wall")
         name = f"sync{loop}"
         if work == UPLOAD:
             yield verdict(f"{name}: {ours / alone:.3f} of the async client's time", ours / alone, GOAL_UPLOAD)
+            continue
+        if work == EMPTY:
+            ratio = best(loops[name]) / best(loops[f"portal{loop}"])
+            yield verdict(f"{name}: {ratio:.2f} of the time of anyio's BlockingPortal.call", ratio, GOAL_PORTAL)
             continue
         cost = (best(loops[name]) - best(loops[f"async{loop}"])) / CALLS
         yield verdict(f"{name}: {micro(cost)} a call over the async client", cost, GOAL_PER_CALL)
