@@ -5,11 +5,12 @@ import stat
 import weakref
 from collections.abc import Mapping
 
+import anyio
 import attrs
 
 from aihub_async.errors import SourceChangedError, SourceError
-from aihub_async.transport.body import CHUNK, OCTET_STREAM, RandomParts, Write
-from aihub_async.transport.descriptors import is_out_of_descriptors
+from aihub_async.transport.body import CHUNK, OCTET_STREAM, Write
+from aihub_async.transport.descriptors import OpenRetries, is_out_of_descriptors
 
 _SAMPLE = 64
 """Bytes of the beginning of each chunk that are kept while a file is sent."""
@@ -26,6 +27,10 @@ class SourceTouchedError(SourceChangedError):
         self._begin = begin
         self._held = held
 
+    def close(self) -> None:
+        """Close the file, after `fresh` was sent."""
+        self._held.close()
+
     def fresh(self) -> "FileBody":
         """Return a new body of the same open file, which may no longer be at its path."""
         return FileBody.of_descriptor(self._held.descriptor, self.name or "", offset=self._begin, held=self._held)
@@ -36,7 +41,8 @@ class HeldFile:
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = os.dup(descriptor)
-        weakref.finalize(self, os.close, self.descriptor)
+        # Tracebacks and their cycles can keep this object alive for long: whoever is done with it closes it.
+        self.close = weakref.finalize(self, os.close, self.descriptor)
 
 
 @attrs.frozen
@@ -89,7 +95,7 @@ class FileBody:
     content_type: str = OCTET_STREAM
     name: str = attrs.field(default="", eq=False)
     begin: int = 0
-    _held: HeldFile | None = attrs.field(default=None, eq=False, repr=False)
+    held_file: HeldFile | None = attrs.field(default=None, eq=False, repr=False)
 
     @property
     def held(self) -> int:
@@ -105,9 +111,27 @@ class FileBody:
         """Return a part; every part is compared with the same fingerprint."""
         return attrs.evolve(self, offset=self.offset + offset, length=length)
 
-    def parts(self) -> RandomParts:
-        """Return a cutter of this body."""
-        return RandomParts(self.part)
+    def parts(self) -> "FileParts":
+        """Return a cutter of this body, which keeps the file open."""
+        return FileParts(self)
+
+    def opened(self) -> "FileBody":
+        """Return a body of the file that its path leads to now, wherever that leads later.
+
+        Raises:
+            SourceError: it cannot be opened, or changed since it was measured.
+        """
+        if isinstance(self.path, int):
+            return self
+        descriptor, status = open_regular(self.path)
+        try:
+            self._check(descriptor, status, {})
+            held = HeldFile(descriptor)
+        except OSError as error:
+            raise _unreadable(self.path, error) from error
+        finally:
+            os.close(descriptor)
+        return attrs.evolve(self, path=held.descriptor, held_file=held)
 
     @classmethod
     def measure(cls, path: str | os.PathLike[str]) -> "FileBody":
@@ -130,7 +154,7 @@ class FileBody:
         """Return the body of an open regular file, from `offset` to its end."""
         status = os.fstat(descriptor)
         length = max(status.st_size - offset, 0)
-        return cls(descriptor, Fingerprint.of(status), offset, length, name=name, begin=offset, held=held)
+        return cls(descriptor, Fingerprint.of(status), offset, length, name=name, begin=offset, held_file=held)
 
     async def read_all(self) -> bytes:
         """Return all bytes, for a file that fits into memory.
@@ -219,6 +243,34 @@ class FileBody:
             return self._changed()
         message = f"{self._shown} was modified while it was uploaded, at least in its times or permissions"
         return SourceTouchedError(message, name=self._shown, begin=self.begin, held=held)
+
+
+class FileParts:
+    """Parts of a file that is opened once: a new name of it does not matter after the first part."""
+
+    def __init__(self, whole: FileBody) -> None:
+        self._whole = whole
+        self._opened: FileBody | None = None
+
+    async def part(self, offset: int, length: int) -> FileBody:
+        """Return the body of one part."""
+        if self._opened is None:
+            self._opened = await self._open()
+        return self._opened.part(offset, length)
+
+    async def _open(self) -> FileBody:
+        retries = OpenRetries()
+        while True:
+            try:
+                return self._whole.opened()
+            except SourceError as error:
+                await anyio.sleep(retries.pause_after(error))
+
+    async def aclose(self) -> None:
+        """Close the file; none of its parts may be in use any more."""
+        opened, self._opened = self._opened, None
+        if opened is not None and opened is not self._whole and opened.held_file is not None:
+            opened.held_file.close()
 
 
 def read_at(descriptor: int, size: int, position: int, path: str | int) -> bytes:

@@ -15,6 +15,7 @@ import anyio.to_thread
 import attrs
 
 from aihub_async.errors import InvalidRequestError, SourceChangedError, SourceError
+from aihub_async.paths import folded_url
 from aihub_async.transport.body import (
     OCTET_STREAM,
     BytesBody,
@@ -74,12 +75,19 @@ async def to_body(content: Content | ByteStream, name: str) -> ContentBody:
         # A copy of what may change, for a repeated request must send the same.
         return BytesBody(bytes(content))
     if isinstance(content, os.PathLike):
-        return FileBody.measure(content)
+        return _path_body(os.fsdecode(content))
     if isinstance(content, ByteStream):
         return content.body(name)
     file = binary_file(content, name)
     plain = _plain_body(file, name)
     return plain if plain is not None else await anyio.to_thread.run_sync(_measured, file, name)
+
+
+def _path_body(path: str) -> FileBody:
+    url = folded_url(path)
+    if url is not None and not os.path.exists(path):  # noqa: PTH110  # a Path costs 10 µs
+        raise SourceError(f"{path!r} is no local file; upload() takes URLs, as text: {url!r}", name=path)
+    return FileBody.measure(path)
 
 
 def check_content(content: Content | ByteStream, name: str) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import anyio
 
@@ -16,6 +16,7 @@ from aihub_async.errors import (
 from aihub_async.models import MultipartUploadSession
 from aihub_async.reconcile.commits import commit_once
 from aihub_async.transport.body import ContentBody
+from aihub_async.transport.file_body import SourceTouchedError
 from aihub_async.uploads.single import BatchUploadAPI
 
 logger = logging.getLogger("aihub_async")
@@ -134,8 +135,19 @@ async def _send_parts(
 
 
 def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    first = failures.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+    first, *others = _leaves(failures)
+    for other in others:
+        if isinstance(other, SourceTouchedError):
+            other.close()
+    return first
+
+
+def _leaves(failures: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for failure in failures.exceptions:
+        if isinstance(failure, BaseExceptionGroup):
+            yield from _leaves(failure)
+        else:
+            yield failure
 
 
 async def _commit(steps: BatchUploadAPI, name: str, size: int, state: UploadResume) -> None:

@@ -1,5 +1,6 @@
 """One file: sent whole, and once more when it was touched meanwhile."""
 
+import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol, TypeVar
@@ -59,9 +60,15 @@ async def with_fresh_body(send: Callable[[ContentBody], Awaitable[T]], body: Con
     """
     try:
         return await send(body)
-    except SourceTouchedError as touched:
-        fresh = touched.fresh()
-    return await send(fresh)
+    except SourceTouchedError as error:
+        touched = error
+    with contextlib.closing(touched):
+        try:
+            return await send(touched.fresh())
+        except SourceTouchedError as again:
+            # It may be kept in a report, and must not keep the file open.
+            again.close()
+            raise
 
 
 async def digested(body: ContentBody) -> tuple[ContentBody, Callable[[], str]]:

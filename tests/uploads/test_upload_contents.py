@@ -13,6 +13,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+from pathlib import Path
 
 import anyio
 import pytest
@@ -320,13 +321,35 @@ async def test_unchanged_content_is_uploaded_whatever_happens_to_the_name(
         if way == "open file":
             file.seek(100)
             await client.batches.add_file(batch, "touched.bin", file)
-        elif way == "in parts" and touch not in {"rename", "deleted"}:
+        elif way == "in parts":
             await client.batches.add_large_file(batch, "touched.bin", path)
         else:
             report = await client.batches.upload(batch, path, digest=False)
             assert report.ok
     assert done
     assert stored() == {"touched.bin": sha256(content[100:] if way == "open file" else content)}
+
+
+@pytest.mark.parametrize("parts", [False, True])
+async def test_a_rewrite_in_the_middle_is_stored_as_a_whole(client, batch, stored, folder, sha256, monkeypatch, parts):
+    """Also where neither size nor time nor the beginnings of chunks show it: never half of each version."""
+    path = folder.add("rewritten.bin", bytes(len(BIG)))
+    real, done = os.pread, []
+
+    def pread(descriptor, size, position):
+        data = real(descriptor, size, position)
+        if position and not done:
+            done.append(path.stat())
+            with path.open("r+b") as file:
+                for middle in range(1000, len(BIG), 100_000):
+                    file.seek(middle)
+                    file.write(b"new")
+            os.utime(path, ns=(done[0].st_atime_ns, done[0].st_mtime_ns))
+        return data
+
+    monkeypatch.setattr(file_body.os, "pread", pread)
+    await client.batches.upload(batch, path, multipart_threshold=1000 if parts else 10_000_000)
+    assert stored() == {"rewritten.bin": sha256(path.read_bytes())}
 
 
 async def test_a_digest_is_that_of_what_was_stored(client, batch, stored, folder, sha256, monkeypatch):
@@ -449,10 +472,13 @@ async def test_streams_without_a_length_name_what_to_use(client, hub, batch):
     assert hub.requests.total == 0
 
 
-async def test_a_path_made_of_a_url_names_the_url(client, hub, batch, tmp_path):
-    report = await client.batches.upload(batch, [tmp_path.__class__("s3://bucket/a.pdf")], on_error="collect")
+async def test_a_path_made_of_a_url_names_the_url(client, hub, batch):
+    report = await client.batches.upload(batch, [Path("s3://bucket/a.pdf")], on_error="collect")
     assert isinstance(report.failed[0].error, SourceError)
     assert "'s3://bucket/a.pdf'" in str(report.failed[0].error)
+    for call in (client.batches.add_file, client.batches.add_large_file):
+        with pytest.raises(SourceError, match=r"'s3://bucket/a\.pdf'"):
+            await call(batch, "a.pdf", Path("s3://bucket/a.pdf"))
     report = await client.batches.upload(batch, ["nosuch://bucket/a.pdf"], on_error="collect")
     assert isinstance(report.failed[0].error, SourceError)
     assert hub.requests.total == 0
