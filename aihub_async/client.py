@@ -339,8 +339,9 @@ class AsyncAIHub(Processing, RawRequests):
             max_runs_total=max_runs_total,
         )
         # Workers of other processes take the API key from their environment.
-        connect = functools.partial(type(self), ib_context=self.settings.ib_context, api_root=self.settings.api_root)
-        return IngestJob(self, sources, options, connect=connect, on_progress=on_progress)
+        root, context = self.settings.api_root, self.settings.ib_context
+        connect = functools.partial(type(self), ib_context=context, api_root=root)
+        return IngestJob(self, sources, options, connect=connect, server=root, on_progress=on_progress)
 
     async def aclose(self) -> None:
         """Close the connections. A second call does nothing; clients made by `with_options` leave them open."""

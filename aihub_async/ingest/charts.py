@@ -1,69 +1,86 @@
-"""Small charts as SVG text, for a page that needs nothing from elsewhere."""
+"""Small charts as HTML and SVG text, for a page that needs nothing from elsewhere; colors come from its style sheet."""
 
 import html
+import math
 from collections.abc import Mapping, Sequence
 
-_WIDTH, _HEIGHT = 720, 220
-_LEFT, _BOTTOM, _TOP, _RIGHT = 64, 28, 12, 12
-_LABEL = 260
+_WIDTH, _HEIGHT = 720, 230
+_LEFT, _BOTTOM, _TOP, _RIGHT = 56, 30, 14, 56
+_FEWEST = 10
+"""A curve through fewer samples would show the sampling, not the job."""
+_STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
+_UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
-def line_chart(points: Sequence[tuple[float, float]], unit: str) -> str:
-    """Values over time; `points` are seconds since the beginning and the value in `unit`."""
-    if len(points) < 2:
-        return "<p>Too short to draw.</p>"
-    end = points[-1][0] or 1.0
-    top = max(value for _, value in points) or 1.0
+def timeline(points: Sequence[tuple[float, float, float]], total: float) -> str:
+    """Draw files uploaded and files done over time.
+
+    Args:
+        points: seconds of work, files uploaded, files done.
+        total: files of the plan.
+    """
+    if len(points) < _FEWEST:
+        return "<p>Too short to draw a timeline.</p>"
+    end, top = points[-1][0] or 1.0, max(total, 1.0)
     inner_width, inner_height = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
-    places = " ".join(
-        f"{_LEFT + x / end * inner_width:.1f},{_TOP + (1 - y / top) * inner_height:.1f}" for x, y in points
+
+    def x(seconds: float) -> float:
+        return _LEFT + seconds / end * inner_width
+
+    def y(files: float) -> float:
+        return _TOP + (1 - files / top) * inner_height
+
+    unit, name = next((size, name) for size, name in _UNITS if end >= 2 * size or size == 1)
+    parts = []
+    for value in round_ticks(top):
+        parts.append(f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>')
+        parts.append(f'<text x="{_LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{short(value)}</text>')
+    parts += [
+        f'<text x="{x(value * unit):.1f}" y="{_HEIGHT - 8}" text-anchor="middle">{short(value)} {name}</text>'
+        for value in round_ticks(end / unit)
+    ]
+    for index, label in ((1, "uploaded"), (2, "done")):
+        places = " ".join(f"{x(point[0]):.1f},{y(min(point[index], top)):.1f}" for point in points)
+        parts.append(f'<polyline class="{label}" points="{places}"/>')
+    legend = '<p class="legend"><span class="uploaded">uploaded</span> <span class="done">results written</span></p>'
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="Files uploaded and done over time">'
+        f"{''.join(parts)}</svg>{legend}"
     )
-    grid = "".join(_grid_line(share, top, inner_height) for share in (0.0, 0.25, 0.5, 0.75, 1.0))
-    ticks = "".join(
-        f'<text x="{_LEFT + share * inner_width:.1f}" y="{_HEIGHT - 8}" text-anchor="middle">'
-        f"{_short(share * end)} s</text>"
-        for share in (0.0, 0.25, 0.5, 0.75, 1.0)
-    )
-    label = f'<text x="{_LEFT}" y="{_TOP - 2}">{html.escape(unit)}</text>'
-    return _svg(_HEIGHT, f'{grid}{ticks}{label}<polyline class="line" points="{places}"/>')
 
 
-def bar_chart(values: Mapping[str, float], unit: str = "") -> str:
-    """One bar per label, longest first where the caller ordered them so."""
+def bars(values: Mapping[str, float], unit: str = "", top: float | None = None) -> str:
+    """Draw one bar per label; labels of any length are wrapped, never clipped."""
     if not values:
         return "<p>None.</p>"
-    top = max(values.values()) or 1.0
-    room = _WIDTH - _LABEL - 110
-    bars = []
-    for row, (label, value) in enumerate(values.items()):
-        y = 4 + row * 22
-        bars.append(
-            f'<text x="{_LABEL - 8}" y="{y + 13}" text-anchor="end">{html.escape(_clipped(label))}</text>'
-            f'<rect x="{_LABEL}" y="{y}" width="{max(value / top * room, 1):.1f}" height="16"/>'
-            f'<text x="{_LABEL + value / top * room + 6:.1f}" y="{y + 13}">{_short(value)} {html.escape(unit)}</text>'
-        )
-    return _svg(len(bars) * 22 + 8, "".join(bars))
-
-
-def _grid_line(share: float, top: float, inner_height: float) -> str:
-    y = _TOP + (1 - share) * inner_height
-    return (
-        f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{_short(share * top)}</text>'
+    most = top or max(values.values()) or 1.0
+    rows = "".join(
+        f'<tr><th scope="row">{html.escape(label)}</th><td><span class="bar" style="width:{value / most * 100:.1f}%">'
+        f"</span></td><td>{short(value)} {html.escape(unit)}</td></tr>"
+        for label, value in values.items()
     )
+    return f'<table class="bars">{rows}</table>'
 
 
-def _svg(height: int, content: str) -> str:
-    return f'<svg viewBox="0 0 {_WIDTH} {height}" role="img">{content}</svg>'
+def round_ticks(top: float, count: int = 4) -> list[float]:
+    """Return about `count` round numbers from 0 to `top`.
+
+    Example:
+        >>> round_ticks(1234)
+        [0.0, 500.0, 1000.0]
+    """
+    if top <= 0:
+        return [0.0]
+    rough = top / count
+    magnitude = 10.0 ** math.floor(math.log10(rough))
+    step = next(magnitude * factor for factor in _STEPS if magnitude * factor >= rough)
+    return [step * number for number in range(int(top / step + 1e-9) + 1)]
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
+    """Return a number of few characters."""
     if value >= 1e6:
         return f"{value / 1e6:.3g} M"
     if value >= 1000 or value == int(value):
         return f"{value:,.0f}"
     return f"{value:.3g}"
-
-
-def _clipped(label: str) -> str:
-    return label if len(label) <= 40 else label[:39] + "…"

@@ -4,6 +4,7 @@ import asyncio
 import functools
 import itertools
 import os
+import platform
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
+from aihub_async._version import __version__
 from aihub_async.errors import ConfigurationError, IngestError
 from aihub_async.ingest import shards
 from aihub_async.ingest.candidates import Candidate
@@ -19,6 +21,7 @@ from aihub_async.ingest.engines import Engine
 from aihub_async.ingest.folder import ResultsFolder
 from aihub_async.ingest.journal.file import Journal, no_crash_hook
 from aihub_async.ingest.journal.rows import BatchRow
+from aihub_async.ingest.journal.schema import set_meta
 from aihub_async.ingest.options import JobOptions
 from aihub_async.ingest.outputs import Outputs
 from aihub_async.ingest.pipeline import Pipeline, first_error
@@ -56,9 +59,11 @@ class IngestJob:
         options: JobOptions,
         *,
         connect: shards.Connect | None = None,
+        server: str = "",
         on_progress: Callable[[IngestStatus], None] | None = None,
         crash_hook: Callable[[str], None] = no_crash_hook,
     ) -> None:
+        self._server = server
         self._resources = resources
         self._sources = sources
         self._options = options
@@ -287,6 +292,14 @@ class IngestJob:
         return status
 
     async def _finish(self, journal: Journal) -> None:
+        context = {
+            "server": self._server,
+            "out": self._options.publish_to or os.fspath(self._folder.path.absolute()),
+            "version": __version__,
+            "python": platform.python_version(),
+            "ended_at": time.time(),
+        }
+        await journal.call(lambda db: set_meta(db, "context", context))
         await self._outputs.write_lists(journal)
         if self._publisher is not None:
             await anyio.to_thread.run_sync(self._publisher.finish, journal.path)

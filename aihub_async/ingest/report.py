@@ -1,37 +1,41 @@
-"""The report of a job: one page that shows what happened, from its journal alone."""
+"""The report of a job: one page that shows what happened and what to do next, from its journal alone."""
 
 import contextlib
+import datetime as dt
 import html
 import itertools
+import shlex
 import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
+from aihub_async._version import __version__
 from aihub_async.errors import IngestError
-from aihub_async.ingest.charts import bar_chart, line_chart
+from aihub_async.ingest.charts import bars, timeline
 from aihub_async.ingest.journal import counts, queries, schema
-from aihub_async.ingest.journal.rows import BatchRow, FailedFile
-from aihub_async.ingest.progress import IngestStatus, status_of
+from aihub_async.ingest.journal.rows import BatchRow, BatchState, FailedFile
+from aihub_async.ingest.progress import IngestStatus, read_status
+from aihub_async.ingest.report_style import STYLE
 
 _FAILURES_SHOWN = 200
+_BATCHES_SHOWN = 200
+_FIELDS_SHOWN = 60
 _POINTS = 300
 _IDLE = 60.0
 """Seconds between two samples that mean an interruption, which the time axis leaves out."""
-
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 780px; margin: 2em auto; padding: 0 1em; color: #1c2733; }
-h1 { font-size: 1.5em; } h2 { font-size: 1.1em; margin-top: 2em; }
-table { border-collapse: collapse; width: 100%; font-size: 13px; } td, th { text-align: left; padding: 3px 8px 3px 0; }
-tr { border-bottom: 1px solid #e3e8ee; } td { overflow-wrap: anywhere; }
-svg { width: 100%; font-size: 12px; } svg text { fill: #51606f; } svg rect { fill: #2f7ed8; }
-svg line { stroke: #e3e8ee; } .line { fill: none; stroke: #2f7ed8; stroke-width: 1.6; }
-"""
-
-_Sample = tuple[float, int, int, int]
+_SIZES = (
+    (1_000, "under 1 KB"),
+    (10_000, "1 to 10 KB"),
+    (100_000, "10 to 100 KB"),
+    (1_000_000, "100 KB to 1 MB"),
+    (10_000_000, "1 to 10 MB"),
+    (1 << 62, "over 10 MB"),
+)
 
 
 def write_report(journal: Path, target: Path) -> None:
-    """Write a self-contained HTML page about a job; it can be done while the job goes on.
+    """Write a self-contained HTML page about a job; also while the job runs.
 
     Args:
         journal: the job's journal.
@@ -43,10 +47,10 @@ def write_report(journal: Path, target: Path) -> None:
 
     Example:
         >>> def report(out):
-        ...     write_report(out / "job.db", out / "report.html")
+        ...     write_report(out / ".aihub" / "job.db", out / "report.html")
     """
     with contextlib.closing(schema.connect_readonly(journal)) as connection:
-        page = _page(connection, journal)
+        page = _Report(connection, journal).page()
     temporary = target.with_name(f".{target.name}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -57,48 +61,191 @@ def write_report(journal: Path, target: Path) -> None:
         raise IngestError(f"cannot write {target}: {error.strerror or error}") from error
 
 
-def _page(connection: sqlite3.Connection, journal: Path) -> str:
-    status = status_of(connection, journal)
-    facts = schema.read_meta(journal, connection)
-    samples = _running_time(counts.samples(connection))
-    batches = list(queries.batches(connection))
-    app = facts["spec"]["app_name"] or facts["spec"]["app_id"]
-    sections = [
-        ("Summary", _summary(status, samples)),
-        ("Files per second, uploaded", line_chart(_rates(samples, 1, 1.0), "files/s")),
-        ("Megabytes per second, uploaded", line_chart(_rates(samples, 2, 1e6), "MB/s")),
-        ("Files done over time", line_chart([(sample[0], float(sample[3])) for sample in samples], "files")),
-        ("Sizes of files", bar_chart(_sizes(connection), "files")),
-        ("Durations per batch, median and longest", bar_chart(_durations(batches), "s")),
-        ("Batches by state", bar_chart({name: float(count) for name, count in status.batches.items()})),
-        ("Failures by reason", bar_chart(_reasons(connection), "files")),
-        ("Failures", _failure_table(itertools.islice(queries.failures(connection), _FAILURES_SHOWN), status)),
-    ]
-    body = "".join(f"<h2>{html.escape(title)}</h2>{content}" for title, content in sections)
-    title = f"Ingestion with {html.escape(str(app))}"
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
-        f"<h1>{title}</h1><p>Job {html.escape(facts['job'])}</p>{body}</html>"
-    )
+class _Report:
+    def __init__(self, connection: sqlite3.Connection, journal: Path) -> None:
+        self._db = connection
+        self._status: IngestStatus = read_status(journal)
+        self._facts = schema.read_meta(journal, connection)
+        self._spec: dict[str, Any] = self._facts["spec"]
+        self._context: dict[str, Any] = self._facts.get("context", {})
+        self._samples = _running_time(counts.samples(connection))
+        self._batches = list(queries.batches(connection))
+
+    def page(self) -> str:
+        """Return the page."""
+        spec = self._spec
+        app = spec.get("app_name") or spec.get("app_id") or spec.get("deployment_id")
+        title = f"Ingestion with {html.escape(str(app))}"
+        sections = [
+            ("What needs somebody", self._needs()),
+            ("Over time", timeline([(at, float(up), float(done)) for at, up, _, done in self._samples],
+                                   float(self._status.files))),
+            ("Plan and outcome", self._outcome()),
+            ("Time in each stage", bars(self._durations(), "s")),
+            ("Fields found", self._fields()),
+            ("Failures by reason", bars({name: float(n) for name, n in counts.reasons(self._db, 20).items()}, "files")),
+            ("Failures", self._failures()),
+            ("Sizes of files", bars(self._sizes(), "files")),
+            ("Batches and runs", self._runs()),
+            ("About this job", self._about()),
+        ]  # fmt: skip
+        body = "".join(f"<h2>{html.escape(name)}</h2>{content}" for name, content in sections if content)
+        return (
+            '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">'
+            f"<title>{title}</title><style>{STYLE}</style></head><body>"
+            f"<h1>{title}</h1>{self._banner()}{self._numbers()}{body}</body></html>"
+        )
+
+    def _banner(self) -> str:
+        status = self._status
+        if not status.complete:
+            kind, state = "warn", f"Not complete: {status.stage}"
+        elif status.failed or status.refused:
+            kind, state = "bad" if status.failed else "warn", "Complete, but not every file has a result"
+        else:
+            kind, state = "good", "Complete"
+        done = f"{status.done:,} of {status.files:,} files have their results."
+        return f'<div class="banner {kind}"><b>{state}</b><br>{done}</div>'
+
+    def _numbers(self) -> str:
+        status = self._status
+        seconds = self._samples[-1][0] if self._samples else 0.0
+        numbers = {
+            f"{status.done:,}": f"files done of {status.files:,}",
+            f"{status.failed + status.refused:,}": "files without a result",
+            f"{status.rows:,}": "rows of results",
+            _duration(seconds): "of work",
+        }
+        cells = "".join(
+            f"<div><strong>{number}</strong><span>{label}</span></div>" for number, label in numbers.items()
+        )
+        return f'<div class="numbers">{cells}</div>'
+
+    def _needs(self) -> str:
+        status = self._status
+        needs = [html.escape(line) for line in status.attention]
+        if status.failed:
+            needs.append(f"{status.failed:,} files failed; {self._command('retry-failed')} sends them again.")
+        if status.refused:
+            needs.append(f"{status.refused:,} files were not sent; see the reasons below.")
+        if status.gated:
+            needs.append(f"{status.gated:,} documents were refused by the gate; review.jsonl lists them.")
+        if not status.complete:
+            needs.append(f"The job is not complete; {self._command('run')} continues it.")
+        if not needs:
+            return "<p>Nothing.</p>"
+        return "<ul>" + "".join(f"<li>{need}</li>" for need in needs) + "</ul>"
+
+    def _command(self, name: str) -> str:
+        spec = self._spec
+        options = {"app_name": "--app", "app_id": "--app-id", "deployment_id": "--deployment-id"}
+        words = ["aihub", "ingest", name, spec.get("source") or "SOURCE"]
+        words += [word for key, option in options.items() if spec.get(key) for word in (option, str(spec[key]))]
+        words += ["--out", str(self._context.get("out") or "RESULTS")]
+        return f"<code>{html.escape(shlex.join(words))}</code>"
+
+    def _outcome(self) -> str:
+        status = self._status
+        seconds = self._samples[-1][0] if self._samples else 0.0
+        rows = {
+            "planned": f"{status.files:,} files, {status.bytes / 1e6:,.1f} MB",
+            "uploaded": f"{status.uploaded:,} files, {status.uploaded_bytes / 1e6:,.1f} MB",
+            "done": f"{status.done:,}",
+            "failed": f"{status.failed:,}",
+            "refused": f"{status.refused:,}",
+            "in review": f"{status.review:,}",
+            "refused by the gate": f"{status.gated:,} documents",
+            "skipped": f"{status.skipped:,} files of operating systems",
+            "batches": ", ".join(f"{count:,} {name}" for name, count in status.batches.items()) or "none",
+        }
+        if seconds >= 1:
+            files, megabytes = status.uploaded / seconds, status.uploaded_bytes / seconds / 1e6
+            rows["throughput"] = f"{files:,.1f} files/s, {megabytes:,.2f} MB/s"
+        return _table((), rows.items())
+
+    def _durations(self) -> dict[str, float]:
+        steps = {
+            "upload": [(batch.created_at, batch.uploaded_at) for batch in self._batches],
+            "run": [(batch.submitted_at, batch.complete_at) for batch in self._batches],
+            "results": [(batch.complete_at, batch.exported_at) for batch in self._batches],
+        }
+        found: dict[str, float] = {}
+        for name, moments in steps.items():
+            seconds = sorted(max(end - begin, 0.0) for begin, end in moments if begin and end)
+            if seconds:
+                found[f"{name} of a batch, median"] = seconds[len(seconds) // 2]
+                found[f"{name} of a batch, longest"] = seconds[-1]
+        return found
+
+    def _fields(self) -> str:
+        rows = counts.fields(self._db, _FIELDS_SHOWN)
+        cells = [
+            (name, f"{found / documents:.0%}", f"{found:,} of {documents:,}", f"{failed:,}")
+            for name, documents, found, failed in rows
+        ]
+        return _table(("field", "found", "documents", "failed"), cells) if cells else ""
+
+    def _failures(self) -> str:
+        found = list(itertools.islice(queries.failures(self._db), _FAILURES_SHOWN))
+        if not found:
+            return "<p>None.</p>"
+        by_reason: dict[str, list[FailedFile]] = {}
+        for failure in found:
+            by_reason.setdefault(failure.reason, []).append(failure)
+        groups = "".join(
+            f"<details{' open' if len(by_reason) == 1 else ''}><summary>{html.escape(reason)} ({len(rows):,})</summary>"
+            + _table(("source", "run", "message"), ((row.source, row.run_id, row.message) for row in rows))
+            + "</details>"
+            for reason, rows in by_reason.items()
+        )
+        more = self._status.failed + self._status.refused - len(found)
+        return groups + (f"<p>and {more:,} more in failures.jsonl</p>" if more > 0 else "")
+
+    def _sizes(self) -> dict[str, float]:
+        found = counts.sizes(self._db, [limit for limit, _ in _SIZES])
+        return {label: float(count) for (_, label), count in zip(_SIZES, found, strict=True) if count}
+
+    def _runs(self) -> str:
+        shown = self._batches[:_BATCHES_SHOWN]
+        rows = ((str(batch.no), batch.group, batch.run_id, batch.state.name.lower(), f"{batch.files:,}",
+                 self._part(batch)) for batch in shown)  # fmt: skip
+        more = len(self._batches) - len(shown)
+        note = f"<p>and {more:,} more</p>" if more > 0 else ""
+        table = _table(("batch", "group", "run", "state", "files", "results"), rows, raw=5)
+        return f"<details><summary>{len(self._batches):,} batches</summary>{table}{note}</details>"
+
+    def _part(self, batch: BatchRow) -> str:
+        if batch.state is not BatchState.EXPORTED or not self._context.get("out"):
+            return ""
+        name = f"part-{batch.no:06d}.{self._spec.get('format', 'jsonl')}"
+        out = str(self._context["out"])
+        target = f"{out}/{name}" if "://" in out else (Path(out) / name).as_uri()
+        return f'<a href="{html.escape(target)}">{name}</a>'
+
+    def _about(self) -> str:
+        spec, context = self._spec, self._context
+        litter = self._facts.get("skipped_names") or []
+        rows = {
+            "job": self._facts["job"],
+            "source": spec.get("source") or "a list of files",
+            "patterns": ", ".join([*spec.get("include", ()), *(f"not {name}" for name in spec.get("exclude", ()))]),
+            "results": str(context.get("out", "")),
+            "server": str(context.get("server", "")),
+            "command": str(context.get("command", "")),
+            "begun": _moment(self._facts["created_at"]),
+            "last worked on": _moment(context.get("ended_at")),
+            "written by": f"aihub-async {context.get('version', __version__)}, Python {context.get('python', '')}",
+            "skipped files": ", ".join(map(str, litter[:20])) + (" …" if len(litter) > 20 else ""),
+        }
+        return _table((), [(name, value) for name, value in rows.items() if value])
 
 
-def _summary(status: IngestStatus, samples: list[_Sample]) -> str:
-    seconds = samples[-1][0] if samples else 0.0
-    rows = {
-        "state": "complete" if status.complete else "not complete",
-        "files done": f"{status.done:,} of {status.files:,}",
-        "bytes": f"{status.bytes:,}",
-        "failed": f"{status.failed:,}",
-        "refused": f"{status.refused:,}",
-        "rows of results": f"{status.rows:,}",
-        "batches": f"{sum(status.batches.values()):,}",
-        "working time": f"{seconds:,.1f} s",
-    }
-    return _table(("", ""), rows.items())
+_Sample = tuple[float, int, int, int]
 
 
 def _running_time(samples: list[_Sample]) -> list[_Sample]:
-    """Times as seconds of work: interruptions do not count."""
+    """Return times as seconds of work, without interruptions, and no more samples than can be drawn."""
     found: list[_Sample] = []
     elapsed, last = 0.0, None
     for at, uploaded, size, done in samples:
@@ -110,55 +257,23 @@ def _running_time(samples: list[_Sample]) -> list[_Sample]:
     return found[::step] if step == 1 or not found else [*found[:-1:step], found[-1]]
 
 
-def _rates(samples: list[_Sample], column: int, scale: float) -> list[tuple[float, float]]:
-    rates = [
-        (after[0], max(after[column] - before[column], 0) / (after[0] - before[0]) / scale)
-        for before, after in itertools.pairwise(samples)
-        if after[0] > before[0]
-    ]
-    return [(0.0, 0.0), *rates] if rates else []
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:,.0f} s"
+    return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
 
 
-def _sizes(connection: sqlite3.Connection) -> dict[str, float]:
-    limits = [(1_000, "under 1 KB"), (10_000, "1 to 10 KB"), (100_000, "10 to 100 KB"), (1_000_000, "100 KB to 1 MB")]
-    limits += [(10_000_000, "1 to 10 MB"), (1 << 62, "over 10 MB")]
-    found = counts.sizes(connection, [limit for limit, _ in limits])
-    return {label: float(count) for (_, label), count in zip(limits, found, strict=True) if count}
+def _moment(seconds: float | None) -> str:
+    return f"{dt.datetime.fromtimestamp(seconds, dt.UTC):%Y-%m-%d %H:%M:%S} UTC" if seconds else ""
 
 
-def _durations(batches: list[BatchRow]) -> dict[str, float]:
-    steps = {
-        "upload": [batch.uploaded_at - batch.created_at for batch in batches if batch.uploaded_at and batch.created_at],
-        "run": [
-            batch.complete_at - batch.submitted_at for batch in batches if batch.complete_at and batch.submitted_at
-        ],
-        "results": [
-            batch.exported_at - batch.complete_at for batch in batches if batch.exported_at and batch.complete_at
-        ],
-    }
-    found: dict[str, float] = {}
-    for name, seconds in steps.items():
-        if seconds:
-            seconds.sort()
-            found[f"{name}, median"] = max(seconds[len(seconds) // 2], 0.0)
-            found[f"{name}, longest"] = max(seconds[-1], 0.0)
-    return found
-
-
-def _reasons(connection: sqlite3.Connection) -> dict[str, float]:
-    return {reason: float(count) for reason, count in counts.reasons(connection, 20).items()}
-
-
-def _failure_table(failures: Iterator[FailedFile], status: IngestStatus) -> str:
-    rows = [(failure.source, failure.reason, failure.message) for failure in failures]
-    if not rows:
-        return "<p>None.</p>"
-    more = status.failed + status.refused - len(rows)
-    note = f"<p>and {more:,} more in failures.jsonl</p>" if more > 0 else ""
-    return _table(("source", "reason", "message"), rows) + note
-
-
-def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]], raw: int = -1) -> str:
+    """Return a table; the column number `raw` is HTML already."""
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{body}</table>"
+    body = "".join(_row(row, raw) for row in rows)
+    return f"<table>{f'<thead><tr>{head}</tr></thead>' if header else ''}<tbody>{body}</tbody></table>"
+
+
+def _row(row: tuple[str, ...], raw: int) -> str:
+    cells: Iterator[str] = (cell if number == raw else html.escape(cell) for number, cell in enumerate(row))
+    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"

@@ -142,15 +142,26 @@ async def merge(journal: Journal, path: Path) -> None:
     """
     async with await Journal.open(path) as shard:
         rows = await shard.call(_rows_of)
-        await journal.call(lambda db: _put(db, *rows))
+        await journal.call(functools.partial(_take_over, rows))
     for name in (path.name, f"{path.name}.lock", f"{path.name}.owner"):
         path.with_name(name).unlink(missing_ok=True)
 
 
-def _rows_of(db: sqlite3.Connection) -> tuple[list[BatchRow], list[FileRow], list[tuple[int, str, str]]]:
+_Rows = tuple[list[BatchRow], list[FileRow], list[tuple[int, str, str]], dict[int, dict[str, tuple[int, int, int]]]]
+
+
+def _take_over(rows: _Rows, db: sqlite3.Connection) -> None:
+    batches, files, failures, fields = rows
+    _put(db, batches, files, failures)
+    for number, found in fields.items():
+        queries.put_fields(db, number, found)
+
+
+def _rows_of(db: sqlite3.Connection) -> _Rows:
     batches = list(queries.batches(db))
     files = [row for batch in batches for row in queries.files_of(db, batch)]
-    return batches, files, queries.failures_of(db, files)
+    fields = {batch.no: queries.fields_of(db, batch.no) for batch in batches}
+    return batches, files, queries.failures_of(db, files), fields
 
 
 async def merge_all(journal: Journal, *, patience: float) -> None:

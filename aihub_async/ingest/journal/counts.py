@@ -117,3 +117,12 @@ def reasons(connection: sqlite3.Connection, limit: int) -> dict[str, int]:
 def samples(connection: sqlite3.Connection) -> list[tuple[float, int, int, int]]:
     """Return the recorded progress: Unix seconds, files and bytes uploaded, files done."""
     return connection.execute("SELECT at, uploaded, bytes, done FROM samples ORDER BY at").fetchall()
+
+
+def fields(connection: sqlite3.Connection, limit: int) -> list[tuple[str, int, int, int]]:
+    """Return the fields that most documents have: name, documents, found in, failed in."""
+    return connection.execute(
+        "SELECT name, sum(documents), sum(found), sum(failed) FROM fields GROUP BY name "
+        "ORDER BY sum(documents) DESC, name LIMIT ?",
+        (limit,),
+    ).fetchall()

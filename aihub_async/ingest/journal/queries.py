@@ -287,6 +287,19 @@ def failures(connection: sqlite3.Connection) -> Iterator[FailedFile]:
         yield FailedFile(_path(folder, base), name, number, size, *rest)
 
 
+def put_fields(connection: sqlite3.Connection, batch: int, found: Mapping[str, tuple[int, int, int]]) -> None:
+    """Record how often each field was found in a batch: documents that have it, found in, failed in."""
+    connection.execute("DELETE FROM fields WHERE batch = ?", (batch,))
+    rows = ((batch, storable(name), *numbers) for name, numbers in found.items())
+    connection.executemany("REPLACE INTO fields VALUES (?, ?, ?, ?, ?)", rows)
+
+
+def fields_of(connection: sqlite3.Connection, batch: int) -> dict[str, tuple[int, int, int]]:
+    """Return what `put_fields` recorded of a batch."""
+    found = connection.execute("SELECT name, documents, found, failed FROM fields WHERE batch = ?", (batch,))
+    return {name: tuple(numbers) for name, *numbers in found}
+
+
 def put_sample(connection: sqlite3.Connection, at: float, uploaded: int, uploaded_bytes: int, done: int) -> None:
     """Record the progress at a time (Unix seconds)."""
     connection.execute("INSERT INTO samples VALUES (?, ?, ?, ?)", (at, uploaded, uploaded_bytes, done))

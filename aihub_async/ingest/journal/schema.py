@@ -41,6 +41,11 @@ CREATE TABLE batches(
     gated INTEGER NOT NULL, crc INTEGER NOT NULL);
 CREATE TABLE failures(file INTEGER PRIMARY KEY, reason TEXT NOT NULL, message TEXT NOT NULL, crc INTEGER NOT NULL);
 """
+_FIELDS = """
+CREATE TABLE fields(
+    batch INTEGER NOT NULL, name TEXT NOT NULL, documents INTEGER NOT NULL, found INTEGER NOT NULL,
+    failed INTEGER NOT NULL, PRIMARY KEY(batch, name)) WITHOUT ROWID;
+"""
 _SAMPLES = """
 CREATE TABLE samples(at REAL NOT NULL, uploaded INTEGER NOT NULL, bytes INTEGER NOT NULL, done INTEGER NOT NULL);
 """
@@ -56,6 +61,7 @@ def _to_version_3(connection: sqlite3.Connection) -> None:
     for statement in _TABLES.split(";"):
         if "TABLE batches" in statement or "TABLE failures" in statement:
             connection.execute(statement)
+    connection.execute(_FIELDS)
     marks = ", ".join("?" * (len(BATCH_COLUMNS) + 1))
     connection.executemany(f"INSERT INTO batches VALUES ({marks})", (BatchRow(*row).stored() for row in old))  # noqa: S608 - as above
     connection.executemany(
@@ -79,7 +85,7 @@ def create(path: Path, meta: dict[str, Any], fill: Callable[[sqlite3.Connection]
         path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.closing(sqlite3.connect(temporary, isolation_level=None)) as connection:
             connection.execute("PRAGMA synchronous=FULL")
-            connection.executescript(f"BEGIN; {_TABLES} {_SAMPLES}")
+            connection.executescript(f"BEGIN; {_TABLES} {_SAMPLES} {_FIELDS}")
             connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version={VERSION}")
             for key, value in meta.items():

@@ -14,6 +14,7 @@ from aihub_async.ingest.patience import is_unreadable
 from aihub_async.ingest.remote import Remote
 from aihub_async.models import ResultFile, RunResults
 from aihub_async.results.columns import ColumnSet
+from aihub_async.results.fields import unique_names, value_and_error
 from aihub_async.results.files import RowFile
 from aihub_async.results.gates import Checked
 from aihub_async.results.rows import Origin, case_columns, case_rows, file_error, file_name
@@ -38,6 +39,8 @@ class Written:
     rows: int
     size: int
     gated: int
+    fields: Mapping[str, tuple[int, int, int]]
+    """How often each field was found: documents that have it, found in, failed in."""
     failed: Mapping[str, tuple[str, str]]
 
 
@@ -113,6 +116,7 @@ class _Part:
         self._cases: RowFile | None = None
         self._files, self._options, self._folder = files, options, folder
         self._missing = dict.fromkeys(sources)
+        self._fields: dict[str, list[int]] = {}
         self._failed: dict[str, tuple[str, str]] = {}
 
     def add(self, answer: RunResults) -> None:
@@ -133,6 +137,7 @@ class _Part:
         name = file_name(file)
         self._missing.pop(name, None)
         origin = self._origin(self._sources.get(name), name)
+        self._count_fields(file)
         problem = file_error(file)
         if problem is not None:
             self._failed[name] = ("extraction failed", problem)
@@ -142,6 +147,15 @@ class _Part:
             self._failed[name] = ("unwritable result", f"its result cannot be written: {error}")
         if self._gate is not None:
             self._refuse(self._gate.check(file, origin))
+
+    def _count_fields(self, file: ResultFile) -> None:
+        for document in file.documents:
+            for name, field in unique_names(document).items():
+                value, error = value_and_error(field)
+                numbers = self._fields.setdefault(name, [0, 0, 0])
+                numbers[0] += 1
+                numbers[1] += value not in (None, "")
+                numbers[2] += error is not None
 
     def _origin(self, source: str | None, name: str) -> Origin:
         return Origin(source, name, self._batch.batch_id, self._batch.run_id, self._extra)
@@ -176,4 +190,5 @@ class _Part:
         """Return what was written."""
         missing = dict.fromkeys(self._missing, ("no result", "the run has no result for this file"))
         gated = 0 if self._review is None else self._review.rows
-        return Written(self._rows.rows, self._rows.size, gated, {**self._failed, **missing})
+        fields = {name: (documents, found, failed) for name, (documents, found, failed) in self._fields.items()}
+        return Written(self._rows.rows, self._rows.size, gated, fields, {**self._failed, **missing})

@@ -119,6 +119,7 @@ class BatchStages:
 
         def record(db: sqlite3.Connection) -> None:
             queries.fail_files(db, failed, FileState.NO_RESULT)
+            queries.put_fields(db, batch.no, written.fields)
             queries.put_batch(db, exported)
 
         await self.journal.call(record)
