@@ -10,15 +10,15 @@ from aihub_async import operations as ops
 from aihub_async.errors import NotFoundError
 from aihub_async.ingest.naming import JOB_NAME
 from aihub_async.ingest.options import JobOptions
-from aihub_async.models import Run, RunResults, RunStatus
+from aihub_async.models import BatchInfo, Run, RunResults, RunStatus
 from aihub_async.models.uploads import UploadRecord
 from aihub_async.pagination import Page, Pages
+from aihub_async.reconcile.named import find_batches
+from aihub_async.reconcile.runs import find_tagged
 from aihub_async.resources.apps import Apps
 from aihub_async.resources.batches import Batches
 from aihub_async.transport.messages import Response
 
-_SERVER_CLOCKS = 60
-"""Seconds that the clocks of the server's machines may disagree among each other."""
 _KNOWN_STATUSES = frozenset(RunStatus)
 
 
@@ -77,8 +77,7 @@ class Remote:
 
     async def jobs(self) -> set[str]:
         """Return the ids of all jobs that the server has batches of."""
-        batches = self._resources.batches.iter(workspace=self._options.workspace)
-        return {match["job"] async for batch in batches if (match := JOB_NAME.fullmatch(batch.name or ""))}
+        return {match["job"] async for batch in self._batches() if (match := JOB_NAME.fullmatch(batch.name or ""))}
 
     def upload(self, batch_id: int, files: Iterable[tuple[str, str | Path]]) -> Outcomes:
         """Send files; their outcomes arrive a page at a time, as they happen."""
@@ -142,45 +141,28 @@ class Remote:
         return (await self._resources.request("GET", path, params={"file_offset": offset})).body
 
     async def known(self, prefix: str) -> Known:
-        """Find all batches whose names begin with `prefix`, and the runs with a tag that does.
-
-        A run is never older than its batch. The time of the oldest batch, by the server's own clock, bounds the search;
-        this machine's calendar may be wrong by hours.
-        """
-        batches = [
-            batch
-            async for batch in self._resources.batches.iter(workspace=self._options.workspace)
-            if batch.name is not None and batch.name.startswith(prefix)
-        ]
+        """Find all batches whose names begin with `prefix`, and the runs with a tag that does."""
+        batches = await find_batches(self._batches(), prefix)
         if not batches:
             return Known()
-        times = [batch.created_at_ms for batch in batches]
-        oldest = min((time for time in times if time), default=0) if all(times) else 0
-        runs = await self._runs(prefix, max(oldest // 1000 - _SERVER_CLOCKS, 1))
-        return Known({batch.name: batch.id for batch in batches if batch.name is not None}, runs)
+        runs = await find_tagged(self._runs_since, prefix, batches.values())
+        return Known({name: batch.id for name, batch in batches.items()}, runs)
 
     async def find_batch(self, name: str) -> int | None:
         """Find a batch by its unique name."""
-        async for batch in self._resources.batches.iter(workspace=self._options.workspace):
-            if batch.name == name:
-                return batch.id
-        return None
+        batch = (await find_batches(self._batches(), name)).get(name)
+        return None if batch is None else batch.id
 
     async def find_run(self, tag: str, batch_id: int) -> str | None:
         """Find the run of a batch by its unique tag."""
-        created = (await self._resources.batches.get(batch_id)).created_at_ms or 0
-        return (await self._runs(tag, max(created // 1000 - _SERVER_CLOCKS, 1))).get(tag)
+        batch = await self._resources.batches.get(batch_id)
+        return (await find_tagged(self._runs_since, tag, [batch])).get(tag)
 
-    async def _runs(self, prefix: str, since: int) -> dict[str, str]:
-        # Oldest first: runs that start meanwhile are appended, and move nothing to another page.
-        pages = self._resources.apps.runs.iter(from_timestamp=since, sort_by="start_timestamp", order="ASCENDING")
-        found: dict[str, str] = {}
-        async for run in pages:
-            for tag in run.tags or ():
-                if tag.startswith(prefix):
-                    # The first one that was started is kept, whichever look finds more.
-                    found.setdefault(tag, run.id)
-        return found
+    def _batches(self) -> Pages[BatchInfo]:
+        return self._resources.batches.iter(workspace=self._options.workspace)
+
+    def _runs_since(self, since: int) -> Pages[Run]:
+        return self._resources.apps.runs.iter(from_timestamp=since, sort_by="start_timestamp", order="ASCENDING")
 
 
 class OnUnknown(Protocol):

@@ -1,6 +1,6 @@
 """Find batches by name and secrets by alias after an unclear failure of the request that creates them."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from typing import TypeVar
 
 import attrs
@@ -79,23 +79,9 @@ class BatchFinder:
         raise Undecidable("the list of batches has no end")
 
 
-async def find_batches(page: PageCall, prefix: str) -> list[BatchInfo]:
-    """Find all batches whose names have this prefix, such as those of a bulk job whose process was killed.
-
-    Raises:
-        UnreadableList: A list was not JSON.
-        Undecidable: The list has no end.
-        RequestError: A list was refused.
-    """
-    found: dict[int, BatchInfo] = {}
-    offset = 0
-    for _ in range(_MAX_PAGES):
-        batches = _decoded(ListBatches, await page(offset)).batches
-        if not batches:
-            return list(found.values())
-        found |= {batch.id: batch for batch in batches if (batch.name or "").startswith(prefix)}
-        offset += len(batches)
-    raise Undecidable("the list of batches has no end")
+async def find_batches(batches: AsyncIterable[BatchInfo], prefix: str) -> dict[str, BatchInfo]:
+    """Find the batches whose names have a prefix, such as those of a bulk job; return them by name."""
+    return {batch.name: batch async for batch in batches if batch.name is not None and batch.name.startswith(prefix)}
 
 
 @attrs.frozen

@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+from collections.abc import AsyncIterable, Callable, Iterable
 from uuid import uuid4
 
 import anyio
@@ -10,7 +11,7 @@ import attrs
 from aihub_async.clock import Clock
 from aihub_async.errors import BadRequestError, UnprocessableError
 from aihub_async.limits import MAX_TAGS_LENGTH
-from aihub_async.models import Run
+from aihub_async.models import BatchInfo, Run
 from aihub_async.models.decode import DecodeError
 from aihub_async.reconcile.once import Inconclusive, NotCreated, UnreadableList, server_time_at
 from aihub_async.transport.messages import Response
@@ -24,7 +25,6 @@ _SHORT_PAGE = 100
 """The first page: what was just started is at its top."""
 _LONG_PAGE = 1000
 _MAX_PAGES = 50
-_MAX_SCAN_PAGES = 10_000
 _MARGIN = 60
 """Seconds by which the clocks of the server's machines may disagree."""
 _MIN_INTERVAL = 0.5
@@ -39,34 +39,33 @@ def with_tag(tags: list[str]) -> tuple[list[str], str | None]:
     return [*tags, tag], tag
 
 
-async def find_tagged(runs: RunPollable, prefix: str, *, since: float) -> dict[str, list[str]]:
-    """Find all runs that have a tag with this prefix, such as those of a bulk job whose process was killed.
+async def find_tagged(
+    list_since: Callable[[int], AsyncIterable[Run]], prefix: str, batches: Iterable[BatchInfo]
+) -> dict[str, str]:
+    """Find all runs of some batches that have a tag with a prefix, such as those of a bulk job that was killed.
+
+    A run is never older than its batch. The creation time of the oldest batch, by the server's own clock, bounds the
+    search; this machine's calendar may be wrong by hours.
 
     Args:
-        runs: Lists the runs.
+        list_since: Lists all runs since a time in Unix seconds. The oldest must come first: runs that start meanwhile
+            are appended, and move nothing to another page.
         prefix: The beginning of the tags.
-        since: Unix seconds by the **server's** clock before which none of them can have started, such as the creation
-            time of their batch; 0 if unknown. A minute is subtracted for clocks of the server that disagree.
+        batches: The batches.
 
     Returns:
-        The ids of the runs by tag, the earliest first.
+        The id of the first run with each tag.
 
     Raises:
-        Inconclusive: The lists could not be read, or have no end.
         RequestError: A list was refused.
     """
-    found: dict[str, dict[str, int]] = {}
-    offset = 0
-    for _ in range(_MAX_SCAN_PAGES):
-        page = _decoded(await _page(runs, max(0, int(since) - _MARGIN), offset, newest_first=False))
-        for summary in page:
-            for tag in summary.tags or ():
-                if tag.startswith(prefix):
-                    found.setdefault(tag, {})[summary.id] = summary.start_timestamp or 0
-        if not page:
-            return {tag: sorted(starts, key=starts.__getitem__) for tag, starts in found.items()}
-        offset += len(page)
-    raise Inconclusive
+    created = [batch.created_at_ms or 0 for batch in batches]
+    found: dict[str, str] = {}
+    async for run in list_since(max(min(created, default=0) // 1000 - _MARGIN, 1)):
+        for tag in run.tags or ():
+            if tag.startswith(prefix):
+                found.setdefault(tag, run.id)
+    return found
 
 
 @attrs.frozen
@@ -163,7 +162,7 @@ class RunFinder:
         cutoff: float | None = None
         offset = 0
         for number in range(_MAX_PAGES):
-            answer = await _page(self._runs, None, offset, newest_first=True)
+            answer = await self._page(offset)
             if number == 0:
                 moment = server_time_at(min(lookup.began for lookup, _ in sought), answer, self._clock)
                 cutoff = None if moment is None else moment - _MARGIN
@@ -176,13 +175,12 @@ class RunFinder:
                 return snapshot
         return snapshot
 
-
-async def _page(runs: RunPollable, since: int | None, offset: int, *, newest_first: bool) -> Response:
-    limit = _SHORT_PAGE if newest_first and not offset else _LONG_PAGE
-    try:
-        return await runs.page(since, limit, offset, newest_first=newest_first)
-    except (BadRequestError, UnprocessableError):
-        return await runs.page(since, _SHORT_PAGE, offset, newest_first=newest_first)
+    async def _page(self, offset: int) -> Response:
+        limit = _LONG_PAGE if offset else _SHORT_PAGE
+        try:
+            return await self._runs.page(None, limit, offset, newest_first=True)
+        except (BadRequestError, UnprocessableError):
+            return await self._runs.page(None, _SHORT_PAGE, offset, newest_first=True)
 
 
 def _decoded(answer: Response) -> list[RunSummary]:

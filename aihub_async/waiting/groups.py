@@ -49,6 +49,7 @@ _MIN_ROUND_SECONDS = 1.0
 """Minimum seconds between two rounds of lists."""
 _UNREADABLE_SECONDS = 1800.0
 """Seconds for which unreadable answers count as an outage, such as a maintenance page with status 200."""
+_WARNING_SECONDS = 60.0
 _NEVER = float("inf")
 
 
@@ -92,6 +93,7 @@ class Group(Generic[S]):
         self._polls = 0
         self._failures = 0
         self._next_single = float("-inf")
+        self._next_warning = float("-inf")
 
     def __len__(self) -> int:
         return len(self._watches)
@@ -317,9 +319,15 @@ class Group(Generic[S]):
             if now - watch.failing_since >= _UNREADABLE_SECONDS:
                 watch.fail(error)
                 return
-            if watch.failures == 1:
-                logger.warning("the state of %s is unreadable (%s); polling continues", watch.id, error)
+            self._warn_unreadable(watch, error, now)
         watch.due = now + max(watch.min_interval, backoff(watch.failures, self._polling.clock.random))
+
+    def _warn_unreadable(self, watch: Watch[S], error: ProtocolError, now: float) -> None:
+        """Warn of an unreadable answer, once a minute at most: it may concern all items of a list."""
+        if now < self._next_warning:
+            return
+        self._next_warning = now + _WARNING_SECONDS
+        logger.warning("the state of %s is unreadable; polling continues: %s", watch.id, error)
 
 
 _PASSING = frozenset({408, 425, 429})

@@ -6,6 +6,7 @@ import random
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest import mock
 
 import attrs
 import msgspec
@@ -77,20 +78,31 @@ class VirtualClock:
 
     @contextlib.asynccontextmanager
     async def running(self, client: AsyncAIHub) -> AsyncIterator[None]:
-        """Let time pass whenever no request of this client is under way: sleeps take no real time."""
-        governor = client._transport.governor
+        """Let time pass whenever no request is on the wire: sleeps take no real time."""
+        wire = type(client._transport.wire)
+        attempt = wire.attempt
+        on_wire = 0
+
+        async def counted(*arguments: Any) -> Any:
+            nonlocal on_wire
+            on_wire += 1
+            try:
+                return await attempt(*arguments)
+            finally:
+                on_wire -= 1
 
         async def pump() -> None:
             while True:
                 await asyncio.sleep(0.001)
-                if governor.in_flight == 0 and self.step():
+                if on_wire == 0 and self.step():
                     # Those who would wake within a moment wake together, as they would under load.
                     while self.step(self.time + 0.05):
                         continue
 
         task = asyncio.create_task(pump())
         try:
-            yield
+            with mock.patch.object(wire, "attempt", counted):
+                yield
         finally:
             task.cancel()
             await asyncio.wait({task})
