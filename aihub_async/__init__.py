@@ -107,6 +107,7 @@ from aihub_async.resources.named_files import NamedFiles
 from aihub_async.resources.v1.handles import LegacyJobHandle, LegacyRunHandle
 from aihub_async.transport.events import AttemptEvent, Hook, capture_responses
 from aihub_async.transport.messages import Response
+from aihub_async.transport.observing import CallEnd, CallStart, Telemetry
 from aihub_async.types import Id, QueryValue
 from aihub_async.uploads.contents import ByteStream, Content
 from aihub_async.uploads.engine import OnError, OnProgress, UploadProgress, Uploads
@@ -132,6 +133,7 @@ if TYPE_CHECKING:
     from aihub_async.results.rows import Origin, Requested
     from aihub_async.results.tables import Table
     from aihub_async.results.view.page import ViewSize
+    from aihub_async.telemetry import OpenTelemetry
 
 __all__ = [
     "AIHubError",
@@ -148,6 +150,8 @@ __all__ = [
     "BindingError",
     "Bus",
     "ByteStream",
+    "CallEnd",
+    "CallStart",
     "CaseInfo",
     "CertificateError",
     "Checked",
@@ -215,6 +219,7 @@ __all__ = [
     "NotebookProgress",
     "OnError",
     "OnProgress",
+    "OpenTelemetry",
     "Origin",
     "OutcomeUnknownError",
     "Pages",
@@ -259,6 +264,7 @@ __all__ = [
     "Sources",
     "StatusError",
     "Table",
+    "Telemetry",
     "UnknownSettingWarning",
     "UnprocessableError",
     "UnreadableAnswerError",
@@ -287,6 +293,7 @@ _LATE = {
     "IngestJob": "ingest.job",
     "IngestStatus": "ingest.progress",
     "NotebookProgress": "results.notebook",
+    "OpenTelemetry": "telemetry",
     "Origin": "results.rows",
     "Plan": "ingest.plan",
     "Problem": "results.binding",

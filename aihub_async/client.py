@@ -26,7 +26,9 @@ from aihub_async.resources.v1.flows import Flows
 from aihub_async.resources.v1.legacy import Legacy
 from aihub_async.secrecy import SecretValue
 from aihub_async.transport.events import Hook
+from aihub_async.transport.observing import Telemetry
 from aihub_async.transport.transport import Transport
+from aihub_async.waiting.inbox import observed
 from aihub_async.waiting.scheduler import Scheduler
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ class AsyncAIHub(Processing, RawRequests):
         trust_env: take the proxy from the environment (HTTPS_PROXY, NO_PROXY …); netrc is never read.
         allow_insecure: allow an ``http://`` root that is not on this machine, or that is reached through a proxy.
         hooks: called with an `AttemptEvent` after each attempt.
+        telemetry: observes calls, runs and bulk jobs: `OpenTelemetry` (extra `otel`), or a `Telemetry` of yours.
         clock: time, sleep and randomness, for tests.
         webhooks: a receiver for the webhooks of runs; submitted runs call it at their end, which ends waits early.
         api_version: ``"2024"`` for a server of that time, which names some parameters differently.
@@ -116,6 +119,7 @@ class AsyncAIHub(Processing, RawRequests):
         trust_env: bool = False,
         allow_insecure: bool = False,
         hooks: Sequence[Hook] = (),
+        telemetry: Telemetry | None = None,
         clock: Clock | None = None,
         webhooks: "WebhookReceiver | None" = None,
         api_version: str | None = None,
@@ -147,8 +151,9 @@ class AsyncAIHub(Processing, RawRequests):
         # aiohttp takes half of the time of an import, and is not needed before there is a client.
         from aihub_async.transport.http import open_wire  # noqa: PLC0415
 
-        transport = Transport(settings, wire=open_wire(settings, connector), clock=clock, hooks=hooks)
-        self._bind(transport, Scheduler(transport.clock, webhooks), webhooks, owner=True)
+        wire = open_wire(settings, connector)
+        transport = Transport(settings, wire=wire, clock=clock, hooks=hooks, telemetry=telemetry)
+        self._bind(transport, Scheduler(transport.clock, observed(webhooks, telemetry)), webhooks, owner=True)
         if webhooks is not None:
             webhooks.attach(self.apps.runs.status, transport.clock)
 
@@ -193,14 +198,8 @@ class AsyncAIHub(Processing, RawRequests):
         """
         given = None if headers is None else SecretValue(headers)
         del headers
-        settings = self.settings.evolve(
-            timeout=timeout,
-            deadline=deadline,
-            max_retries=max_retries,
-            reconcile_for=reconcile_for,
-            headers=given,
-            ib_context=ib_context,
-        )
+        times = {"timeout": timeout, "deadline": deadline, "reconcile_for": reconcile_for}
+        settings = self.settings.evolve(**times, max_retries=max_retries, headers=given, ib_context=ib_context)
         derived = type(self).__new__(type(self))
         derived._bind(self._transport.derive(settings), self._scheduler, self._webhooks, owner=False)
         return derived
@@ -339,9 +338,10 @@ class AsyncAIHub(Processing, RawRequests):
             max_runs_total=max_runs_total,
         )
         # Workers of other processes take the API key from their environment.
-        root, context = self.settings.api_root, self.settings.ib_context
-        connect = functools.partial(type(self), ib_context=context, api_root=root)
-        return IngestJob(self, sources, options, connect=connect, server=root, on_progress=on_progress)
+        root = self.settings.api_root
+        connect = functools.partial(type(self), ib_context=self.settings.ib_context, api_root=root)
+        job = functools.partial(IngestJob, connect=connect, server=root, telemetry=self._transport.telemetry)
+        return job(self, sources, options, on_progress=on_progress)
 
     async def aclose(self) -> None:
         """Close the connections. A second call does nothing; clients made by `with_options` leave them open."""

@@ -18,7 +18,7 @@ LAYERS = [
     ["transport"],
     ["reconcile", "uploads", "webhooks", "waiting", "results"],
     ["resources"],
-    ["processing", "process_each", "ingest"],
+    ["processing", "process_each", "ingest", "telemetry"],
     ["client"],
     ["cli"],
 ]
@@ -30,7 +30,10 @@ MAX_LINES = 370
 ALLOWED_CIRCLES: list[set[str]] = []
 
 WIRE = {"_aiohttp.py", "answers.py", "direct.py", "failures.py", "http.py", "payload.py", "pool.py"}
-HEAVY = {"aiohttp", "typer", "rich", "pypdfium2", "lxml", "dask", "distributed", "pyarrow", "redis", "fsspec", "uvloop"}
+HEAVY = {
+    *("aiohttp", "typer", "rich", "pypdfium2", "lxml", "dask", "distributed", "pyarrow", "redis", "fsspec", "uvloop"),
+    "opentelemetry",
+}
 
 
 def modules() -> list[Path]:

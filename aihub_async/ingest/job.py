@@ -31,6 +31,7 @@ from aihub_async.ingest.rebuild import find_job, rebuild
 from aihub_async.ingest.remote import Remote, Resources
 from aihub_async.ingest.scan import Sources, scan
 from aihub_async.ingest.watch import Arrivals, Mover, notify_changes
+from aihub_async.transport.observing import Telemetry, measure
 
 _CHUNK = 500
 _TELL_SECONDS = 5.0
@@ -62,8 +63,10 @@ class IngestJob:
         server: str = "",
         on_progress: Callable[[IngestStatus], None] | None = None,
         crash_hook: Callable[[str], None] = no_crash_hook,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self._server = server
+        self._telemetry = telemetry
         self._resources = resources
         self._sources = sources
         self._options = options
@@ -309,7 +312,12 @@ class IngestJob:
         source = spec["source"]
         if source is not None and not is_url(source) and not await anyio.Path(source).exists():
             raise IngestError(f"there is no {source!r} to ingest")
-        return await Journal.open(self._options.journal, spec, now=time.time(), job=job, crash_hook=self._crash_hook)
+        return await Journal.open(self._options.journal, spec, now=time.time(), job=job, crash_hook=self._on_write)
+
+    def _on_write(self, step: str) -> None:
+        if step == "after commit":
+            measure(self._telemetry, "journal.commit")
+        self._crash_hook(step)
 
     def _new_pipeline(
         self, journal: Journal, on_exported: Callable[[BatchRow], Awaitable[None]] | None = None
@@ -329,6 +337,7 @@ class IngestJob:
             crash_hook=self._crash_hook,
             on_progress=self._on_progress,
             on_exported=exported,
+            telemetry=self._telemetry,
         )
         return self._pipeline
 

@@ -30,6 +30,7 @@ from aihub_async.ingest.remote import Remote
 from aihub_async.ingest.stages.run import BatchStages
 from aihub_async.ingest.stopping import StopRequest, StopRequestedError
 from aihub_async.ingest.watch import Arrivals
+from aihub_async.transport.observing import Telemetry, start_activity
 
 _UPLOADS = 2
 _SMALL_UPLOADS = 8
@@ -57,7 +58,9 @@ class Pipeline:
         crash_hook: Callable[[str], None],
         on_progress: Callable[[IngestStatus], None] | None = None,
         on_exported: Callable[[BatchRow], Awaitable[None]] | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
+        self._telemetry = telemetry
         self._on_exported = on_exported
         self._journal = journal
         self._remote = remote
@@ -238,19 +241,25 @@ class Pipeline:
                 if self._stop.requested:
                     continue
                 batch = await self._journal.call(functools.partial(queries.batch, number=number))
+                ended = start_activity(self._telemetry, "ingest", batch=batch.no, files=batch.files)
                 try:
-                    await self._advance(stages, adoption, budget, batch)
+                    last = await self._advance(stages, adoption, budget, batch)
                 except StopRequestedError:
+                    ended({"state": "stopped"}, None)
                     continue
+                except BaseException as error:
+                    ended({}, error)
+                    raise
+                ended({"state": last.state.name, "run_id": last.run_id}, None)
 
-    async def _advance(self, stages: BatchStages, adoption: Adoption, budget: Budget, batch: BatchRow) -> None:
-        """Advance one batch as far as it goes now."""
+    async def _advance(self, stages: BatchStages, adoption: Adoption, budget: Budget, batch: BatchRow) -> BatchRow:
+        """Advance one batch as far as it goes now, and return it."""
         before, batch = batch, await adoption.adopt(batch)
         stages.progress.moved(before, batch)
         if batch.state is BatchState.PLANNED:
             allowed = await budget.take(batch)
             if allowed is None:
-                return
+                return batch
             batch = allowed
         while not batch.state.is_settled:
             if batch.state <= BatchState.UPLOADING:
@@ -263,14 +272,15 @@ class Pipeline:
                     async with self._export_slots:
                         await stages.preview(batch)
                 if batch.state in {BatchState.REVIEW, BatchState.SUBMITTING}:
-                    return
+                    return batch
             else:
                 async with self._export_slots:
                     batch = await stages.export(batch)
                 if batch.state is BatchState.EXPORTED and self._on_exported is not None:
                     await self._on_exported(batch)
             if self._stop.requested and batch.state is not BatchState.COMPLETE:
-                return
+                return batch
+        return batch
 
     async def _observe(self, progress: Progress) -> None:
         last = float("-inf")

@@ -14,6 +14,7 @@ from aihub_async.resources._base import build_request, read_answer
 from aihub_async.resources._run_settings import secrets_in, with_webhook
 from aihub_async.secrecy import SecretValue
 from aihub_async.transport.messages import Request
+from aihub_async.transport.observing import start_activity
 from aihub_async.transport.transport import Transport
 from aihub_async.types import Id
 from aihub_async.waiting.handles import SubmittedRun
@@ -71,6 +72,22 @@ class Starter:
         del given, plain
         request = build_request(operation, path, json=whole, secrets=secrets)
         return RunRequest(request, tag, expects_webhook, body.get("batch_id"), body.get("input_dir"))
+
+    async def submit(self, prepared: RunRequest) -> SubmittedRun:
+        """Send a request once, and let telemetry observe the run from here to its end.
+
+        Raises:
+            OutcomeUnknownError: The run may or may not have started.
+        """
+        telemetry = self._transport.telemetry
+        if telemetry is None:
+            return await self.start(prepared)
+        ended = start_activity(telemetry, "run", operation=prepared.request.operation.name)
+        try:
+            return attrs.evolve(await self.start(prepared), ended=ended)
+        except BaseException as error:
+            ended({}, error)
+            raise
 
     async def start(self, prepared: RunRequest) -> SubmittedRun:
         """Send a request once.

@@ -36,7 +36,8 @@ class AnyRuns(RunResultsAPI):
 
     def __init__(self, transport: Transport, scheduler: Scheduler, webhooks: "WebhookReceiver | None" = None) -> None:
         super().__init__(transport)
-        self._waits = WaitContext(scheduler, RunPollable(transport, self.status, self._page))
+        pollable = RunPollable(transport, self.status, self._page)
+        self._waits = WaitContext(scheduler, pollable, transport.telemetry)
         self._starter = Starter(transport, self._waits.pollable, webhooks)
 
     def handle(self, run_id: str) -> RunHandle:
@@ -184,7 +185,7 @@ class AnyRuns(RunResultsAPI):
         return self._read(RunDeletion, ops.DELETE_RUN, response, run_id=run_id)
 
     async def _submit(self, prepared: RunRequest) -> RunHandle:
-        started = await self._starter.start(prepared)
+        started = await self._starter.submit(prepared)
         return RunHandle(started.run.id, self, self._waits, started)
 
     async def _page(self, since: int | None, limit: int, offset: int, newest_first: bool) -> Response:

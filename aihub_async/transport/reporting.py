@@ -68,8 +68,18 @@ class Reporter:
         if wait is None and not logger.isEnabledFor(logging.DEBUG):
             return
         path = self._redactor.text(request.path)
+        fields = {
+            "aihub_operation": operation.name,
+            "aihub_method": operation.method,
+            "aihub_path": path,
+            "aihub_attempt": attempt.number,
+            "aihub_outcome": attempt.outcome,
+            "aihub_status": attempt.status,
+            "aihub_duration": attempt.duration,
+            "aihub_wait": wait,
+        }
         if wait is None:
-            logger.debug("%s %s: %s in %.3f s", operation.method, path, attempt.outcome, attempt.duration)
+            logger.debug("%s %s: %s in %.3f s", operation.method, path, attempt.outcome, attempt.duration, extra=fields)
         else:
             logger.info(
                 "%s %s: %s, attempt %d; next attempt in %.2f s",
@@ -78,6 +88,7 @@ class Reporter:
                 attempt.outcome,
                 attempt.number,
                 wait,
+                extra=fields,
             )
 
     def _call_hooks(self, event: AttemptEvent) -> None:

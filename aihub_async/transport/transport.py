@@ -25,6 +25,7 @@ from aihub_async.transport.credentials import Credentials
 from aihub_async.transport.events import Hook, record_response
 from aihub_async.transport.governor import Governor
 from aihub_async.transport.messages import AttemptFailure, Request, Response, Wire
+from aihub_async.transport.observing import CallEnd, ObservedCall, Telemetry
 from aihub_async.transport.reporting import Reporter, is_web_page
 
 logger = logging.getLogger("aihub_async")
@@ -43,6 +44,7 @@ class _Call:
 
     `retries` counts what `max_retries` limits: not the attempts of an outage. `unclear` says that an attempt may have
     been carried out. `last` is the outcome of the last attempt. `renewed` says that a newer key has been asked for.
+    `queued` is the time in seconds that it waited for its turn.
     """
 
     request: Request
@@ -55,9 +57,16 @@ class _Call:
     attempts: list[Attempt] = attrs.field(factory=list)
     last: Response | AttemptFailure | None = None
     renewed: bool = False
+    queued: float = 0.0
 
     def remaining(self, now: float) -> float:
         return self.expires - now
+
+    def end(self, now: float, error: BaseException | None) -> CallEnd:
+        last = self.last
+        status = last.status if isinstance(last, Response) else None
+        size = last.received if last is not None else 0
+        return CallEnd(now - self.started, self.queued, tuple(self.attempts), status, size, error)
 
 
 @attrs.frozen
@@ -86,22 +95,23 @@ class Transport:
         quota: RetryQuota | None = None,
         hooks: Sequence[Hook] = (),
         credentials: Credentials | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self.settings = settings
         if credentials is None and settings.key_source is not None:
             credentials = Credentials(settings.key_source)
         self.credentials = credentials
+        self.telemetry = telemetry
         self.clock = clock or Clock()
         self.wire = wire
+        per_second = settings.max_requests_per_second
         self.governor = governor or Governor(
             settings.max_concurrent_requests,
             settings.max_bytes_in_flight,
             self.clock.monotonic,
             self.clock.sleep,
             self.clock.random,
-            rate=None
-            if settings.max_requests_per_second is None
-            else RequestRate(settings.max_requests_per_second, self.clock.monotonic),
+            rate=None if per_second is None else RequestRate(per_second, self.clock.monotonic),
         )
         self.quota = quota or RetryQuota()
         self.reporter = Reporter(settings, hooks)
@@ -126,6 +136,7 @@ class Transport:
             quota=self.quota,
             hooks=self.hooks,
             credentials=self.credentials,
+            telemetry=self.telemetry,
         )
 
     async def send(self, request: Request) -> Response:
@@ -141,11 +152,19 @@ class Transport:
         transfer = request.body.length / settings.min_throughput if request.body is not None else 0.0
         expires = float("inf") if settings.deadline is None else started + settings.deadline + transfer
         call = _Call(request, started, expires, request.unclear)
+        timeout = settings.timeout + request.operation.seconds + transfer
+        if self.telemetry is None:
+            return await self._send(call, timeout)
+        observed = ObservedCall(self.telemetry, request, settings.api_root)
+        call.request = observed.request
+        return await observed.run(self._send(call, timeout), lambda error: call.end(self.clock.monotonic(), error))
+
+    async def _send(self, call: _Call, timeout: float) -> Response:
         try:
-            return await self._try(call, settings.timeout + request.operation.seconds + transfer)
+            return await self._try(call, timeout)
         finally:
             if call.attempts[1:]:
-                self.governor.gates[request.lane].breaker.ended(call.number)
+                self.governor.gates[call.request.lane].breaker.ended(call.number)
 
     async def _try(self, call: _Call, timeout: float) -> Response:
         while True:
@@ -190,6 +209,8 @@ class Transport:
         # Most requests need not wait, and then a scope of their own would cost more than their turn.
         if not governor.try_acquire(request.lane, size):
             turn = await self._queue(call, size)
+            queued_from, began = began, monotonic()
+            call.queued += began - queued_from
             if turn is None:
                 return _Tried(AttemptFailure(FailureKind.QUEUED, self._why_queued(call)), began)
             probe = turn

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import time
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -10,6 +11,7 @@ import attrs
 from aihub_async.errors import InvalidRequestError
 from aihub_async.models import JobState, JobStatus, ResultFile, Run, RunDeletion
 from aihub_async.pagination import Pages
+from aihub_async.transport.observing import ActivityEnded, Telemetry, measure
 from aihub_async.waiting.entries import WaitOptions
 from aihub_async.waiting.outcomes import job_ended, run_ended
 from aihub_async.waiting.pollables import RunPollable, StatePollable
@@ -51,19 +53,28 @@ class RunCalls(Protocol):
 
 @attrs.frozen
 class WaitContext:
-    """What every wait for a run needs: the client's scheduler, and its runs as they are polled."""
+    """What every wait for a run needs: the client's scheduler, its runs as they are polled, and its telemetry."""
 
     scheduler: Scheduler
     pollable: RunPollable
+    telemetry: Telemetry | None = None
 
 
 @attrs.frozen
 class SubmittedRun:
-    """What is known of a run that was just submitted; `at` is of the monotonic clock."""
+    """What is known of a run that was just submitted.
+
+    Attributes:
+        run: The run as the server returned it.
+        at: When, by the monotonic clock.
+        expects_webhook: A webhook will report its end.
+        ended: Called with the facts of its end, for telemetry.
+    """
 
     run: Run
     at: float
     expects_webhook: bool
+    ended: ActivityEnded | None = None
 
 
 class Handle(Generic[S]):
@@ -90,7 +101,7 @@ class Handle(Generic[S]):
 
     def _observing(self, on_update: Callable[[S], None] | None) -> Callable[[S], None]:
         def observe(state: S) -> None:
-            self._last = state
+            self._observe(state)
             if on_update is not None:
                 on_update(state)
 
@@ -151,21 +162,27 @@ class RunHandle(Handle[Run]):
             WaitTimeoutError: The timeout has passed; the run continues.
             RequestError: The server refused the request, such as `NotFoundError`.
         """
-        started = self._started
-        run = await self._waits.scheduler.wait(
-            self._waits.pollable,
-            self._id,
-            functools.partial(run_ended, through_review=through_review),
-            WaitOptions(
-                timeout=timeout,
-                on_update=self._observing(on_update),
-                min_interval=poll_interval,
-                known=started.run if started else None,
-                began=started.at if started else None,
-                expects_webhook=started is not None and started.expects_webhook,
-            ),
+        started, waits = self._started, self._waits
+        options = WaitOptions(
+            timeout=timeout,
+            on_update=self._observing(on_update),
+            min_interval=poll_interval,
+            known=started.run if started else None,
+            began=started.at if started else None,
+            expects_webhook=started is not None and started.expects_webhook,
         )
-        return self._observe(run)
+        has_ended = functools.partial(run_ended, through_review=through_review)
+        began = time.monotonic()
+        try:
+            return self._observe(await waits.scheduler.wait(waits.pollable, self._id, has_ended, options))
+        finally:
+            measure(waits.telemetry, "wait", time.monotonic() - began, status=self.status)
+
+    def _observe(self, state: Run) -> Run:
+        started = self._started
+        if started is not None and started.ended is not None and state.is_terminal:
+            started.ended({"id": state.id, "status": state.status}, None)
+        return super()._observe(state)
 
     async def refresh(self) -> Run:
         """Request and return the current state of the run."""

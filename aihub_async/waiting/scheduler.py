@@ -4,6 +4,7 @@ A background task lives only while somebody waits. It belongs to the waits: the 
 """
 
 import asyncio
+import contextvars
 import functools
 import os
 from collections.abc import Callable, Iterable
@@ -130,7 +131,9 @@ class Scheduler:
         if options.known is not None:
             waiter.report(options.known, pollable.status(options.known))
         if self._driver is None or self._driver.done():
-            self._driver = loop.create_task(self._drive(), name="aihub-waiting")
+            # It polls for everybody: the context of the first to wait, with its trace, is not that of the others.
+            context = contextvars.Context()
+            self._driver = loop.create_task(self._drive(), name="aihub-waiting", context=context)
             self._driver.add_done_callback(self._driver_ended)
         self._wake.set()
         return group, watch, waiter

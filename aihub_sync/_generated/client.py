@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from aihub_async.results.processed import Processed
     from aihub_async.transport.events import Hook
     from aihub_async.transport.messages import Response
+    from aihub_async.transport.observing import Telemetry
     from aihub_async.types import QueryValue
     from aihub_async.uploads.contents import Content
     from aihub_async.uploads.engine import OnProgress
@@ -75,6 +76,7 @@ class AIHub(Facade):
         trust_env: take the proxy from the environment (HTTPS_PROXY, NO_PROXY …); netrc is never read.
         allow_insecure: allow an ``http://`` root that is not on this machine, or that is reached through a proxy.
         hooks: called with an `AttemptEvent` after each attempt.
+        telemetry: observes calls, runs and bulk jobs: `OpenTelemetry` (extra `otel`), or a `Telemetry` of yours.
         clock: time, sleep and randomness, for tests.
         webhooks: a receiver for the webhooks of runs; submitted runs call it at their end, which ends waits early.
         api_version: ``"2024"`` for a server of that time, which names some parameters differently.
@@ -135,6 +137,7 @@ class AIHub(Facade):
         trust_env: bool = False,
         allow_insecure: bool = False,
         hooks: Sequence[Hook] = (),
+        telemetry: Telemetry | None = None,
         clock: Clock | None = None,
         webhooks: WebhookReceiver | None = None,
         api_version: str | None = None,
@@ -166,6 +169,7 @@ class AIHub(Facade):
             trust_env: take the proxy from the environment (HTTPS_PROXY, NO_PROXY …); netrc is never read.
             allow_insecure: allow an ``http://`` root that is not on this machine, or that is reached through a proxy.
             hooks: called with an `AttemptEvent` after each attempt.
+            telemetry: observes calls, runs and bulk jobs: `OpenTelemetry` (extra `otel`), or a `Telemetry` of yours.
             clock: time, sleep and randomness, for tests.
             webhooks: a receiver for the webhooks of runs; submitted runs call it at their end, which ends waits early.
             api_version: ``"2024"`` for a server of that time, which names some parameters differently.
@@ -195,6 +199,7 @@ class AIHub(Facade):
                 trust_env=trust_env,
                 allow_insecure=allow_insecure,
                 hooks=hooks,
+                telemetry=telemetry,
                 clock=clock,
                 webhooks=None if webhooks is None else webhooks.wrapped,
                 api_version=api_version,
