@@ -31,9 +31,7 @@ app = typer.Typer(
     "`aihub ingest run SOURCE`.",
 )
 
-Sources = Annotated[
-    list[str], typer.Argument(help="A folder, or files.", show_default=False, metavar="SOURCE", default_factory=list)
-]
+Sources = Annotated[list[str] | None, typer.Argument(help="A folder, or files.", show_default=False, metavar="SOURCE")]
 
 
 @attrs.frozen
@@ -170,7 +168,7 @@ class Job:
         ),
     ] = None
 
-    def arguments(self, sources: list[str]) -> dict[str, Any]:
+    def arguments(self, sources: list[str] | None) -> dict[str, Any]:
         """Return the arguments of `client.ingest`; end the command if some are missing."""
         if not sources:
             usage("give a SOURCE: a folder, or files")
@@ -224,7 +222,7 @@ class Engine:
 
 
 @command(app, example="aihub ingest run archive/ --app Invoices --out results/   (again to resume)")
-def run(output: Output, connection: AnyConnection, job: Job, engine: Engine, sources: Sources) -> None:
+def run(output: Output, connection: AnyConnection, job: Job, engine: Engine, sources: Sources = None) -> None:
     """Run a job, or the rest of it: the same command again resumes it after any interruption."""
     from aihub_async.cli.ingest_job import run_job
 
@@ -235,7 +233,7 @@ def run(output: Output, connection: AnyConnection, job: Job, engine: Engine, sou
 
 
 @command(app, "retry-failed", example="aihub ingest retry-failed archive/ --app Invoices --out results/")
-def retry_failed(output: Output, connection: AnyConnection, job: Job, engine: Engine, sources: Sources) -> None:
+def retry_failed(output: Output, connection: AnyConnection, job: Job, engine: Engine, sources: Sources = None) -> None:
     """Send the files again that failed before, in new batches, and do the rest of the job."""
     from aihub_async.cli.ingest_job import run_job
 
@@ -250,7 +248,7 @@ def plan(
     output: Output,
     connection: AnyConnection,
     job: Job,
-    sources: Sources,
+    sources: Sources = None,
     quick: Annotated[
         bool, typer.Option("--quick", metavar=FLAG, help="Do not read files to count pages and equal contents.")
     ] = False,
@@ -282,7 +280,7 @@ def rebuild(
     output: Output,
     connection: AnyConnection,
     job: Job,
-    sources: Sources,
+    sources: Sources = None,
     job_id: Annotated[
         str | None,
         typer.Option(

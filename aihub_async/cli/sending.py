@@ -25,6 +25,8 @@ from aihub_async.uploads.walking import PathFilter
 
 _BATCHES_LOOKED_THROUGH = 1000
 """Batches that are searched for one of the same name."""
+_SHOWN_FILES = 3
+"""Files that were left out and are named."""
 _SECRET_OPTIONS = ("--api-key",)
 
 
@@ -120,6 +122,18 @@ async def checked_reader(sources: Sequence[str], selection: Selection, *, most: 
     _check_existence(sources)
     reader = SourceReader(sources, selection.naming, PathFilter(selection.include, selection.exclude))
     try:
+        await _check(reader, selection, most)
+    except BaseException:
+        await reader.aclose()
+        raise
+    if reader.skipped:
+        skipped = counted(len(reader.skipped), "file")
+        terminal.note(f"left out {skipped} of the operating system: {', '.join(reader.skipped[:_SHOWN_FILES])}")
+    return reader
+
+
+async def _check(reader: SourceReader, selection: Selection, most: int) -> None:
+    try:
         await check_sources(reader, most=most, advice="`aihub ingest` takes any number and splits them into runs")
     except InvalidRequestError as error:
         patterns = "; --include and --exclude leave out the others" if selection.include or selection.exclude else ""
@@ -127,11 +141,6 @@ async def checked_reader(sources: Sequence[str], selection: Selection, *, most: 
     except UploadError as error:
         list_failed_files(error)
         usage(f"nothing was sent: {in_options(str(error))}")
-    if reader.skipped:
-        terminal.note(
-            f"left out {counted(len(reader.skipped), 'file')} of the operating system: {', '.join(reader.skipped[:3])}"
-        )
-    return reader
 
 
 def _check_existence(sources: Sequence[str]) -> None:
