@@ -23,7 +23,7 @@ from aihub_async import AsyncAIHub, AttemptEvent
 from aihub_async.ingest import IngestJob, JobOptions
 from aihub_async.ingest.journal.file import Journal, no_crash_hook
 from aihub_async.ingest.journal.queries import put_sample
-from aihub_async.transport.messages import Failed, Request, Response, Wire
+from aihub_async.transport.messages import AttemptFailure, Request, Response, Wire
 from benchmarks.measure import Table
 
 _PAGE = 100
@@ -37,7 +37,7 @@ class StubWire:
         self._batches = itertools.count(1)
         self._files: dict[str, list[str]] = {}
 
-    async def attempt(self, request: Request, seconds: float) -> Response | Failed:  # noqa: ARG002 - as in `Wire`
+    async def attempt(self, request: Request, seconds: float) -> Response | AttemptFailure:  # noqa: ARG002 - as in `Wire`
         name = request.operation.name
         if name == "addFileToBatch":
             self.note(request)
@@ -144,7 +144,7 @@ async def synthetic(count: int, folder: Path) -> dict[str, float]:
         for name in ("plan", "run", "again"):
             wall, cpu = time.perf_counter(), time.process_time()
             if name == "plan":
-                await job.plan(contents=False)
+                await job.plan(contents=False, pages=False)
             else:
                 status = await job.run()
                 assert status.complete, status
@@ -187,7 +187,7 @@ class UploadsOnly(StubWire):
         super().__init__()
         self._wire = wire
 
-    async def attempt(self, request: Request, seconds: float) -> Response | Failed:
+    async def attempt(self, request: Request, seconds: float) -> Response | AttemptFailure:
         if request.operation.name != "addFileToBatch":
             return await super().attempt(request, seconds)
         self.note(request)

@@ -67,7 +67,13 @@ class BatchStages:
         if batch.state is BatchState.PLANNED:
             batch = await self._save(batch, state=BatchState.CREATING, created_at=self.now())
         if batch.state is BatchState.CREATING:
-            batch = await self._save(batch, state=BatchState.UPLOADING, batch_id=await self._create(batch))
+            try:
+                batch_id = await self._create(batch)
+            except errors.StatusError:
+                # It was not carried out: nothing needs to be looked for later.
+                await self._save(batch, state=BatchState.PLANNED)
+                raise
+            batch = await self._save(batch, state=BatchState.UPLOADING, batch_id=batch_id)
         try:
             finished = await self._send_all(batch)
         except BatchGoneError:
@@ -281,10 +287,13 @@ class BatchStages:
 
     async def _not_accepted(self, batch: BatchRow, error: errors.AIHubError) -> BatchRow:
         if isinstance(error, STOPPING + PASSING) or is_outage(error):
+            # It was not carried out: nothing needs to be looked for later.
+            await self._save(batch, state=BatchState.UPLOADED)
             raise error
         if not await self.patience.ride_out(functools.partial(self.remote.batch_exists, batch.batch_id)):
             return await self._recreate(batch)
         if not self.any_run_accepted:
+            await self._save(batch, state=BatchState.UPLOADED)
             raise errors.IngestError(f"the server accepts no run of this app: {error}") from error
         return await self._run_failed(batch, type(error).__name__, str(error))
 
