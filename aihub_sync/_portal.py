@@ -1,7 +1,7 @@
 """The event loop thread that all sync clients of a process share: anyio's `BlockingPortal`, and what it lacks.
 
-The first call starts the thread, and closing the last client stops it. anyio's `start_blocking_portal` is not used
-because it joins its thread without a time limit: a blocked callback would hang the end of the process.
+The first call starts the thread, and closing the last client stops it. anyio's `start_blocking_portal` is not used,
+because it joins its thread without a time limit: a callback that blocks would keep the process from ending.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ T = TypeVar("T")
 AsyncFunction = Callable[[], Coroutine[Any, Any, T]]
 
 CLOSE_GRACE = 2.0
-"""Seconds that closing a client, and the end of the process, wait for the loop."""
+"""Seconds that closing a client and ending the process wait for the loop."""
 
 _loops: Any = asyncio
 with contextlib.suppress(ImportError):
@@ -33,7 +33,7 @@ with contextlib.suppress(ImportError):
 
 
 class LoopThread(threading.Thread):
-    """A thread with an event loop and a portal to it, until `stop` is set."""
+    """A thread that runs an event loop and a portal to it until `stop` is set."""
 
     def __init__(self) -> None:
         super().__init__(name="aihub_sync", daemon=True)
@@ -41,6 +41,7 @@ class LoopThread(threading.Thread):
         self._portal: Future[BlockingPortal] = Future()
         self._futures: set[Future[Any]] = set()
         self.loop: asyncio.AbstractEventLoop = _loops.new_event_loop()
+        # One item for each call that is being handed over: appending and popping are atomic.
         self.starting: list[None] = []
         self.stop = asyncio.Event()
 
@@ -53,14 +54,14 @@ class LoopThread(threading.Thread):
             raise
 
     def start_task(self, function: AsyncFunction[T]) -> Future[T]:
-        """Start a task; the caller was counted in `starting` while the loop ran."""
+        """Start a task, and end the hand-over that the caller has counted in `starting`."""
         try:
             return self.track(self._portal.result().start_task_soon(function))
         finally:
             self.starting.pop()
 
     def track(self, future: Future[T]) -> Future[T]:
-        """Keep the future until it is done, and cancel it if the loop ends before."""
+        """Cancel the future if the loop ends before it is done."""
         self._futures.add(future)
         future.add_done_callback(self._futures.discard)
         return future
@@ -69,8 +70,9 @@ class LoopThread(threading.Thread):
         """Run the event loop."""
         options = {"loop_factory": self._checked_loop}
         try:
+            # A thread may inherit the context of its starter, in which another async library may be running.
             contextvars.Context().run(lambda: anyio.run(self._serve, backend_options=options))
-        except BaseException as error:  # noqa: BLE001 - the error that ends a running loop is raised at its caller
+        except BaseException as error:  # noqa: BLE001 - callers get it, from the portal or from their calls
             if not self._portal.done():
                 self._portal.set_exception(error)
         finally:
@@ -101,7 +103,7 @@ class LoopThread(threading.Thread):
 
 
 class SharedLoop:
-    """The loop thread of this process, and the open clients that it runs for, by the functions that close them."""
+    """The loop thread of this process, and the functions that close the clients it runs for."""
 
     def __init__(self) -> None:
         self.clients: set[AsyncFunction[None]] = set()
@@ -113,7 +115,11 @@ class SharedLoop:
         self._thread: LoopThread | None = None
 
     def start(self, call: AsyncFunction[T]) -> Future[T]:
-        """Start a call on the loop."""
+        """Start a call on the loop.
+
+        Raises:
+            ClosedClientError: No loop can run here, or it has just ended.
+        """
         try:
             with self.lock:
                 if self._thread is None or self._thread.stop.is_set():
@@ -128,17 +134,18 @@ class SharedLoop:
             raise ClosedClientError(f"no event loop can run the call here: {error}") from error
 
     def post(self, function: AsyncFunction[None]) -> Future[None] | None:
-        """Start a task without waiting, if a loop runs; takes no lock, for a garbage collection may come here."""
+        """Start a task without waiting, if a loop is running; lock-free, because garbage collection may call this."""
         thread = self._thread
         if thread is None or thread.stop.is_set():
             return None
         coroutine = function()
         try:
-            return thread.track(asyncio.run_coroutine_threadsafe(coroutine, thread.loop))
+            posted = contextvars.Context().run(asyncio.run_coroutine_threadsafe, coroutine, thread.loop)
         except RuntimeError:
             # The loop has just ended.
             coroutine.close()
             return None
+        return thread.track(posted)
 
     def retire(self, close: AsyncFunction[None]) -> Future[None] | None:
         """Begin to close a client."""
@@ -164,6 +171,7 @@ class SharedLoop:
         """Close every client and wait for the thread, at the end of the process."""
         for close in tuple(self.clients):
             self.retire(close)
+        self.post(self._stop)
         if self._thread is not None:
             self._thread.join(CLOSE_GRACE)
 

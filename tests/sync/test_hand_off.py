@@ -65,6 +65,28 @@ def test_threads_that_run_in_the_thread_that_starts_them(client: AIHub, monkeypa
     assert client.batches.list().batches == []
 
 
+# Other async libraries
+
+
+TRIO = """
+import sys, trio
+from aihub_sync import AIHub
+
+async def main():
+    print(client.batches.list().batches)
+    print((await trio.to_thread.run_sync(client.batches.list)).batches)
+    client.close()
+
+client = AIHub(sys.argv[1], api_root=sys.argv[2])
+trio.run(main)
+"""
+
+
+@pytest.mark.skipif(find_spec("trio") is None, reason="trio is not installed")
+def test_inside_trio(hub: Emulator) -> None:
+    assert run_script(TRIO, hub) == ["[]", "[]"]
+
+
 # Threads and loops that do not start
 
 
@@ -147,6 +169,27 @@ def test_a_call_in_an_exit_handler(hub: Emulator, used: bool, before: bool) -> N
     answer, quick = run_script(script, hub)
     assert answer == "[]" or answer.startswith("ClosedClientError")
     assert quick == "True"
+
+
+BLOCKED = """
+import sys, threading, time
+from aihub_sync import AIHub
+
+def block(event):
+    blocked.set()
+    time.sleep(60)
+
+blocked = threading.Event()
+client = AIHub(sys.argv[1], api_root=sys.argv[2], hooks=[block])
+threading.Thread(target=client.batches.list, daemon=True).start()
+blocked.wait()
+"""
+
+
+def test_a_hook_that_blocks_does_not_keep_the_process_from_ending(hub: Emulator) -> None:
+    began = time.monotonic()
+    assert run_script(BLOCKED, hub) == []
+    assert time.monotonic() - began < 10
 
 
 # The end of a client
