@@ -1,6 +1,6 @@
-"""Sync client for Instabase AI Hub: everything of `aihub_async`, from plain scripts, threads and notebooks.
+"""Sync client for Instabase AI Hub: everything in `aihub_async`, for plain scripts, threads and notebooks.
 
-`from aihub_sync import AIHub` takes the place of `from aihub import AIHub`.
+`from aihub_sync import AIHub` replaces `from aihub import AIHub` of the official SDK.
 """
 
 import importlib

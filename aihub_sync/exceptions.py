@@ -1,4 +1,4 @@
-"""The exceptions of the official SDK by their names: each is the class of ours that means the same.
+"""The exceptions of the official SDK under its names: each is the equivalent class of this package.
 
 `except` clauses keep working, and so do `status`, `reason`, `body`, `headers` and `data` of what they catch. `status`
 is None when no answer arrived, which the official SDK reported with exceptions of urllib3.

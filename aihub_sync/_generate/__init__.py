@@ -1,8 +1,8 @@
-"""Writes the sync client from the sources of the async one: `python -m aihub_sync._generate`.
+"""Generate the sync client from the sources of the async one: `python -m aihub_sync._generate`.
 
-With `--check` it writes nothing and says what is out of date. It knows four shapes: coroutines, plain methods and
-properties, page-by-page iterators, and context managers. Anything else in the sources is an error, and so is a rule
-that nothing needs any more.
+With `--check` nothing is written, and what is out of date is reported. The generator knows four shapes: coroutines,
+plain methods and properties, page-by-page iterators, and context managers. Anything else in the sources is an error,
+and so is a rule that nothing needs any more.
 """
 
 import ast
@@ -33,15 +33,15 @@ TARGET = Path(__file__).resolve().parents[1] / "_generated"
 
 
 def generate(sources: Sources, exported: Sequence[str], late: Collection[str] = ()) -> dict[str, str]:
-    """The text of every generated file by its name.
+    """Return the text of every generated file by its name.
 
     Args:
-        sources: the async package.
-        exported: its public names.
-        late: those of them that it imports when they are used, as the sync package does then, too.
+        sources: The async package.
+        exported: Its public names.
+        late: The public names that it imports on first use, as the sync package does too.
 
     Raises:
-        UnknownError: the sources have something without a rule, or a rule has nothing to apply to.
+        UnknownError: The sources have something without a rule, or a rule has nothing to apply to.
     """
     rules = Rules()
     twins = _twins(sources)
@@ -58,7 +58,7 @@ def generate(sources: Sources, exported: Sequence[str], late: Collection[str] = 
 
 
 def _names_file(exported: Sequence[str], homes: Mapping[str, str], late: Collection[str]) -> str:
-    """The public names of the package: those of the async one, with the twins in place of what they stand for."""
+    """Return the file of the public names: those of the async package, with twins in place of their originals."""
     origins = {**MODULES, "Pages": PAGES_MODULE}
     for name in exported:
         if name not in PAGES:
@@ -85,7 +85,7 @@ def __getattr__(name: str) -> Any:
 
 
 def read_late_names(root: Path) -> list[str]:
-    """The public names that the async package imports when they are used."""
+    """Return the public names that the async package imports on first use."""
     for node in ast.parse((root / "__init__.py").read_text(encoding="utf-8")).body:
         match node:
             case ast.Assign(targets=[ast.Name("_LATE")], value=ast.Dict() as names):
@@ -96,7 +96,7 @@ def read_late_names(root: Path) -> list[str]:
 
 
 def read_exports(root: Path) -> list[str]:
-    """The public names of the async package."""
+    """Return the public names of the async package."""
     for node in ast.parse((root / "__init__.py").read_text(encoding="utf-8")).body:
         match node:
             case ast.Assign(targets=[ast.Name("__all__")], value=ast.List() as names):
@@ -107,9 +107,9 @@ def read_exports(root: Path) -> list[str]:
 
 
 def _twins(sources: Sources) -> dict[str, Class]:
-    """The classes that need a twin, in the order of the sources.
+    """Return the classes that need a twin, in the order of the sources.
 
-    They can be reached from the client, and something about them is asynchronous. Other classes are values, and shared.
+    They are reachable from the client and have something asynchronous. Other classes are values, which are shared.
     """
     reached = _reachable(sources)
     chosen: set[str] = set()
@@ -122,7 +122,7 @@ def _twins(sources: Sources) -> dict[str, Class]:
 
 
 def _reachable(sources: Sources) -> dict[str, Class]:
-    """All classes that attributes and answers lead to, from the client on."""
+    """Return all classes that are reachable from the client through attributes and return types."""
     found: dict[str, Class] = {}
     waiting = [CLIENT]
     while waiting:
@@ -147,7 +147,7 @@ def _is_asynchronous(item: Class, chosen: set[str]) -> bool:
 
 
 def difference(files: Mapping[str, str], target: Path) -> list[str]:
-    """What is wrong with a folder of generated files: missing, out of date, or there without a source."""
+    """Describe what is wrong with a folder of generated files: missing, out of date or orphaned files."""
     present = {path.name: path for path in target.glob("*") if path.name != "__pycache__"}
     stale = [name for name, text in files.items() if name not in present or present[name].read_text("utf-8") != text]
     orphans = sorted(present.keys() - files.keys())

@@ -1,4 +1,4 @@
-"""The command."""
+"""Run the generator as a command."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Docstrings of the async client, said again for the sync one: used by the generator only."""
+"""Rewrite docstrings and examples of the async client for the sync one."""
 
 import ast
 import re
@@ -20,7 +20,7 @@ PHRASES = {
         "It can be used with or without `with`, by many threads at once, inside a running loop, and after a fork."
     ),
 }
-"""Sentences that need other words; a line break inside a sentence does not matter."""
+"""Sentences that need other words; line breaks inside them do not matter."""
 
 _WORDS = (
     (re.compile(r"\bAsyncAIHub\b"), "AIHub"),
@@ -38,16 +38,16 @@ _EXAMPLE = re.compile(r"^( *)(>>>|\.\.\.)(?: (.*))?$")
 
 
 class Docstrings:
-    """Rewrites docstrings, and remembers which phrases were met."""
+    """Rewrite docstrings, and record which phrases were found."""
 
     def __init__(self) -> None:
         self.used: set[str] = set()
 
     def rewrite(self, text: str, where: str) -> str:
-        """The docstring for the sync client.
+        """Return the docstring for the sync client.
 
         Raises:
-            UnknownError: words or code are left that only make sense with asyncio.
+            UnknownError: Words or code are left that only make sense with asyncio.
         """
         pieces = []
         for is_example, lines in _blocks(text.split("\n")):
@@ -97,10 +97,10 @@ _GONE = "\0"
 
 
 def sync_code(code: str, where: str) -> str:
-    """Take `async` and `await` out of code, and leave the rest as it is laid out.
+    """Remove `async` and `await` from code, and keep the layout of the rest.
 
     Raises:
-        UnknownError: what is left is not sync code.
+        UnknownError: What is left is not sync code.
     """
     try:
         edits = sorted(_edits(ast.parse(code), code), reverse=True)
@@ -135,7 +135,7 @@ def _edits(tree: ast.Module, code: str) -> Iterator[tuple[int, int, bytes]]:
 def _edit(  # noqa: C901  # a table: one case for each thing that changes
     node: ast.AST, data: bytes, start: Callable[[_Placed], int], end: Callable[[_Placed], int]
 ) -> Iterator[tuple[int, int, bytes]]:
-    """The changes that one node needs: from, to, and what comes in place."""
+    """Yield the edits that one node needs: start, end and replacement."""
     match node:
         case ast.AsyncFor() | ast.AsyncWith() | ast.AsyncFunctionDef():
             yield start(node), start(node) + len(b"async "), b""

@@ -1,4 +1,4 @@
-"""How generated code is laid out: as the formatter of this project would."""
+"""Lay out generated code as the formatter of this project does."""
 
 import ast
 import builtins
@@ -13,7 +13,7 @@ _PROJECT = ("aihub_async", "aihub_sync")
 
 
 class Imports:
-    """The imports of one generated file, collected while it is written: few at run time, most for types alone."""
+    """Collect the imports of one generated file: few at run time, most for types alone."""
 
     def __init__(self, twins: Mapping[str, Import]) -> None:
         self._twins = twins
@@ -28,7 +28,7 @@ class Imports:
         """Import all names of an expression of a module.
 
         Raises:
-            UnknownError: a name comes from nowhere.
+            UnknownError: A name is neither defined nor imported.
         """
         names = {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
         for name in sorted(names):
@@ -46,7 +46,7 @@ class Imports:
         return module.imports.get(name)
 
     def text(self, own: str) -> str:
-        """The import statements, without those of the file itself."""
+        """Return the import statements, without those of the file itself."""
         always = {item for item in self._always if item.module != own}
         typing = {item for item in self._typing if item.module != own} - always
         inside = {item for item in typing if item.module == "typing"}
@@ -87,14 +87,14 @@ def _statements(imports: Sequence[Import], indent: int) -> Iterator[str]:
 
 
 def import_order(name: str) -> tuple[int, str, str]:
-    """Sorts imported names: constants, classes, the rest."""
+    """Return the sort key of an imported name: constants, then classes, then the rest."""
     return (0 if name.isupper() and len(name) > 1 else 1 if name[0].isupper() else 2), name.lower(), name
 
 
 def layout(
     head: str, opening: str, items: Sequence[str], closing: str, tail: str, indent: int, *, bare: bool = False
 ) -> list[str]:
-    """`head(items)tail` on one line if it fits, else the items on one line of their own, else each on its own.
+    """Return `head(items)tail` on one line if it fits, else with the items on the next line, else one item a line.
 
     `bare` leaves out the brackets on one line, as in imports.
     """
@@ -109,7 +109,7 @@ def layout(
 
 
 def call(outer: str, inner: str, arguments: Sequence[str], rest: str, indent: int) -> list[str]:
-    """`outer(inner(arguments)rest)`; without `outer`, `inner(arguments)`. `outer` may begin with ``return``."""
+    """Return `outer(inner(arguments)rest)`, or `inner(arguments)` without `outer`, which may begin with ``return``."""
     keyword, _, function = outer.rpartition(" ")
     head = f"{keyword} " if keyword else ""
     if not function:
@@ -126,20 +126,20 @@ def call(outer: str, inner: str, arguments: Sequence[str], rest: str, indent: in
 
 
 def unparse(node: ast.AST) -> str:
-    """Code with double quotes."""
+    """Return the code of a node, with double quotes."""
     text = ast.unparse(node)
     return text if '"' in text else text.replace("'", '"')
 
 
 def definition(function: Function, name: str, parameters: Sequence[str], returns: str, indent: int) -> list[str]:
-    """The `def` line or lines; a stub for an overload."""
+    """Return the lines of a `def`, which is a stub for an overload."""
     overload = any(ast.unparse(decorator) == "overload" for decorator in function.decorator_list)
     tail = f" -> {returns}:" + (" ..." if overload else "")
     return layout(f"def {name}", "(", parameters, ")", tail, indent)
 
 
 def docstring(text: str, indent: int) -> list[str]:
-    """A docstring, raw if it has backslashes."""
+    """Return the lines of a docstring, which is raw if it has backslashes."""
     pad = " " * indent
     opening = 'r"""' if "\\" in text else '"""'
     lines = text.split("\n")

@@ -16,7 +16,7 @@ def class_doc(doc: str, rules: Rules) -> str:
     """Return the docstring of the client with the options for scripts of the official SDK.
 
     Raises:
-        UnknownError: it has no arguments, or not the one that an option follows.
+        UnknownError: It has no arguments, or not the one that an option follows.
     """
     for name, option in OLD_OPTIONS.items():
         rules.used.add(name)
@@ -37,7 +37,7 @@ def constructor_doc(doc: str) -> str:
 
 
 def _wrapped(section: str) -> Iterator[str]:
-    """The section of a docstring with its entries wrapped anew, as they stand further to the right."""
+    """Yield the lines of a docstring section, wrapped for the indentation of a method."""
     head, *entries = re.split(r"\n    (?! )", section)
     yield head
     for entry in entries:

@@ -1,4 +1,4 @@
-"""What the generator does in place of passing on: tables, each entry of which must be used."""
+"""List the exceptions from plain delegation in tables; an entry that is not used is an error."""
 
 import attrs
 
@@ -14,29 +14,29 @@ CLIENT = "AsyncAIHub"
 SYNC_NAMES = {CLIENT: "AIHub"}
 
 BY_HAND = {"WebhookReceiver": "aihub_sync._webhooks"}
-"""Classes whose twin of the same name is written by hand, and its module; the client is made with them."""
+"""Arguments of the client whose twin of the same name is hand-written, by class, with the module of the twin."""
 
 MODULES = {"errors": "aihub_async", "exceptions": "aihub_sync", "models": "aihub_async"}
-"""Public modules, and the package that has them."""
+"""Public modules, each with the package that has it."""
 
 PAGES: dict[str, tuple[str, str] | None] = {
     "Pages": None,
     "Uploads": ("aihub_async.models.uploads", "UploadRecord"),
     "ProcessOutcomes": ("aihub_async.process_each", "ProcessOutcome"),
 }
-"""Page-by-page iterators by their class, with the module and class of the items if that is no parameter."""
+"""Page-by-page iterators by class, with the module and class of the items where the class has no type parameter."""
 
 SPECIAL = {
     "aclose": "close",
     "__aenter__": "__enter__",
     "__aexit__": "__exit__",
 }
-"""Methods that are not simply passed on, and their names."""
+"""Methods that are not simply delegated, with their names in the sync client."""
 
 SECRET_PARAMETERS = frozenset(
     {"api_key", "api_root", "content", "headers", "json", "mount_details", "proxy", "settings", "value"}
 )
-"""Parameters that may hold secrets: the frames of the sync client, which are part of every traceback, drop them."""
+"""Parameters that may hold secrets: the frames of the sync client, which every traceback shows, delete them."""
 
 DROPPED = frozenset({"__await__", "__repr__"})
 """Special methods that are not generated: `wait()` takes the place of awaiting, and `Facade` has a `__repr__`."""
@@ -44,7 +44,7 @@ DROPPED = frozenset({"__await__", "__repr__"})
 ASYNCHRONOUS = frozenset(
     {"Awaitable", "Coroutine", "AsyncIterator", "AsyncIterable", "AsyncGenerator", "AbstractAsyncContextManager"}
 )
-"""Types that nothing may return: what they promise cannot be kept without an event loop."""
+"""Types that no method may return, because they are useless without an event loop."""
 
 
 @attrs.frozen
@@ -82,12 +82,12 @@ OLD_NAMES: dict[str, dict[str, str]] = {
 
 @attrs.define
 class Rules:
-    """Which rules were used."""
+    """Record which rules were used."""
 
     docs: Docstrings = attrs.field(factory=Docstrings)
     used: set[str] = attrs.field(factory=set)
 
     def unused(self) -> list[str]:
-        """Rules that nothing needs any more."""
+        """Return the rules that nothing needs any more."""
         known = {*SPECIAL, *DROPPED, *PAGES, *OLD_NAMES, *SYNC_NAMES, *BY_HAND, *SECRET_PARAMETERS, *OLD_OPTIONS}
         return sorted(known - self.used) + sorted(PHRASES.keys() - self.docs.used)

@@ -1,4 +1,4 @@
-"""What the generator reads: modules of the async client, their names and their classes."""
+"""Read the modules of the async client, their names and their classes."""
 
 import ast
 import re
@@ -16,7 +16,7 @@ _FOREIGN_BASES = frozenset({"Protocol", "Generic", "Enum", "Exception"})
 
 @attrs.frozen
 class Import:
-    """Where a name comes from; `name` is None for a whole module."""
+    """An import; `name` is None for a whole module."""
 
     module: str
     name: str | None
@@ -24,13 +24,13 @@ class Import:
 
     @property
     def local(self) -> str:
-        """The name in the file that imports it."""
+        """Return the name in the importing file."""
         return self.alias or self.name or self.module
 
 
 @attrs.frozen
 class Method:
-    """One definition of a method, with the module whose names it uses."""
+    """One definition of a method, and the module that its names refer to."""
 
     node: Function
     module: "Module"
@@ -76,7 +76,7 @@ class Module:
 
     @property
     def stem(self) -> str:
-        """The name of the generated file: the last part of the module's name, with the API version before it."""
+        """Return the name of the generated file: the last part of the module's name, prefixed by the API version."""
         *_, parent, last = ("", *self.name.split("."))
         stem = last.removeprefix("_")
         return f"{parent}_{stem}" if parent == "v1" else stem
@@ -89,10 +89,10 @@ class Sources:
     modules: Mapping[str, Module]
 
     def find(self, name: str) -> Class | None:
-        """A class by its name.
+        """Return a class by its name.
 
         Raises:
-            UnknownError: two modules have one of this name.
+            UnknownError: Two modules have one of this name.
         """
         homes = [module for module in self.modules.values() if name in module.nodes]
         if len(homes) > 1 and not name.startswith("_"):
@@ -102,22 +102,25 @@ class Sources:
     def _class(self, name: str, module: Module) -> Class:
         methods: dict[str, list[Method]] = {}
         fields: dict[str, Field] = {}
-        groups: dict[str, Group] = {}
+        groups: dict[str, str] = {}
         doc = ast.get_docstring(module.nodes[name]) or ""
         for node, home in self._lineage(name, module):
             own: dict[str, list[Method]] = {}
             for index, item in enumerate(node.body):
                 if isinstance(item, Function):
                     own.setdefault(item.name, []).append(Method(item, home))
-                    groups |= {key: Group(kind, self._summary(kind)) for key, kind in _groups(item)}
-                    fields |= {key: Field(kind, _told(key, doc), home) for key, kind in _assigned(item)}
+                    groups |= dict(_groups(item))
+                    fields |= {key: Field(kind, _described(key, doc), home) for key, kind in _assigned(item)}
                 elif isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
                     key = item.target.id
-                    told = _text(node.body[index + 1 : index + 2]) or _told(key, doc)
-                    fields[key] = Field(item.annotation, told, home)
+                    described = _text(node.body[index + 1 : index + 2]) or _described(key, doc)
+                    fields[key] = Field(item.annotation, described, home)
             methods |= own
         public = {key: field for key, field in fields.items() if not key.startswith("_") and key not in groups}
-        return Class(name, module, doc, methods, public, groups)
+        described = {
+            key: Group(kind, fields[key].doc if key in fields else self._summary(kind)) for key, kind in groups.items()
+        }
+        return Class(name, module, doc, methods, public, described)
 
     def _summary(self, name: str) -> str:
         """Return the first sentence of a class's docstring."""
@@ -126,7 +129,7 @@ class Sources:
         return (doc or "").split("\n\n")[0]
 
     def _lineage(self, name: str, module: Module) -> Iterator[tuple[ast.ClassDef, Module]]:
-        """The class, after its bases; bases from elsewhere have nothing to pass on."""
+        """Yield the bases of a class, then the class; bases from other packages have nothing to delegate."""
         for base in module.nodes[name].bases:
             # The parameters of a generic base have no place in the twin: its methods name their types themselves.
             text = ast.unparse(base.value if isinstance(base, ast.Subscript) else base)
@@ -140,7 +143,7 @@ class Sources:
 
 
 def read_sources(root: Path) -> Sources:
-    """The client, its resources and its handles."""
+    """Read the client, its resources and its handles."""
     paths = [
         root / "pagination.py",
         *sorted((root / "resources").rglob("*.py")),
@@ -155,7 +158,7 @@ def read_sources(root: Path) -> Sources:
 
 
 def parse_module(name: str, text: str) -> Module:
-    """A module from its source text."""
+    """Parse the source text of a module."""
     tree = ast.parse(text)
     imports: dict[str, Import] = {}
     values: dict[str, ast.expr] = {}
@@ -188,7 +191,7 @@ def _imports(item: ast.stmt) -> Iterator[tuple[str, Import]]:
 
 
 def _groups(function: Function) -> Iterator[tuple[str, str]]:
-    """Public attributes that are made of a class and the transport."""
+    """Yield the public attributes that are made of a class and the transport, with the class."""
     for item in function.body:
         match item:
             case ast.Assign(
@@ -201,7 +204,7 @@ def _groups(function: Function) -> Iterator[tuple[str, str]]:
 
 
 def _assigned(function: Function) -> Iterator[tuple[str, ast.expr]]:
-    """Attributes that keep an argument of the constructor under its name."""
+    """Yield the attributes that keep an argument of the constructor under its name, with its annotation."""
     if function.name != "__init__":
         return
     kinds = {arg.arg: arg.annotation for arg in (*function.args.args, *function.args.kwonlyargs) if arg.annotation}
@@ -215,8 +218,8 @@ def _assigned(function: Function) -> Iterator[tuple[str, ast.expr]]:
                 pass
 
 
-def _told(name: str, doc: str) -> str:
-    """What the class's docstring says of an attribute."""
+def _described(name: str, doc: str) -> str:
+    """Return the description of an attribute in the class docstring."""
     found = re.search(rf"^ +{name}: (.+)$", doc, re.MULTILINE)
     return found[1][:1].upper() + found[1][1:] if found else "See the class."
 

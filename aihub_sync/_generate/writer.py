@@ -1,4 +1,4 @@
-"""Writes one generated file: a class for a class, a line or two for a method."""
+"""Write one generated file: a class for each class, a line or two for each method."""
 
 import ast
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ from aihub_sync._generate.sources import Class, Field, Function, Import, Method,
 
 
 class Writer:
-    """Writes one file."""
+    """Write one file."""
 
     def __init__(self, module: Module, homes: Mapping[str, str], rules: Rules) -> None:
         self._module = module
@@ -42,7 +42,7 @@ class Writer:
         self._origin = module
 
     def file(self, classes: Sequence[Class]) -> str:
-        """The whole text."""
+        """Return the whole text."""
         body = [line for item in classes for line in ("", "", *self._write_class(item))]
         self._imports.add("__future__", "annotations")
         doc = docstring(f"Sync twins of the classes of `{self._module.name}`.", 0)
@@ -107,7 +107,7 @@ class Writer:
         yield f"        self._bind(wrapped, Lease({', '.join(['wrapped', *attached])}))"
 
     def _secrets(self, function: Function, where: str) -> list[str]:
-        """The parameters that may hold secrets: in the table, and all those that the async method drops."""
+        """Return the parameters that may hold secrets; the table must have all that the async method deletes."""
         arguments = function.args
         names = [arg.arg for arg in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
         dropped = {name for node in ast.walk(function) if isinstance(node, ast.Delete) for name in names_in(node)}
@@ -119,14 +119,14 @@ class Writer:
         return found
 
     def _concealing(self, body: Iterable[str], secrets: Sequence[str]) -> Iterator[str]:
-        """Drop parameters that may hold secrets from the frame, which a traceback may show."""
+        """Wrap a body so that its frame, which a traceback shows, loses the parameters that may hold secrets."""
         yield "        try:"
         yield from body
         yield "        finally:"
         yield f"            del {', '.join(secrets)}"
 
     def _by_hand(self, arguments: ast.arguments) -> Iterator[str]:
-        """The parameters that take a twin that is written by hand."""
+        """Yield the parameters that take a hand-written twin."""
         for arg in arguments.kwonlyargs:
             twins = names_in(parsed(arg.annotation)) & BY_HAND.keys() if arg.annotation else set()
             if twins:
@@ -243,7 +243,7 @@ class Writer:
             yield from call(f"return {wrapper}", target, arguments, ", self._lease", indent)
 
     def _wrapper(self, returns: ast.expr, where: str) -> str | None:
-        """The class that an answer is wrapped in, None if it is a value."""
+        """Return the class that wraps a returned object, or None for a value."""
         returns = parsed(returns)
         outer = returns.value if isinstance(returns, ast.Subscript) else returns
         name = outer.id if isinstance(outer, ast.Name) else ""
@@ -312,7 +312,7 @@ class Writer:
 
 
 class _SyncTypes(ast.NodeTransformer):
-    """Types of the async client as those of the sync one."""
+    """Replace types of the async client by those of the sync one."""
 
     def __init__(self, rules: Rules, imports: Imports) -> None:
         self._rules = rules
@@ -333,17 +333,17 @@ class _SyncTypes(ast.NodeTransformer):
 
 
 def names_in(node: ast.AST | None) -> set[str]:
-    """All names that code mentions."""
+    """Return all names in a piece of code."""
     return {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)} if node is not None else set()
 
 
 def decorator_names(function: Function) -> set[str]:
-    """The plain decorators of a function."""
+    """Return the names of the decorators of a function."""
     return names_in(ast.Tuple(list(function.decorator_list)))
 
 
 def parsed(annotation: ast.expr) -> ast.expr:
-    """An annotation that may be written as text."""
+    """Return an annotation as code, even if it was written as text."""
     match annotation:
         case ast.Constant(value=str(text)):
             return ast.parse(text, mode="eval").body

@@ -96,25 +96,25 @@ class AIHub(Facade):
 
     _async: client.AsyncAIHub
     batches: Batches
-    """Batches hold files; a run processes all files of its batch."""
+    """Batches of files, the input of runs."""
     apps: Apps
-    """Apps: `runs` starts and reads runs of apps, `deployments` those of deployments."""
+    """Runs of apps and of deployments, and their results."""
     jobs: Jobs
-    """Asynchronous jobs of the server, such as deletions."""
+    """Jobs that delete, and waiting for them."""
     files: Files
-    """Files and folders on connected drives, not on this machine."""
+    """The files of connected drives."""
     secrets: Secrets
-    """Secrets that apps and deployments refer to by alias. Only organization admins may change them."""
+    """The organization's vault."""
     audit: Audit
-    """The audit log: who did what and when. The official SDK has no method for it."""
+    """The audit log."""
     legacy: Legacy
-    """`client.legacy`."""
+    """The deprecated endpoints that run apps."""
     flows: Flows
-    """Compile and run flows."""
+    """Flows of the older platform."""
     conversations: Conversations
-    """Documents that can be asked."""
+    """Conversations with documents, which left AI Hub in February 2026."""
     queries: Queries
-    """Questions that are answered in the background."""
+    """Questions to apps, which left AI Hub in February 2026."""
 
     def __init__(
         self,
