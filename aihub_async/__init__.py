@@ -125,6 +125,7 @@ if TYPE_CHECKING:
     from aihub_async.ingest.plan import Plan
     from aihub_async.ingest.progress import IngestStatus
     from aihub_async.ingest.shards import Shard
+    from aihub_async.process_each import ProcessOutcome, ProcessOutcomes
     from aihub_async.results.binding import Problem, Record
     from aihub_async.results.field_rows import FieldRow
     from aihub_async.results.gates import Checked, Gate, HasResults, Refusal
@@ -228,6 +229,8 @@ __all__ = [
     "Plan",
     "PreconditionFailedError",
     "Problem",
+    "ProcessOutcome",
+    "ProcessOutcomes",
     "Processed",
     "PromptResponse",
     "ProtocolError",
@@ -297,6 +300,8 @@ _LATE = {
     "Origin": "results.rows",
     "Plan": "ingest.plan",
     "Problem": "results.binding",
+    "ProcessOutcome": "process_each",
+    "ProcessOutcomes": "process_each",
     "Processed": "results.processed",
     "Record": "results.binding",
     "Refusal": "results.gates",

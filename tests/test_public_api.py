@@ -165,7 +165,7 @@ def test_no_public_name_lives_in_a_private_module() -> None:
 def test_the_sync_package_exports_the_same() -> None:
     import aihub_sync
 
-    assert set(aihub_async.__all__) - set(dir(aihub_sync)) <= {"AsyncAIHub", "Uploads"}
+    assert set(aihub_async.__all__) - set(dir(aihub_sync)) <= {"AsyncAIHub", "ProcessOutcomes", "Uploads"}
 
 
 def test_groups_show_their_documentation() -> None:

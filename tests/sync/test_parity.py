@@ -1,5 +1,6 @@
 """Everything public of the async client is in the sync one, and nothing else."""
 
+import builtins
 import inspect
 import pydoc
 import re
@@ -102,13 +103,24 @@ def test_groups_are_annotated_and_described() -> None:
 
 
 def test_every_public_name() -> None:
-    # An async iterator over uploads has no use here: its twin is Pages[UploadRecord].
-    expected = {"AIHub" if name == "AsyncAIHub" else name for name in aihub_async.__all__} - {"Uploads"}
+    # Async iterators have no use here: the twin of Uploads is Pages[UploadRecord].
+    iterators = {"Uploads", "ProcessOutcomes"}
+    expected = {"AIHub" if name == "AsyncAIHub" else name for name in aihub_async.__all__} - iterators
     assert expected <= set(dir(aihub_sync))
     assert {"Pages", "errors", "exceptions", "models"} <= set(dir(aihub_sync))
     assert dir(aihub_sync) == sorted(aihub_sync.__all__)
     for name in expected:
         assert getattr(aihub_sync, name) is not None
+
+
+@pytest.mark.parametrize(("path", "sync", "original"), PAIRS, ids=[path for path, _, _ in PAIRS])
+def test_every_return_type_can_be_imported_from_the_package(path: str, sync: type, original: type) -> None:
+    known = {*dir(aihub_sync), *aihub_sync.models.__all__, *dir(builtins), *typing.__all__, "Path"}
+    for name in public(sync):
+        member = inspect.getattr_static(sync, name)
+        function = member.fget if isinstance(member, property) else member
+        returned = inspect.unwrap(function).__annotations__["return"]
+        assert set(re.findall(r"[A-Za-z]\w*", returned)) <= known, f"{path}.{name}"
 
 
 def test_unknown_names_are_attribute_errors() -> None:
