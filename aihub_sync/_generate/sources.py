@@ -117,10 +117,10 @@ class Sources:
                     fields[key] = Field(item.annotation, described, home)
             methods |= own
         public = {key: field for key, field in fields.items() if not key.startswith("_") and key not in groups}
-        described = {
+        documented = {
             key: Group(kind, fields[key].doc if key in fields else self._summary(kind)) for key, kind in groups.items()
         }
-        return Class(name, module, doc, methods, public, described)
+        return Class(name, module, doc, methods, public, documented)
 
     def _summary(self, name: str) -> str:
         """Return the first sentence of a class's docstring."""
