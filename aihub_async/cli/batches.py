@@ -21,8 +21,8 @@ Workspace = Annotated[str | None, typer.Option(metavar="NAME", help="Workspace. 
 Yes = Annotated[bool, typer.Option("--yes", "-y", metavar=FLAG, help="Do not ask.")]
 
 _COLUMNS = (
-    Column("id", "batch", width=6, right=True),
-    Column("name", "name", width=24),
+    Column("id", "batch", width=5, right=True),
+    Column("name", "name", width=30),
     Column("created", "created (UTC)", keep=1, width=16),
     Column("workspace", "workspace", keep=2, width=18),
     Column("batch_owner", "owner", keep=3, width=18),

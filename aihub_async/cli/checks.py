@@ -177,7 +177,7 @@ async def _handshake(host: str, port: int, context: ssl.SSLContext) -> Finding:
     days = (ends - dt.datetime.now(dt.UTC)).days
     detail = f"{version}, issued by {issuer.get('organizationName') or issuer.get('commonName')}, valid for {days} days"
     if days < _EXPIRES_SOON:
-        return Finding("TLS", WARNING, detail, "the certificate ends soon: tell whoever runs the service")
+        return Finding("TLS", WARNING, detail, "the certificate expires soon: inform the operator of the service")
     return Finding("TLS", OK, f"{detail} ({_milliseconds(began)})")
 
 
@@ -215,7 +215,7 @@ def _clock(date: str | None, now: dt.datetime) -> Finding:
     try:
         theirs = email.utils.parsedate_to_datetime(date or "")
     except (ValueError, OverflowError):
-        return Finding("clock", INFO, "the service does not tell its time")
+        return Finding("clock", INFO, "the answer has no Date header")
     theirs = theirs if theirs.tzinfo is not None else theirs.replace(tzinfo=dt.UTC)
     ahead = (now - theirs).total_seconds()
     if abs(ahead) > _CLOCK_SECONDS:
