@@ -18,7 +18,7 @@ LAYERS = [
     ["transport"],
     ["reconcile", "uploads", "webhooks", "waiting", "results"],
     ["resources"],
-    ["processing", "process_each", "ingest", "telemetry"],
+    ["processing", "process_run", "process_each", "ingest", "bulk", "telemetry"],
     ["client"],
     ["cli"],
 ]

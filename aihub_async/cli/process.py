@@ -13,7 +13,7 @@ from aihub_async.cli.progress import WorkDisplay
 from aihub_async.cli.sending import Selection, Trail, check_selection, checked_reader, send
 from aihub_async.cli.text import counted
 from aihub_async.limits import MAX_FILES_PER_RUN
-from aihub_async.processing import check_app
+from aihub_async.process_run import check_app
 from aihub_async.results.processed import Processed
 
 Timeout = Annotated[

@@ -18,7 +18,7 @@ from aihub_async.client import AsyncAIHub
 from aihub_async.errors import InvalidRequestError, UploadError
 from aihub_async.limits import MAX_NAME_LENGTH
 from aihub_async.models.uploads import UploadReport
-from aihub_async.processing import new_batch_name
+from aihub_async.process_run import new_batch_name
 from aihub_async.uploads.checking import check_sources
 from aihub_async.uploads.sources import SourceReader
 from aihub_async.uploads.walking import PathFilter

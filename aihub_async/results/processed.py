@@ -69,6 +69,13 @@ class Processed:
             for number, (name, file) in enumerate(zip(names, self.files, strict=True))
         }
 
+    def __getitem__(self, name: str) -> ResultFile:
+        """Return the file of this name: ``processed["a.pdf"].documents[0]["total"].value``; see `by_file`."""
+        files = self.by_file
+        if name not in files:
+            raise KeyError(f"no file {name!r}; the run has {', '.join(files) or 'no files'}")
+        return files[name]
+
     @property
     def failed(self) -> dict[str, str]:
         """The files from which nothing could be extracted, with the reason."""

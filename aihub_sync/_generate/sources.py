@@ -149,7 +149,7 @@ def read_sources(root: Path) -> Sources:
         *sorted((root / "resources").rglob("*.py")),
         *sorted((root / "waiting").glob("*.py")),
     ]
-    paths += [root / "ingest" / "job.py", root / "processing.py", root / "client.py"]
+    paths += [root / "ingest" / "job.py", root / "processing.py", root / "bulk.py", root / "client.py"]
     modules = {}
     for path in paths:
         name = ".".join(path.relative_to(root.parent).with_suffix("").parts)

@@ -96,9 +96,9 @@ class AIHub(Facade):
 
     _async: client.AsyncAIHub
     batches: Batches
-    """Batches of files, the input of runs."""
+    """See the class."""
     apps: Apps
-    """Runs of apps and of deployments, and their results."""
+    """See the class."""
     jobs: Jobs
     """Jobs that delete, and waiting for them."""
     files: Files
@@ -444,41 +444,6 @@ class AIHub(Facade):
         finally:
             del json, content, headers
 
-    @property
-    def settings(self) -> ClientConfig:
-        """The configuration of this client; frozen."""
-        return self._async.settings
-
-    def with_options(
-        self,
-        *,
-        timeout: float | None = None,
-        deadline: float | None = None,
-        max_retries: int | None = None,
-        reconcile_for: float | None = None,
-        headers: Mapping[str, str] | None = None,
-        ib_context: str | None = None,
-    ) -> Self:
-        """Return a client with other settings on the same pool of connections; closing it leaves the pool open.
-
-        Example:
-            >>> def quick_look(client, run_id):
-            ...     return client.with_options(timeout=2, max_retries=0).apps.runs.status(run_id)
-        """
-        try:
-            return self._derive(
-                self._async.with_options(
-                    timeout=timeout,
-                    deadline=deadline,
-                    max_retries=max_retries,
-                    reconcile_for=reconcile_for,
-                    headers=headers,
-                    ib_context=ib_context,
-                )
-            )
-        finally:
-            del headers
-
     def ingest(
         self,
         sources: IngestSources,
@@ -611,6 +576,41 @@ class AIHub(Facade):
             )
         finally:
             del settings
+
+    @property
+    def settings(self) -> ClientConfig:
+        """The configuration of this client; frozen."""
+        return self._async.settings
+
+    def with_options(
+        self,
+        *,
+        timeout: float | None = None,
+        deadline: float | None = None,
+        max_retries: int | None = None,
+        reconcile_for: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        ib_context: str | None = None,
+    ) -> Self:
+        """Return a client with other settings on the same pool of connections; closing it leaves the pool open.
+
+        Example:
+            >>> def quick_look(client, run_id):
+            ...     return client.with_options(timeout=2, max_retries=0).apps.runs.status(run_id)
+        """
+        try:
+            return self._derive(
+                self._async.with_options(
+                    timeout=timeout,
+                    deadline=deadline,
+                    max_retries=max_retries,
+                    reconcile_for=reconcile_for,
+                    headers=headers,
+                    ib_context=ib_context,
+                )
+            )
+        finally:
+            del headers
 
     def close(self) -> None:
         """Close the connections. A second call does nothing; clients made by `with_options` leave them open."""

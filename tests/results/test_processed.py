@@ -231,3 +231,9 @@ def test_unknown_names_are_attribute_errors() -> None:
 
     with pytest.raises(AttributeError, match="no attribute 'Gates'"):
         aihub_async.Gates  # noqa: B018
+
+
+def test_a_file_by_its_name(processed: Processed) -> None:
+    assert processed["a.pdf"] is processed.by_file["a.pdf"]
+    with pytest.raises(KeyError, match=r"no file 'none\.pdf'; the run has a\.pdf"):
+        processed["none.pdf"]
