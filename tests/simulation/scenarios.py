@@ -105,9 +105,18 @@ async def bulk_job(world: World) -> None:
         lifetime = world.chance.expovariate(1 / 20) if attempt < kills else 1e9
         if await _live(world, folder, out, lifetime, crash_at=_crash_point(world) if attempt < kills else None):
             break
+        _lose_journal(world, out)
     else:
         raise AssertionError("the job is not complete after 40 runs of it")
     check_job(world, out, {f"{number:03}.txt" for number in range(files)})
+
+
+def _lose_journal(world: World, out: Path) -> None:
+    """Sometimes the journal that comes back after a kill is without its log, as a careless copy is."""
+    log = next(iter(out.glob("**/job.db-wal")), None)
+    if log is not None and world.chance.random() < 0.2:
+        log.unlink()
+        world.note("the journal lost its write-ahead log")
 
 
 def _crash_point(world: World) -> int | None:
