@@ -128,6 +128,7 @@ async def make_world(seed: int, folder: Path) -> AsyncIterator[World]:
 
     hub = Emulator(
         host=None,
+        data_dir=folder / "server",
         port=80,
         generator=random.Random(seed + 1),
         clock=lambda: int(loop.wall() * 1e9),
