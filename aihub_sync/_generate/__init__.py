@@ -10,6 +10,7 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from aihub_sync._generate.annotations import names_in, parsed
 from aihub_sync._generate.docstrings import UnknownError
 from aihub_sync._generate.layout import Imports, import_order
 from aihub_sync._generate.rules import (
@@ -24,7 +25,7 @@ from aihub_sync._generate.rules import (
     Rules,
 )
 from aihub_sync._generate.sources import Class, Sources, parse_module, read_sources
-from aihub_sync._generate.writer import Writer, names_in, parsed
+from aihub_sync._generate.writer import Writer
 
 __all__ = ["UnknownError", "difference", "generate", "main", "parse_module"]
 

@@ -2,6 +2,7 @@ import pytest
 
 from aihub_sync._generate import (
     UnknownError,
+    annotations,
     difference,
     docstrings,
     generate,
@@ -54,6 +55,7 @@ def no_tables(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(table, "BY_HAND", {})
         monkeypatch.setattr(table, "SECRET_PARAMETERS", frozenset())
         monkeypatch.setattr(table, "SPECIAL", {"aclose": "close"})
+    for table in (rules, writer, annotations):
         monkeypatch.setattr(table, "PAGES", {})
     monkeypatch.setattr(docstrings, "PHRASES", {})
     monkeypatch.setattr(rules, "PHRASES", {})
@@ -101,7 +103,7 @@ class TestShapes:
         assert text.count("self._lease.run") == 1
 
     def test_pages(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        for table in (rules, writer):
+        for table in (rules, writer, annotations):
             monkeypatch.setattr(table, "PAGES", {"Pages": None})
         monkeypatch.setattr("aihub_sync._generate.PAGES", {"Pages": None})
         text = written('def iter(self, n: int) -> Pages[Result]:\n    """All."""')
