@@ -60,7 +60,7 @@ class ClientConfig:
     max_retry_after: float = 60.0
     """A longer Retry-After is shortened to this."""
     reconcile_for: float | None = None
-    """Seconds for which lookups go on after an unclear once-only request; None means `timeout`."""
+    """Seconds of lookups after an unclear once-only request; None means `timeout`."""
     max_concurrent_requests: int = 64
     """Requests in flight at a time; a few more are kept for polls and cancels."""
     max_requests_per_second: float | None = None

@@ -14,7 +14,7 @@ r"""Every exception of the client.
     │   ├── RunFailedError            FAILED
     │   ├── RunCancelledError         CANCELLED
     │   └── RunNeedsReviewError       STOPPED_AT_CHECKPOINT: a person must look at it
-    ├── IngestError                   a bulk job cannot go on; it can be resumed when the cause is gone
+    ├── IngestError                   a bulk job cannot continue; it can be resumed when the cause is gone
     │   └── JournalError              the job's journal cannot be read or written
     │       ├── JournalBusyError      another process holds it
     │       ├── JournalDamagedError   it is not what was written
@@ -29,7 +29,7 @@ r"""Every exception of the client.
         ├── ProtocolError             the answer is not what the API speaks
         │   ├── ResponseTooLargeError
         │   ├── RedirectError         3xx: redirects are never followed
-        │   └── PaginationError       a list repeats itself or promises more and gives none
+        │   └── PaginationError       a list repeats itself, or promises more and has none
         ├── LegacyAPIError            HTTP 200 with {"status": "ERROR"} from a v1 operation
         └── StatusError               the server answered with an error status
             ├── BadRequestError       400

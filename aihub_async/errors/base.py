@@ -71,7 +71,7 @@ class UploadError(AIHubError):
 
 
 class WaitTimeoutError(AIHubError, TimeoutError):
-    """A wait ran out of time; `id` is the run or job that still goes on, `last` its last known state."""
+    """A wait ran out of time; `id` is the run or job that continues, `last` its last known state."""
 
     def __init__(self, message: str, *, id: str, last: str | None = None) -> None:
         super().__init__(message)
@@ -106,11 +106,11 @@ class RunCancelledError(RunError):
 
 
 class RunNeedsReviewError(RunError):
-    """The run is STOPPED_AT_CHECKPOINT: it goes on after a human review."""
+    """The run is STOPPED_AT_CHECKPOINT: it continues after a human review."""
 
 
 class IngestError(AIHubError):
-    """A bulk job cannot go on; what is done is kept, and running it again resumes it."""
+    """A bulk job cannot continue; what is done is kept, and running it again resumes it."""
 
 
 class JournalError(IngestError):

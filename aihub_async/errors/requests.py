@@ -146,7 +146,7 @@ class OutcomeUnknownError(RequestError):
     """
 
     _unpicklable = frozenset({"__notes__", "reconcile"})
-    # `Any`, not `Awaitable`: in the sync client it answers at once.
+    # `Any`, not `Awaitable`: in the sync client it returns directly.
     reconcile: Callable[[], Any] | None = None
 
     def __init__(self, message: str, details: RequestDetails, *, cause: str = "") -> None:
@@ -174,7 +174,7 @@ class RedirectError(ProtocolError):
 
 
 class PaginationError(ProtocolError):
-    """A list repeats a page, or says that there is more and gives nothing."""
+    """A list repeats a page, or promises more and has nothing."""
 
 
 class LegacyAPIError(RequestError):

@@ -71,7 +71,7 @@ async def read_batches(remote: Remote, job: str) -> list[ServerBatch]:
 
 
 class Rebuilder:
-    """Gives the files of the source back to the batches that the server has.
+    """Assigns the files of the source to the batches that the server has.
 
     Names are unique in a batch, and batches were filled in the order of the source: so a file belongs to the first
     batch that has its name and has not got it yet. Files that no batch has are left to the plan of the next run.

@@ -65,7 +65,7 @@ class _Reader:
         self._rules = rules
 
     def found(self, found: Found) -> Candidate:
-        """Return a file below a folder; its name tells the way to it."""
+        """Return a file below a folder; its name is the path to it."""
         if found.litter:
             return self._rules.litter(printable(found.folder), printable(found.base))
         if found.error is not None:

@@ -184,7 +184,7 @@ async def merge_all(journal: Journal, *, patience: float) -> None:
 
 
 async def _merge_when_free(journal: Journal, path: Path, deadline: float) -> None:
-    told = False
+    reported = False
     while True:
         try:
             return await merge(journal, path)
@@ -192,9 +192,9 @@ async def _merge_when_free(journal: Journal, path: Path, deadline: float) -> Non
             if time.monotonic() >= deadline:
                 raise
             request_stop(journal.path)
-            if not told:
+            if not reported:
                 logger.warning(
                     "%s: a worker of an earlier run has this shard; it is asked to stop, and waited for", error
                 )
-            told = True
+            reported = True
         await anyio.sleep(_POLL)

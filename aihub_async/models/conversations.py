@@ -31,7 +31,7 @@ class DocumentState(enum.StrEnum):
 
 @attrs.frozen
 class UploadedFile(Model):
-    """A file that was sent; `reason` tells why it failed."""
+    """A file that was sent; `reason` is why it failed."""
 
     name: str | None = None
     reason: str | None = None

@@ -36,7 +36,7 @@ class Headers(Mapping[str, str]):
 
 @attrs.frozen
 class FileMetadata:
-    """What the API tells of a file or folder, all of it in headers.
+    """The metadata of a file or folder, all of it from headers.
 
     `data` and `raw_data` are always empty: they are here for code written for the official SDK.
     """
@@ -61,7 +61,7 @@ class FileMetadata:
 
     @property
     def last_modified(self) -> dt.datetime | None:
-        """When the file was last modified (aware; from an HTTP date or ISO 8601); None if not told."""
+        """When the file was last modified (aware; from an HTTP date or ISO 8601); None if not sent."""
         text = self.headers.get("Last-Modified", "").strip()
         moment = _http_date(text) or _iso_date(text)
         if moment is None or moment.tzinfo is not None:

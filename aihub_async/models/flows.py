@@ -60,7 +60,7 @@ class FlowSettings:
         output_has_run_id: write into a folder with a unique run id (False).
         delete_out_dir: empty the output folder first (False); nothing with `output_has_run_id`.
         log_to_timeline: developer logs of refiners and UDFs (False).
-        notification_emails: who is told of the end.
+        notification_emails: addresses that are notified of the end.
         tags: texts to find the run by.
         step_timeout: seconds for each step; 0: the platform picks (the default), -1: none.
         pipeline_ids: pipelines that the run belongs to.

@@ -88,7 +88,7 @@ class LegacyJobStatus(Model):
     def outcome(self) -> str:
         """`state`, `current` and `results` folded into one of the states of `RunStatus`.
 
-        A job is over when its `state` says so: then it was CANCELLED or FAILED if anything says that, else COMPLETE,
+        A job has ended when its `state` says so: then it was CANCELLED or FAILED if anything says that, else COMPLETE,
         unless it waits for a person.
         """
         current = self.current.status
@@ -113,7 +113,7 @@ class LegacyJobStatus(Model):
 
     @property
     def output_folder(self) -> str | None:
-        """Where the results are, once the job is over."""
+        """Where the results are, once the job has ended."""
         return next((result.output_folder for result in self.results if result.output_folder), None)
 
     @property

@@ -55,7 +55,7 @@ class SourcePage(Model):
 
 @attrs.frozen
 class SourceDocument(Model):
-    """A document that an answer refers to; `pages` are told by the model ``"multistep"`` only."""
+    """A document that an answer refers to; only the model ``"multistep"`` reports `pages`."""
 
     name: str | None = None
     pages: list[SourcePage] = attrs.field(factory=list)
@@ -71,7 +71,7 @@ class QueryResult(Model):
 
 @attrs.frozen
 class QueryStatusResponse(Model):
-    """A query; `status` compares equal to the members of `QueryStatus`. `error` tells why it FAILED."""
+    """A query; `status` compares equal to the members of `QueryStatus`. `error` is why it FAILED."""
 
     query_id: str
     status: str | None = None

@@ -191,7 +191,7 @@ class _PlainSettings(RunSettings):
 
 
 GivenRunSettings = RunSettings | Mapping[str, Any]
-"""Settings of a run as a caller gives them; a dict is sent as it is."""
+"""Settings of a run as a caller passes them; a dict is sent as it is."""
 
 
 def conceal_settings(settings: RunSettings | Mapping[str, Any] | None) -> RunSettings | None:

@@ -169,7 +169,7 @@ def _list_hook(declared: Any, converter: cattrs.BaseConverter) -> Hook:
 def _stand_in(member: Any) -> Callable[[Any], Any]:
     """What to put for a list item that is not understood.
 
-    The number of files on a page tells where the next page starts, so an object keeps its place; a scalar is
+    The number of files on a page decides where the next page starts, so an object keeps its place; a scalar is
     dropped.
     """
     if not is_model(member):

@@ -17,7 +17,7 @@ class AdaptiveLimit:
     connections; where the network or this machine is the limit, more of them only cost TLS handshakes and memory.
     Windows count only while somebody waits for a place, for otherwise the limit is not what limits.
 
-    A push-back (429, 503, no descriptors left) halves it at once, at most once per `cooldown` seconds, because the
+    A push-back (429, 503, no descriptors left) halves it immediately, at most once per `cooldown` seconds, because the
     answers of one burst all tell the same thing; after that it grows by one per window of successes to where it was.
     """
 

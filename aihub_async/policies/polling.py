@@ -1,4 +1,4 @@
-"""How often to ask whether something is over; all times are seconds."""
+"""How often to poll runs and jobs; all times are seconds."""
 
 import math
 from collections import OrderedDict
@@ -37,7 +37,7 @@ class Pace:
 
         Args:
             elapsed: since the beginning.
-            random: gives numbers in [0, 1).
+            random: returns numbers in [0, 1).
             typical: how long such things take, if that is known. Half of the time that is left is slept, so that an
                 early end is seen too; after it, the pace is that of something that has just begun.
             expects_webhook: a webhook is expected and lately they have come.
@@ -96,7 +96,7 @@ class WebhookHealth:
         return self._missed < self._patience
 
     def delivered(self) -> None:
-        """Record an end that a webhook told of."""
+        """Record an end that a webhook reported."""
         self._missed = 0
 
     def missed(self) -> None:
@@ -105,7 +105,7 @@ class WebhookHealth:
 
 
 class TokenBucket:
-    """A rate limit: `burst` at once, refilled at `rate` a second of `clock`."""
+    """A rate limit: `burst` immediately, refilled at `rate` a second of `clock`."""
 
     def __init__(self, rate: float, burst: int, clock: Callable[[], float]) -> None:
         self._rate = rate

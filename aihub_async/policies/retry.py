@@ -94,7 +94,7 @@ class Backoff:
     cap: float = 20.0
 
     def delay(self, retry: int, random: Callable[[], float]) -> float:
-        """Seconds to wait before the `retry`-th retry (1-based); `random` gives numbers in [0, 1)."""
+        """Seconds to wait before the `retry`-th retry (1-based); `random` returns numbers in [0, 1)."""
         return random() * min(self.cap, self.base * 2.0 ** min(retry - 1, 30))
 
 

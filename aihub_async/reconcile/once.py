@@ -61,7 +61,7 @@ class OncePolicy:
         clock: Time, sleep and randomness.
         max_retries: How often a request may be sent again.
         deadline: Seconds for the whole call, or None.
-        reconcile_for: Seconds after an unclear outcome for which lookups go on before absence counts as proven: a
+        reconcile_for: Seconds after an unclear outcome of lookups before absence counts as proven: a
             backend may carry a request out after its gateway has given up, and lists lag.
     """
 

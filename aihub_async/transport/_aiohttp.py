@@ -152,7 +152,7 @@ class Origin:
         self.force_close = connector.force_close
 
     async def connect(self, timeout: aiohttp.ClientTimeout, progress: object) -> "DirectConnection":
-        """Take a kept connection or make one; the trace of `progress` is told which."""
+        """Take a kept connection or make one; the trace of `progress` records which."""
         context = self._trace_config.trace_config_ctx(trace_request_ctx=progress)
         trace = Trace(self._session, self._trace_config, trace_config_ctx=_namespace(context))
         return DirectConnection(await self._connector.connect(self._request, traces=[trace], timeout=timeout))
@@ -196,7 +196,7 @@ class DirectConnection:
 
     def release(self, *, complete: bool) -> None:
         """Return the connection to the pool, or close it if the exchange is not complete."""
-        # An answer that came before the whole request was out leaves the rest of it in the way.
+        # An answer that came before the whole request was out leaves the rest of it on the connection.
         if not complete or self._transport.get_write_buffer_size():
             self._protocol.force_close()
         self._connection.release()

@@ -27,7 +27,7 @@ class Deadlines:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, seconds: float) -> Limit:
-        """Cancel the running task after `seconds` unless `stop` comes first; `expired` then tells it why."""
+        """Cancel the running task after `seconds` unless `stop` comes first; `expired` is then why."""
         task = asyncio.current_task(self._loop)
         if task is None:
             raise RuntimeError("only a task can have a time limit")

@@ -297,7 +297,7 @@ def open_regular(path: str | int) -> tuple[int, os.stat_result]:
         else:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, ValueError) as error:
-        # The cause tells the transport that waiting will help.
+        # The transport sees from the cause that waiting will help.
         raise _unreadable(path, error) from (error if is_out_of_descriptors(error) else None)
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):

@@ -19,7 +19,7 @@ _NO_SECRETS: SecretValue[tuple[str, ...]] = SecretValue(())
 class Sink(Protocol):
     """Takes an answer's body as it arrives, instead of holding it in memory.
 
-    It is asked anew at every attempt, so that a broken download goes on where it stopped.
+    It is asked again at every attempt, so that a broken download continues where it stopped.
     """
 
     def request_headers(self) -> Mapping[str, str]:

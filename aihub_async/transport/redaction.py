@@ -31,7 +31,7 @@ _SURELY_NO_WORD = 12
 class Redactor:
     """Removes secrets from texts, also where they are encoded as base64, for a URL, or in JSON or HTML.
 
-    Knows the API key, and the values of those extra headers whose name tells that they are secret.
+    Knows the API key, and the values of those extra headers whose name says that they are secret.
     """
 
     def __init__(self, settings: ClientConfig, more: SecretValue[tuple[str, ...]] | None = None) -> None:

@@ -96,7 +96,7 @@ class Reporter:
             try:
                 hook(event)
             except Exception:  # an observer's mistake must not lose the answer of a call that may have been billed
-                logger.exception("the hook %r raised; the call goes on", hook)
+                logger.exception("the hook %r raised; the call continues", hook)
 
     def details(self, request: Request, response: Response, attempts: Sequence[Attempt] = ()) -> RequestDetails:
         """Describe a request and its answer for an error."""

@@ -86,7 +86,7 @@ class RedisBus:
         return self._redis
 
     def _delivered_key(self, run_id: str) -> str:
-        return f"{self._prefix}:heard:{run_id}"
+        return f"{self._prefix}:delivered:{run_id}"
 
     def _event_key(self, event: str) -> str:
         return f"{self._prefix}:event:{event}"

@@ -124,7 +124,7 @@ class Conversations(Facade):
 
         Raises:
             JobFailedError: none of its documents could be processed.
-            WaitTimeoutError: it goes on after `timeout`.
+            WaitTimeoutError: it has not ended after `timeout` seconds.
             NotFoundError: there is no such conversation, or the server has none any more.
         """
         return self._lease.run(self._async.wait(conversation_id, timeout=timeout))

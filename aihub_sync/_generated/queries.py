@@ -31,7 +31,7 @@ class Queries(Facade):
         model_name: str = "multistep-lite",
         filters: Mapping[str, Any] | None = None,
     ) -> RunQueryResponse:
-        """Ask a chatbot or a conversation and return at once.
+        """Ask a chatbot or a conversation and return immediately.
 
         Deprecated: left AI Hub in February 2026.
 
@@ -75,7 +75,7 @@ class Queries(Facade):
 
         Raises:
             JobFailedError: the query FAILED.
-            WaitTimeoutError: it goes on after `timeout`.
+            WaitTimeoutError: it has not ended after `timeout` seconds.
             NotFoundError: there is no such query, or the server has none any more.
         """
         return self._lease.run(self._async.wait(query_id, timeout=timeout))

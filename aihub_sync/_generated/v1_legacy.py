@@ -34,7 +34,7 @@ class LegacyApps(Facade):
         output_dir: str | None = None,
         settings: RunSettings | Mapping[str, Any] | None = None,
     ) -> LegacyRunHandle:
-        """Start a run of an app and return at once.
+        """Start a run of an app and return immediately.
 
         Args:
             app_id: from the app's URL.
@@ -75,7 +75,7 @@ class LegacyApps(Facade):
         output_dir: str | None = None,
         settings: RunSettings | Mapping[str, Any] | None = None,
     ) -> LegacyRunHandle:
-        """Start a run of an app, chosen by name, and return at once; further arguments as for `run()`.
+        """Start a run of an app, chosen by name, and return immediately; further arguments as for `run()`.
 
         Args:
             name: the app's name.

@@ -388,5 +388,5 @@ async def test_hooks_see_every_attempt_and_cannot_break_the_call(server, make_cl
         (2, "200", 200, None),
     ]
     assert (events[1].operation, events[1].received, events[1].sent) == ("getBatch", 20, 0)
-    assert caplog.text.count("the call goes on") == 2
+    assert caplog.text.count("the call continues") == 2
     assert len(server.seen) == 2

@@ -154,7 +154,7 @@ def check_version(path: Path, connection: sqlite3.Connection) -> None:
         raise JournalDamagedError(f"{path} is not a journal of a bulk job, or its header is damaged")
     if version > VERSION:
         raise JournalMismatchError(
-            f"the journal {path} has version {version}; this package knows up to {VERSION}: update it to go on"
+            f"the journal {path} has version {version}; this package knows up to {VERSION}: update it to continue"
         )
 
 

@@ -17,7 +17,7 @@ from aihub_async.ingest.remote import Remote
 from aihub_async.models.uploads import UploadRecord
 
 PASSING = (errors.OutcomeUnknownError, errors.SourceChangedError)
-"""Errors of single files that may be gone at the next try, beside those of an outage."""
+"""Errors of single files that may not recur at the next try, beside those of an outage."""
 
 Failed = tuple[FileRow, Exception]
 
@@ -28,7 +28,7 @@ class BatchGoneError(Exception):
 
 @attrs.define
 class Sender:
-    """Sends the rest of one batch once; `again` collects the files whose errors may be gone at the next try."""
+    """Sends the rest of one batch once; `again` collects the files whose errors may not recur at the next try."""
 
     journal: Journal
     remote: Remote

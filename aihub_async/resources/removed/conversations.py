@@ -129,7 +129,7 @@ class Conversations(RemovedResource):
 
         Raises:
             JobFailedError: none of its documents could be processed.
-            WaitTimeoutError: it goes on after `timeout`.
+            WaitTimeoutError: it has not ended after `timeout` seconds.
             NotFoundError: there is no such conversation, or the server has none any more.
         """
         pollable = StatePollable(

@@ -61,7 +61,7 @@ def refuse_error(transport: Transport, request: Request, response: Response) -> 
     try:
         answer = msgspec.json.decode(response.body.removeprefix(_BOM), type=_Envelope)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        # Whatever this is, reading it into its model tells better what is wrong with it.
+        # Whatever this is, reading it into its model reports better what is wrong with it.
         return
     if str(answer.status).upper() == "ERROR":
         details = transport.details(request, response)

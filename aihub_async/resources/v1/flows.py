@@ -114,7 +114,7 @@ class Flows(LegacyResource):
         job_id: str | None = None,
         settings: FlowSettings | Mapping[str, Any] | None = None,
     ) -> LegacyRunHandle:
-        """Start a run of a flow binary and return at once.
+        """Start a run of a flow binary and return immediately.
 
         The job id is chosen here, so that a run whose start is unclear is looked up and never started twice.
 

@@ -90,7 +90,7 @@ class LegacyJobs(LegacyResource):
     async def list(
         self, sort_by: str | None = None, limit: int | None = None, finish_time: int | str | None = None
     ) -> ListLegacyJobs:
-        """One page of jobs; `iter()` gives them all. Unverified: in no published document.
+        """Return one page of jobs; `iter()` returns them all. Unverified: in no published document.
 
         Args:
             sort_by: a key of the jobs.
