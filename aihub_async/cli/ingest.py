@@ -289,7 +289,7 @@ def rebuild(
         ),
     ] = None,
 ) -> None:  # fmt: skip
-    """Make a lost journal again, from the names and tags on the server and from the results folder."""
+    """Recreate a lost journal from the names and tags on the server and from the results folder."""
     from aihub_async.cli.ingest_job import rebuild_job
 
     del output

@@ -162,14 +162,14 @@ def show_status(job: Path, report: Path | None) -> None:
 
 
 def rebuild_job(arguments: dict[str, Any], connection: AnyConnection, job_id: str | None) -> None:
-    """Make a lost journal again."""
+    """Recreate a lost journal."""
 
     async def work() -> IngestStatus:
         async with open_client(connection) as client:
             return await client.ingest(**arguments).rebuild(job_id)
 
     _print_status(run(work()))
-    terminal.note("the journal is made again; run the job with `aihub ingest run` and the same options")
+    terminal.note("the journal is recreated; run the job with `aihub ingest run` and the same options")
 
 
 def _write_report(journal: Path, target: Path) -> None:

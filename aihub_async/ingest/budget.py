@@ -16,7 +16,7 @@ from aihub_async.ingest.pages import count_pages
 
 
 class Budget:
-    """Decides whether a batch may be begun; what was begun before, in any process, counts.
+    """Decides whether a batch may be started; what was started before, in any process, counts.
 
     Pages are those of PDF and TIFF files and images; a file whose pages are not known counts as one page.
     """
@@ -30,7 +30,7 @@ class Budget:
 
     @property
     def exhausted(self) -> str | None:
-        """Why the job stopped beginning batches, and how to continue; None while it has not."""
+        """Why the job stopped starting batches, and how to continue; None while it has not."""
         return self._refused
 
     async def take(self, batch: BatchRow) -> BatchRow | None:

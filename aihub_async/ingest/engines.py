@@ -9,6 +9,16 @@ pool of processes or a job queue need no more than this:
             with ProcessPoolExecutor() as pool:
                 for shard in shards:
                     yield shard, await asyncio.wrap_future(pool.submit(work, shard))
+
+Ray runs tasks again that a lost node had, so that its engine is as short (the job's `run(engine=RayEngine())`):
+
+    class RayEngine:
+        async def map(self, work, shards):
+            remote = ray.remote(max_retries=3)(work)
+            waiting = {remote.remote(shard): shard for shard in shards}
+            while waiting:
+                (done, *_), _ = await asyncio.to_thread(ray.wait, list(waiting))
+                yield waiting.pop(done), await asyncio.to_thread(ray.get, done)
 """
 
 import asyncio
@@ -125,7 +135,7 @@ def _is_cancelled() -> bool:
 def _explain(error: BaseException) -> str:
     kind = type(error).__name__
     if kind == "KilledWorker":
-        reason = "a shard ended several workers; look at their logs and their memory limit"
+        reason = "a shard ended several workers; check their logs and their memory limit"
     elif isinstance(error, asyncio.CancelledError):
         reason = "the Dask scheduler went away"
     else:

@@ -100,7 +100,7 @@ class ResultsFolder:
                 whose = f"of job {owner}" if owner else "of an unknown job"
                 raise IngestError(
                     f"{self.path} has results {whose}, and the journal {journal} is not that job's; use another "
-                    "folder. If that journal was lost, `aihub ingest rebuild` makes it again"
+                    "folder. If that journal was lost, `aihub ingest rebuild` recreates it"
                 )
             self.marker.parent.mkdir(parents=True, exist_ok=True)
             temporary = self.marker.with_name(f"{self.marker.name}.tmp")

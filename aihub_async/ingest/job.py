@@ -220,7 +220,7 @@ class IngestJob:
         return Path(target)
 
     async def rebuild(self, job: str | None = None) -> IngestStatus:
-        """Make a lost journal again, from the names and tags on the server, the source and the results folder.
+        """Recreate a lost journal from the names and tags on the server, the source and the results folder.
 
         The next `run` collects the results of all runs that were started, and starts none of them again.
 
@@ -232,7 +232,7 @@ class IngestJob:
             RequestError: the server cannot be read.
         """
         if await anyio.Path(self._options.journal).exists():
-            raise IngestError(f"the journal {self._options.journal} exists; move it away to make it again")
+            raise IngestError(f"the journal {self._options.journal} exists; move it away to recreate it")
         remote = Remote(self._resources, self._options)
         job = job or await find_job(remote, await anyio.to_thread.run_sync(self._folder.owner))
         async with await self._open(job) as journal:

@@ -73,7 +73,7 @@ class Outputs:
         await journal.call(write)
 
     def _reviews(self, db: sqlite3.Connection) -> Iterator[dict[str, object]]:
-        """Return what a person should look at: runs that wait, and documents that the gate refused."""
+        """Return the runs that wait for a review, and the documents that the gate refused."""
         for batch in queries.batches_in(db, BatchState.REVIEW):
             yield {"run_id": batch.run_id, "batch_id": batch.batch_id, "group": batch.group, "files": batch.files}
         for batch in queries.batches_in(db, BatchState.EXPORTED):

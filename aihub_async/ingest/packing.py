@@ -156,7 +156,7 @@ class Planner:
             return False
         self.changes.changed += 1
         if state is FileState.PLANNED:
-            # Files of a batch that is on its way belong to the upload, which looks at each of them itself.
+            # The upload checks each file of its batch itself.
             if self._on_its_way(connection, known.batch):
                 return False
             if candidate.refused is None:

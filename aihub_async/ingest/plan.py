@@ -33,7 +33,7 @@ class Plan:
     sent by reason: empty, too large, unsupported and others. `skipped` counts the litter of operating systems.
     `duplicate_names` counts files whose name another file of the job has too, `duplicate_contents` those whose content
     an earlier one has (None if not looked for); both are sent, under different names. `batches` is the number of runs,
-    `left` the files that are not sent yet. `requests` and `seconds` are estimates for what is left: 64 connections,
+    `left` the files that are not sent yet. `requests` and `seconds` are estimates for these: 64 connections,
     0.1 s a request, 20 MB/s, and no time for the runs themselves. `changes` is what this scan found against the
     journal, `gone` the planned files that no longer exist. `pages` counts the pages of PDF and TIFF files and images
     (None if not counted), `unknown_pages` the files whose pages are not known.

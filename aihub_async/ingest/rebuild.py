@@ -1,4 +1,4 @@
-"""Making a lost journal again: from the names and tags on the server, the results folder and the source."""
+"""Recreation of a lost journal from the names and tags on the server, the results folder and the source."""
 
 import functools
 import logging
@@ -45,7 +45,9 @@ async def find_job(remote: Remote, owner: str | None) -> str:
     if len(jobs) == 1:
         return jobs[0]
     found = f"batches of {len(jobs)} jobs: {', '.join(jobs[:5])}" if jobs else "no batches of any job"
-    raise IngestError(f"the results folder does not name its job, and the server has {found}; name the job (--job)")
+    raise IngestError(
+        f"the results folder does not name its job, and the server has {found}; pass the job's id (--job)"
+    )
 
 
 async def read_batches(remote: Remote, job: str) -> list[ServerBatch]:
@@ -145,7 +147,7 @@ class Rebuilder:
                     generation=batch.generation,
                     batch_id=batch.batch_id,
                     run_id=batch.run_id,
-                    note="made again from the server",
+                    note="recreated from the server",
                 ),
             )
         set_meta(db, "files", self._last)

@@ -77,7 +77,7 @@ class _Report:
         app = spec.get("app_name") or spec.get("app_id") or spec.get("deployment_id")
         title = f"Ingestion with {html.escape(str(app))}"
         sections = [
-            ("What needs somebody", self._needs()),
+            ("Needs attention", self._needs()),
             ("Over time", timeline([(at, float(up), float(done)) for at, up, _, done in self._samples],
                                    float(self._status.files))),
             ("Plan and outcome", self._outcome()),
@@ -233,8 +233,8 @@ class _Report:
             "results": str(context.get("out", "")),
             "server": str(context.get("server", "")),
             "command": str(context.get("command", "")),
-            "begun": _moment(self._facts["created_at"]),
-            "last worked on": _moment(context.get("ended_at")),
+            "started": _moment(self._facts["created_at"]),
+            "last active": _moment(context.get("ended_at")),
             "written by": f"aihub-async {context.get('version', __version__)}, Python {context.get('python', '')}",
             "skipped files": ", ".join(map(str, litter[:20])) + (" …" if len(litter) > 20 else ""),
         }

@@ -1,4 +1,4 @@
-"""A folder that fills: files are taken once they stand still, and may be moved away when they are done."""
+"""Watching a folder: files are sent once they have stopped changing, and may be moved when they are done."""
 
 import functools
 import importlib
@@ -32,7 +32,7 @@ _Version = tuple[int, int]
 class Arrivals:
     """The files of a source that is scanned again and again.
 
-    A file counts when its size and time have stood still for `settle` seconds. An empty file waits until it has
+    A file counts when its size and time have not changed for `settle` seconds. An empty file waits until it has
     content. Yields the files that count, and None when `batch_after` seconds have passed since the first file of an
     open batch: then a batch that is not full is sent, too.
 

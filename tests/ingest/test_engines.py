@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import textwrap
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -18,7 +19,7 @@ import pytest_asyncio
 from aihub_async import AsyncAIHub
 from aihub_async.emulator import Emulator
 from aihub_async.errors import ConfigurationError, IngestError
-from aihub_async.ingest import IngestJob, IngestStatus, shards
+from aihub_async.ingest import IngestJob, IngestStatus, engines, shards
 from aihub_async.ingest.engines import DaskEngine, Work, dask_engine
 from aihub_async.ingest.folder import shards_of
 from aihub_async.ingest.shards import Shard
@@ -186,6 +187,20 @@ async def test_a_cluster_without_workers_is_one_error(
         with pytest.raises(IngestError, match=r"no workers.*run the same job again"):
             await job_of(client, tmp_path).run(engine=DaskEngine(scheduler.address, wait_for_workers=1))
     assert (await job_of(client, tmp_path).run()).complete
+
+
+@pytest.mark.filterwarnings("default")
+async def test_the_recipe_for_ray(client: AsyncAIHub, hub: Emulator, make_files: MakeFiles, tmp_path: Path) -> None:
+    ray = pytest.importorskip("ray", reason="needs ray (pip install ray)")
+    source = textwrap.dedent((engines.__doc__ or "").partition("(the job's `run(engine=RayEngine())`):")[2])
+    names: dict[str, Any] = {"ray": ray, "asyncio": asyncio}
+    exec(source, names)
+    make_files("scans", 25)
+    ray.init(num_cpus=2, include_dashboard=False)
+    try:
+        assert (await job_of(client, tmp_path).run(engine=names["RayEngine"]())).complete
+    finally:
+        ray.shutdown()
 
 
 @pytest.mark.filterwarnings("default")

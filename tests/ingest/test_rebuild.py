@@ -101,5 +101,5 @@ async def test_what_is_unclear_is_refused(client: AsyncAIHub, make_files: MakeFi
         await job_of(client, tmp_path).rebuild()
     await client.ingest(tmp_path / "scans", app_name="key-values", out=tmp_path / "two").run()
     lose_journal(tmp_path, marker=True)
-    with pytest.raises(IngestError, match=r"batches of 2 jobs.*name the job"):
+    with pytest.raises(IngestError, match=r"batches of 2 jobs.*pass the job's id"):
         await job_of(client, tmp_path).rebuild()

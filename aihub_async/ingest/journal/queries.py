@@ -87,7 +87,7 @@ def put_batches(connection: sqlite3.Connection, rows: Iterable[BatchRow]) -> Non
 
 
 def adopt_batch(connection: sqlite3.Connection, row: BatchRow) -> None:
-    """Record a batch as the server has it; when a run of it has begun, all of its files are uploaded."""
+    """Record a batch as the server has it; if its run has started, all of its files are uploaded."""
     put_batch(connection, row)
     if row.state is BatchState.RUNNING:
         settle_files(connection, [file.id for file in files_of(connection, row, FileState.PLANNED)], FileState.UPLOADED)
@@ -194,7 +194,7 @@ def paths_of(connection: sqlite3.Connection, row: BatchRow) -> list[str]:
 
 
 def spent(connection: sqlite3.Connection) -> tuple[int, int, int]:
-    """Return the files, pages and number of the batches that were begun; those refused while planning are left out."""
+    """Return the files, pages and number of the batches that were started, without those refused while planning."""
     found = connection.execute(
         "SELECT coalesce(sum(files), 0), coalesce(sum(pages), 0), count(*) FROM batches "
         "WHERE state > ? AND (created_at > 0 OR batch_id > 0)",

@@ -1,4 +1,4 @@
-"""The journal's file: making it, checking it, and bringing an older one up to date."""
+"""The journal's file: creation, verification and migration."""
 
 import contextlib
 import json
@@ -22,7 +22,7 @@ from aihub_async.results.files import sync_folder
 
 APPLICATION_ID = 0x41494862
 VERSION = 3
-_WAYS_OUT = "restore a copy, or make it again from the server with `aihub ingest rebuild`"
+_WAYS_OUT = "restore a copy, or recreate it from the server with `aihub ingest rebuild`"
 
 _TABLES = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID;
@@ -78,7 +78,7 @@ MIGRATIONS: dict[int, Callable[[sqlite3.Connection], object]] = {
 
 
 def create(path: Path, meta: dict[str, Any], fill: Callable[[sqlite3.Connection], object] = lambda _: None) -> None:
-    """Make a new journal with what `fill` writes; it appears at `path` complete or not at all."""
+    """Create a new journal with what `fill` writes; it appears at `path` complete or not at all."""
     temporary = path.with_name(f"{path.name}.new-{os.getpid()}")
     temporary.unlink(missing_ok=True)
     try:
@@ -96,7 +96,7 @@ def create(path: Path, meta: dict[str, Any], fill: Callable[[sqlite3.Connection]
         sync_folder(path.parent)
     except (OSError, sqlite3.Error) as error:
         temporary.unlink(missing_ok=True)
-        raise JournalError(f"cannot make the journal {path}: {error}") from error
+        raise JournalError(f"cannot create the journal {path}: {error}") from error
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -104,7 +104,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
     Raises:
         JournalError: it cannot be written.
-        JournalDamagedError: it is not a journal, or not a whole one.
+        JournalDamagedError: it is not a journal, or is incomplete.
         JournalMismatchError: a newer version of this package wrote it.
     """
     if path.stat().st_size == 0:
@@ -147,7 +147,7 @@ def connect_readonly(path: Path) -> sqlite3.Connection:
 
 
 def check_version(path: Path, connection: sqlite3.Connection) -> None:
-    """Refuse what is no journal, and one from the future."""
+    """Refuse a file that is not a journal, and a journal of a newer version."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     version = _version(connection)
     if application != APPLICATION_ID:
@@ -162,7 +162,7 @@ def verify(path: Path, connection: sqlite3.Connection) -> None:
     """Compare the whole journal, indexes included, with its own checksums and counts; about 5 s for 1,000,000 files.
 
     Raises:
-        JournalDamagedError: something is missing or not what was written.
+        JournalDamagedError: something is missing or was altered.
     """
     with explained(path):
         (answer,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
@@ -189,7 +189,7 @@ def _batch_checksum(values: list[Any]) -> int | None:
     try:
         return BatchRow(*values).checksum()
     except ValueError:
-        # Its state is none that there is.
+        # It has a state that does not exist.
         return None
 
 
@@ -207,13 +207,13 @@ _CHECKSUMS: tuple[tuple[str, str, Callable[[list[Any]], int | None]], ...] = (
 
 
 def set_meta(connection: sqlite3.Connection, key: str, value: Any) -> None:
-    """Store a fact about the whole job."""
+    """Store a property of the whole job."""
     text = json.dumps(value)
     connection.execute("REPLACE INTO meta VALUES (?, ?, ?)", (key, text, zlib.crc32(f"{key}={text}".encode())))
 
 
 def read_meta(path: Path, connection: sqlite3.Connection) -> dict[str, Any]:
-    """All facts about the job."""
+    """Return all properties of the job."""
     found = {}
     for key, text, crc in connection.execute("SELECT key, value, crc FROM meta"):
         if zlib.crc32(f"{key}={text}".encode()) != crc:

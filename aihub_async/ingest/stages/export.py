@@ -161,7 +161,7 @@ class _Part:
         return Origin(source, name, self._batch.batch_id, self._batch.run_id, self._extra)
 
     def _refuse(self, checked: Iterable[Checked]) -> None:
-        """Write what a person should look at."""
+        """Write the documents that need a review."""
         refused = [item.row() for item in checked if not item.accepted]
         if not refused:
             return
