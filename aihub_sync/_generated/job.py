@@ -117,7 +117,7 @@ class IngestJob(Facade):
         return self._lease.run(self._async.report(target))
 
     def rebuild(self, job: str | None = None) -> IngestStatus:
-        """Make a lost journal again, from the names and tags on the server, the source and the results folder.
+        """Recreate a lost journal from the names and tags on the server, the source and the results folder.
 
         The next `run` collects the results of all runs that were started, and starts none of them again.
 

@@ -95,12 +95,26 @@ async def test_a_journal_can_be_read_while_it_is_held(path: Path) -> None:
 async def test_an_older_version_is_brought_up_to_date(path: Path) -> None:
     await filled(path)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("DROP TABLE samples")
+        # What version 1 did not have.
+        for table in ("samples", "fields"):
+            connection.execute(f"DROP TABLE {table}")
+        for column in ("group", "pages", "gated"):
+            connection.execute(f'ALTER TABLE batches DROP COLUMN "{column}"')
+        connection.execute("INSERT INTO failures VALUES (1, 'SourceError', 'gone', 0)")
+        connection.execute("ALTER TABLE failures DROP COLUMN crc")
         connection.execute("PRAGMA user_version=1")
     async with await Journal.open(path, SPEC) as journal:
         await journal.call(lambda db: queries.put_sample(db, 1.0, 2, 3, 4))
         (version,) = await journal.call(lambda db: db.execute("PRAGMA user_version").fetchone())
+        batches = await journal.call(lambda db: list(queries.batches(db)))
+        assert [(row.no, row.files, row.group, row.gated) for row in batches] == [
+            (number, 100, "", 0) for number in (1, 2, 3)
+        ]
+        failures = await journal.call(lambda db: list(queries.failures(db)))
+        assert [failure.reason for failure in failures] == ["SourceError"]
     assert version == schema.VERSION
+    async with await Journal.open(path, SPEC):
+        pass
 
 
 async def test_a_newer_version_is_refused(path: Path) -> None:
