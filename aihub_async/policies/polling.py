@@ -16,13 +16,13 @@ MAX_ROUND_REQUESTS = 20
 class Pace:
     """Poll intervals: `first` at the beginning, then a share `growth` of the time that has passed, at most `cap`.
 
-    Jitter of up to a fifth keeps clients apart. While webhooks arrive, polling is `hooked_factor` times slower.
+    Jitter of up to a fifth keeps clients apart. While webhooks arrive, polling is `webhook_factor` times slower.
     """
 
     first: float = 0.5
     growth: float = 0.25
     cap: float = 30.0
-    hooked_factor: float = 4.0
+    webhook_factor: float = 4.0
 
     def interval(
         self,
@@ -52,7 +52,7 @@ class Pace:
             seconds = (elapsed - typical) * self.growth
         seconds = min(self.cap, max(self.first, seconds))
         if expects_webhook:
-            seconds *= self.hooked_factor
+            seconds *= self.webhook_factor
         return max(min_interval, seconds * (0.8 + 0.4 * random()))
 
 

@@ -30,6 +30,7 @@ class VirtualClock:
         self.time = 1000.0
         self.calendar_error = timedelta()
         self.slept: list[float] = []
+        self.frozen = False
         self.followers: list[Callable[[float], None]] = []
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._numbers = itertools.count()
@@ -94,7 +95,7 @@ class VirtualClock:
         async def pump() -> None:
             while True:
                 await asyncio.sleep(0.001)
-                if on_wire == 0 and self.step():
+                if on_wire == 0 and not self.frozen and self.step():
                     # Those who would wake within a moment wake together, as they would under load.
                     while self.step(self.time + 0.05):
                         continue

@@ -1,4 +1,4 @@
-"""Operations that left the service: they still work on servers that still have them."""
+"""Operations that were removed from the service: they work on servers that still have them."""
 
 import warnings
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ NOTICE = "conversations, chatbots and their queries left AI Hub in February 2026
 
 
 class RemovedResource(Resource):
-    """Says once, at its first call, that its operations left the service; and again when the server has none."""
+    """Warns at its first call that its operations were removed, and says so in the error if the server has none."""
 
     def __init__(self, transport: Transport, scheduler: Scheduler) -> None:
         super().__init__(transport)

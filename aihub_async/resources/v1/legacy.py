@@ -145,7 +145,7 @@ class LegacyApps(LegacyResource):
     ) -> SecretValue[dict[str, Any]]:
         if (batch_id is None) == (input_dir is None):
             raise InvalidRequestError("give one of batch_id and input_dir")
-        # A text here, unlike in v2 (docs: request parameters).
+        # A string here, unlike in v2 (docs: request parameters).
         batch = None if batch_id is None else str(as_batch_id(batch_id))
         return SecretValue(
             given(
@@ -199,7 +199,7 @@ class Legacy(LegacyResource):
             "include_validations_standardization": include_validations_standardization,
             "refined_phrases_features": list(refined_phrases_features),
         }
-        # As a dict of what was asked for: the server's own defaults stay in force for the rest.
+        # Only what the caller has chosen: the server's own defaults apply to the rest.
         chosen = {name: value for name, value in options.items() if value}
 
         async def fetch(cursor: str | int | None) -> Page[LegacyRecord]:
