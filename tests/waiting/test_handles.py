@@ -138,9 +138,7 @@ async def test_derived_clients_share_the_poller(client: AsyncAIHub, batch_id: in
     assert (await handle).status == "COMPLETE"
 
 
-async def test_thirty_runs_are_polled_in_lists(
-    hub: Emulator, client: AsyncAIHub, batch_id: int, time: Any
-) -> None:
+async def test_thirty_runs_are_polled_in_lists(hub: Emulator, client: AsyncAIHub, batch_id: int, time: Any) -> None:
     hub.hold_runs()
     handles = [await client.apps.runs.submit(app_name=APP, batch_id=batch_id) for _ in range(30)]
     jobs = [client.apps.runs.wait(handle.id, timeout=100) for handle in handles]
