@@ -62,6 +62,9 @@ async def high_level(client: AsyncAIHub) -> Run:
     handle = await client.apps.runs.submit(app_name="Invoices", batch_id=1)
     try:
         assert_type(await handle, Run)
+        assert_type(await handle.refresh(), Run)
+        assert_type(handle.status, str | None)
+        assert_type(handle.iter_results(), Pages[ResultFile])
         return await handle.wait(timeout=60)
     except errors.RunFailedError as error:
         return error.run

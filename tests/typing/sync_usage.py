@@ -77,6 +77,8 @@ assert_type(client.apps.deployments.runs.create("deployment", batch_id=1), Run)
 handle = client.apps.runs.submit(app_name="Invoices", batch_id=batch.id)
 assert_type(handle, RunHandle)
 assert_type(handle.wait(timeout=60), Run)
+assert_type(handle.refresh(), Run)
+assert_type(handle.status, str | None)
 assert_type(handle.iter_results(), Pages[ResultFile])
 assert_type(client.jobs.status("job"), JobStatus)
 
