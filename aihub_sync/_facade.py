@@ -21,7 +21,7 @@ INTERRUPT_GRACE = 0.9
 
 
 class Call(Generic[T]):
-    """A coroutine as a task, which can be cancelled before it is one."""
+    """A coroutine that can be cancelled before and after it has become a task."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
         self._coroutine = coroutine
@@ -32,7 +32,7 @@ class Call(Generic[T]):
         try:
             return await self._coroutine, None
         except (SystemExit, KeyboardInterrupt) as error:
-            # From a callback of the caller. Raised in a task, it would end the loop.
+            # A callback of the caller raised it. Raised in a task, it would end the loop.
             return None, error
 
     def abandon(self) -> None:
@@ -80,9 +80,7 @@ class Lease:
         call = Call(coroutine)
         try:
             future = shared.start(call)
-            error = future.exception() or future.result()[1]
-        except concurrent.futures.CancelledError:
-            error = ClosedClientError("the client was closed, or the process ended, during the call")
+            error = _failure(future)
         except BaseException:
             # Ctrl-C, or whatever else a signal handler raised.
             call.abandon()
@@ -108,10 +106,10 @@ class Lease:
             reconcile = error.reconcile
             error.reconcile = lambda: self.run(reconcile())
         if isinstance(error, AIHubError):
-            # The frames inside the client help nobody; those of the caller do.
+            # Only the frames of the caller are of use.
             return error.with_traceback(None)
         if isinstance(error, RuntimeError) and not threading.main_thread().is_alive():
-            return ClosedClientError(f"the process is ending, and no thread can be started any more: {error}")
+            return ClosedClientError(f"the process is ending, so no thread can be started: {error}")
         return error
 
     def close(self) -> None:
@@ -123,6 +121,15 @@ class Lease:
         closing = self._close()
         if closing is not None:
             concurrent.futures.wait((closing,), CLOSE_GRACE)
+
+
+def _failure(future: "concurrent.futures.Future[tuple[Any, BaseException | None]]") -> BaseException | None:
+    """Wait for a call, and return what it raised."""
+    try:
+        error = future.exception()
+    except concurrent.futures.CancelledError:
+        return ClosedClientError("the client was closed, or the process ended, during the call")
+    return future.result()[1] if error is None else error
 
 
 class Facade:

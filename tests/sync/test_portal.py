@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import requires
 from typing import Any
 
+import anyio
 import pytest
 from anyio.from_thread import BlockingPortal
 
@@ -345,6 +346,37 @@ def test_any_exception_of_a_signal_handler_ends_the_call(client: AIHub, hub: Emu
         signal.signal(signal.SIGALRM, before)
     assert time.monotonic() - began < 2
     assert client.batches.list().batches == []
+
+
+def test_an_interrupted_call_waits_a_moment_for_its_clean_up(client: AIHub) -> None:
+    ended = threading.Event()
+    release = asyncio.Event()
+
+    async def slow_clean_up() -> None:
+        try:
+            await asyncio.sleep(30)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await release.wait()
+            ended.set()
+
+    async def end() -> None:
+        release.set()
+
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    began = time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            client._lease.run(slow_clean_up())
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert 0.9 < time.monotonic() - began < 2
+    assert not ended.is_set()
+    # What is left of it does not delay another call.
+    assert client.batches.list().batches == []
+    client._lease.run(end())
+    assert ended.wait(5)
 
 
 @pytest.mark.parametrize("begun", [False, True])
