@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import itertools
 import os
 import platform
 import time
@@ -33,7 +32,6 @@ from aihub_async.ingest.scan import Sources, scan
 from aihub_async.ingest.watch import Arrivals, Mover, notify_changes
 from aihub_async.transport.observing import Telemetry, measure
 
-_CHUNK = 500
 _TELL_SECONDS = 5.0
 """Between two reports of what shards do."""
 _EXPORT_PASSES = 3
@@ -124,9 +122,8 @@ class IngestJob:
         self._loop = asyncio.get_running_loop()
         try:
             async with await self._open() as journal:
-                await anyio.to_thread.run_sync(
-                    functools.partial(self._folder.claim, journal.job, journal.path, is_new=journal.is_new)
-                )
+                claim = functools.partial(self._folder.claim, journal.job, journal.path, is_new=journal.is_new)
+                await anyio.to_thread.run_sync(claim)
                 status = await self._run(journal, retry_failed, engine)
                 await self._finish(journal)
                 return status
@@ -236,11 +233,9 @@ class IngestJob:
         remote = Remote(self._resources, self._options)
         job = job or await find_job(remote, await anyio.to_thread.run_sync(self._folder.owner))
         async with await self._open(job) as journal:
-            chunks = iter(functools.partial(_chunk, self._scan()), [])
-            await rebuild(journal, remote, chunks)
-            await anyio.to_thread.run_sync(
-                functools.partial(self._folder.claim, journal.job, journal.path, is_new=False)
-            )
+            await rebuild(journal, remote, self._scan())
+            claim = functools.partial(self._folder.claim, journal.job, journal.path, is_new=False)
+            await anyio.to_thread.run_sync(claim)
             return await journal.call(lambda db: status_of(db, journal.path))
 
     async def _run(self, journal: Journal, retry_failed: bool, engine: Engine | None) -> IngestStatus:
@@ -352,7 +347,3 @@ class IngestJob:
             skip=skip,
             group=options.group,
         )
-
-
-def _chunk(candidates: Iterator[Candidate]) -> list[Candidate]:
-    return list(itertools.islice(candidates, _CHUNK))

@@ -1,11 +1,13 @@
 """Recreation of a lost journal from the names and tags on the server, the results folder and the source."""
 
 import functools
+import itertools
 import logging
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 
+import anyio.to_thread
 import attrs
 
 from aihub_async.errors import IngestError
@@ -19,6 +21,7 @@ from aihub_async.ingest.remote import Known, Remote
 
 logger = logging.getLogger("aihub_async")
 
+_CHUNK = 500
 _SUFFIXED = re.compile(r"~\d+(?=(\.[^.]*)?\Z)")
 
 
@@ -154,10 +157,10 @@ class Rebuilder:
         set_meta(db, "batches", len(self._batches))
 
 
-async def rebuild(journal: Journal, remote: Remote, chunks: Iterator[list[Candidate]]) -> None:
+async def rebuild(journal: Journal, remote: Remote, candidates: Iterator[Candidate]) -> None:
     """Fill a new journal with what the server has of its job."""
     rebuilder = Rebuilder(await read_batches(remote, journal.job))
-    for chunk in chunks:
+    while chunk := await anyio.to_thread.run_sync(lambda: list(itertools.islice(candidates, _CHUNK))):
         await journal.call(functools.partial(rebuilder.add, candidates=chunk))
     await journal.call(rebuilder.finish)
     if rebuilder.unmatched:
