@@ -95,6 +95,8 @@ class VirtualClock:
         async def pump() -> None:
             while True:
                 await asyncio.sleep(0.001)
+                # A request that is about to be sent must be on the wire before time may pass.
+                await self.settle()
                 if on_wire == 0 and not self.frozen and self.step():
                     # Those who would wake within a moment wake together, as they would under load.
                     while self.step(self.time + 0.05):
