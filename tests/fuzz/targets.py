@@ -11,7 +11,7 @@ from aihub_async import WebhookReceiver
 from aihub_async.models import RunResults
 from aihub_async.models.decode import DecodeError, decode, encode
 from aihub_async.policies.retry import parse_retry_after
-from aihub_async.results.rows import file_rows
+from aihub_async.results.field_rows import file_rows
 from aihub_async.transport.messages import Response
 from aihub_async.waiting.run_lists import run_summaries
 from tests.fuzz.corpus import BODIES, HEADERS, MODELS, mutated
