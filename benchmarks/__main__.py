@@ -6,7 +6,7 @@ import sys
 
 import benchmarks
 
-_HELPERS = frozenset({"__main__", "contestants", "measure", "plot", "run_server", "sink"})
+_HELPERS = frozenset({"__main__", "contestants", "measure", "plot", "record", "run_server", "serving", "sink"})
 
 
 def names() -> list[str]:

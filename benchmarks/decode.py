@@ -9,14 +9,16 @@ import argparse
 import functools
 import json
 import random
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from aihub_async.models import RunResults
 from aihub_async.models.decode import decode
-from benchmarks.measure import Table, interleave, milliseconds
+from benchmarks.measure import Table, Timing, interleave, milliseconds
+from benchmarks.record import Record, add_option
 
 FILES = 139
 FIELDS = 5_420
@@ -86,17 +88,30 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks decode", description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--markdown", action="store_true")
+    add_option(parser)
     options = parser.parse_args(argv)
+    record = Record.begin("decode", argv)
 
     for title, everything in (("confidences and coordinates", False), ("every detail", True)):
         body = page(everything=everything)
-        table = compare(body, options.rounds)
+        timings = compare(body, options.rounds)
+        table = table_of(timings)
         print(f"{title}: {len(body):,} bytes, {FILES} files, {FIELDS:,} fields, {options.rounds} interleaved rounds\n")
         print(table.markdown() if options.markdown else table.text(), end="\n\n")
+        alone = paired(timings["msgspec alone, typed"], timings["aihub_async"])
+        print(f"msgspec alone / aihub_async, CPU paired by round: {alone:.3f} (goal 0.95)\n")
+        record.add(title, {name: timing.rounds for name, timing in timings.items()}, baseline="official SDK")
+    record.save(options.json)
     return 0
 
 
-def compare(body: bytes, rounds: int) -> Table:
+def paired(one: Timing, other: Timing) -> float:
+    """Return the median ratio of CPU time of the same round."""
+    pairs = zip(one.samples, other.samples, strict=True)
+    return statistics.median(mine.cpu / theirs.cpu for mine, theirs in pairs)
+
+
+def compare(body: bytes, rounds: int) -> dict[str, Timing]:
     """Time all decoders on one page."""
     from aihub.models.results_response import ResultsResponse
 
@@ -112,7 +127,10 @@ def compare(body: bytes, rounds: int) -> Table:
         if count(contestant()) != (FILES, FIELDS):
             raise SystemExit(f"{name} decoded {count(contestant())} files and fields, not {(FILES, FIELDS)}")
 
-    timings = interleave(rounds, contestants)
+    return interleave(rounds, contestants)
+
+
+def table_of(timings: Mapping[str, Timing]) -> Table:
     official = timings["official SDK"].wall
     table = Table("decoder", "wall, median", "CPU, median", "spread", "times the official")
     for name, timing in timings.items():

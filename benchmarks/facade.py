@@ -13,14 +13,15 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import anyio
 import attrs
 from anyio.from_thread import start_blocking_portal
 
-from benchmarks.measure import Table, cpu_seconds, interleave, milliseconds
+from benchmarks.measure import Table, Timing, cpu_seconds, interleave, milliseconds
+from benchmarks.record import Record, add_option
+from benchmarks.serving import sink
 
 CALLS = 2_048
 CONTENT = b"x" * 20_000
@@ -155,17 +156,6 @@ def contestant(name: str, work: str, root: str) -> Loop:
         return sync_loop(work, sync_call(work, client))
 
 
-@contextmanager
-def sink() -> Iterator[str]:
-    """Run a sink in its own process, and yield its API root."""
-    command = [sys.executable, "-m", "benchmarks.sink"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}/api"
-        process.stdin.close()
-
-
 def run(name: str, work: str, root: str) -> Loop:
     command = [sys.executable, "-m", "benchmarks.facade", name, work, root]
     answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -228,7 +218,7 @@ def verdict(text: str, value: float, goal: float) -> str:
     return f"{'met   ' if value <= goal else 'missed'}  {text}"
 
 
-def import_times(rounds: int) -> tuple[Table, str]:
+def import_times(rounds: int) -> tuple[Table, str, Mapping[str, Timing]]:
     def fresh(statement: str) -> None:
         subprocess.run([sys.executable, "-c", statement], check=True)
 
@@ -239,7 +229,7 @@ def import_times(rounds: int) -> tuple[Table, str]:
         cells = (milliseconds(timing.wall), milliseconds(timing.cpu), f"{timing.spread:.0%}")
         table.add(name, *cells, f"{timing.wall / official:.2f}")
     share = timings["aihub_sync"].wall / official
-    return table, verdict(f"import: {share:.2f} of the official SDK's", share, GOAL_IMPORT)
+    return table, verdict(f"import: {share:.2f} of the official SDK's", share, GOAL_IMPORT), timings
 
 
 def main(argv: list[str]) -> int:
@@ -249,7 +239,9 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks facade", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--markdown", action="store_true")
+    add_option(parser)
     options = parser.parse_args(argv)
+    record = Record.begin("facade", argv)
 
     verdicts: list[str] = []
     with sink() as root:
@@ -258,11 +250,17 @@ def main(argv: list[str]) -> int:
             table = table_of(loops)
             print(f"{CALLS:,} x {work}, medians of {options.rounds} interleaved rounds\n")
             print(table.markdown() if options.markdown else table.text(), end="\n\n", flush=True)
+            rounds = {name: [attrs.asdict(loop) for loop in found] for name, found in loops.items()}
+            baseline = "official SDK" if "official SDK" in rounds else "async"
+            record.add(work, rounds, units=CALLS, unit="call", baseline=baseline)
             verdicts += [f"{line} ({work})" for line in goals(work, loops)]
-    table, line = import_times(3 * options.rounds)
+    table, line, timings = import_times(3 * options.rounds)
     print("Import, fresh interpreters, start-up included\n")
     print(table.markdown() if options.markdown else table.text(), end="\n\n")
     print("\n".join([*verdicts, line]))
+    rounds = {name: timing.rounds for name, timing in timings.items()}
+    record.add("import in a fresh interpreter", rounds, unit="import", baseline="official SDK")
+    record.save(options.json)
     return 0
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 from benchmarks.measure import Table, interleave, milliseconds
+from benchmarks.record import Record, add_option
 
 STATEMENTS = {
     "aihub_async": "import aihub_async",
@@ -23,7 +24,9 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks imports", description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--markdown", action="store_true")
+    add_option(parser)
     options = parser.parse_args(argv)
+    record = Record.begin("imports", argv)
 
     timings = interleave(options.rounds, {name: functools.partial(run, code) for name, code in STATEMENTS.items()})
     official = timings["official SDK"].wall
@@ -33,4 +36,7 @@ def main(argv: list[str]) -> int:
         table.add(name, *cells, f"{timing.wall / official:.2f}")
     print(f"Fresh interpreters, start-up included, {options.rounds} interleaved rounds\n")
     print(table.markdown() if options.markdown else table.text())
+    rounds = {name: timing.rounds for name, timing in timings.items()}
+    record.add("import in a fresh interpreter", rounds, unit="import", baseline="official SDK")
+    record.save(options.json)
     return 0

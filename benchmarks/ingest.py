@@ -25,7 +25,9 @@ from aihub_async.ingest.journal.file import Journal, no_crash_hook
 from aihub_async.ingest.journal.queries import put_sample
 from aihub_async.transport.messages import AttemptFailure, Request, Response, Wire
 from benchmarks.measure import Table
+from benchmarks.record import Record, add_option
 
+_BARE = "upload engine, batch after batch"
 _PAGE = 100
 _BATCH = re.compile(r"/batches/(\d+)/files/(.+)")
 
@@ -242,16 +244,19 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--markdown", action="store_true")
     parser.add_argument("--only-synthetic", metavar="FOLDER", help=argparse.SUPPRESS)
+    add_option(parser)
     options = parser.parse_args(argv)
     if options.only_synthetic:
         print(json.dumps(asyncio.run(synthetic(options.files, Path(options.only_synthetic)))))
         return 0
-    for title, table in tables(options):
+    record = Record.begin("ingest", argv)
+    for title, table in tables(options, record):
         print(f"{title}\n\n{table.markdown() if options.markdown else table.text()}\n")
+    record.save(options.json)
     return 0
 
 
-def tables(options: argparse.Namespace) -> Iterator[tuple[str, Table]]:
+def tables(options: argparse.Namespace, record: Record) -> Iterator[tuple[str, Table]]:
     count = options.files
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "benchmarks", "ingest", "--files", str(count), "--only-synthetic", folder]
@@ -259,6 +264,9 @@ def tables(options: argparse.Namespace) -> Iterator[tuple[str, Table]]:
         rate, made = asyncio.run(commits(20_000, Path(folder)))
     table = Table("step", "files/s", "CPU per file", "of it journal", "peak RSS")
     for name, label in (("plan", "plan"), ("run", "run, network stubbed"), ("again", "open, verify, scan again")):
+        metrics = {"wall": found[f"{name} wall"], "cpu": found[f"{name} cpu"], "peak": found[f"{name} rss"] * 2**20}
+        metrics |= {"journal cpu, s": found[f"{name} journal"], "journal bytes a file": found["bytes"] / count}
+        record.add(f"{count:,} synthetic files", {label: [metrics]}, units=count, unit="file")
         table.add(
             label,
             f"{count / found[f'{name} wall']:,.0f}",
@@ -272,13 +280,18 @@ def tables(options: argparse.Namespace) -> Iterator[tuple[str, Table]]:
     )
     durable = Table("durable writes/s, 64 tasks", "commits for 20,000")
     durable.add(f"{rate:,.0f}", made)
+    rounds = [{"wall": 20_000 / rate, "commits": made}]
+    record.add("20,000 durable writes, 64 tasks", {"journal": rounds}, units=20_000, unit="write")
     yield "The journal alone", durable
     for delay in (0.0, 0.025):
-        rounds = compare(options.uploads, options.size, delay, options.rounds)
+        rounds_taken = compare(options.uploads, options.size, delay, options.rounds)
         table = Table("seconds", "median", "of the bare upload")
-        bare = statistics.median(turn[0] for turn in rounds)
-        for index, label in enumerate(("upload engine, batch after batch", "job, last file up", "job, all results")):
-            seconds = statistics.median(turn[index] for turn in rounds)
+        bare = statistics.median(turn[0] for turn in rounds_taken)
+        for index, label in enumerate((_BARE, "job, last file up", "job, all results")):
+            seconds = statistics.median(turn[index] for turn in rounds_taken)
             table.add(label, f"{seconds:.2f}", f"{seconds / bare:.2f}")
+            work = f"{options.uploads:,} files of {options.size:,} bytes, {delay * 1e3:.0f} ms per request"
+            rounds = [{"wall": turn[index]} for turn in rounds_taken]
+            record.add(work, {label: rounds}, units=options.uploads, unit="file", baseline=_BARE)
         what = f"{options.uploads:,} files of {options.size:,} bytes to a sink, {delay * 1e3:.0f} ms per request"
         yield f"{what}, {options.rounds} rounds; runs end at once", table

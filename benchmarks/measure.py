@@ -24,6 +24,11 @@ class Timing:
     samples: Sequence[Sample]
 
     @property
+    def rounds(self) -> list[dict[str, float]]:
+        """The samples as `Record.add` takes them."""
+        return [{"wall": sample.wall, "cpu": sample.cpu} for sample in self.samples]
+
+    @property
     def wall(self) -> float:
         """Median wall time in seconds."""
         return statistics.median(sample.wall for sample in self.samples)

@@ -17,6 +17,7 @@ from typing import Any
 
 from benchmarks.decode import _file
 from benchmarks.measure import Table
+from benchmarks.record import Record, add_option
 
 _PAGE = 20
 _VARIANTS = 50
@@ -121,17 +122,23 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--markdown", action="store_true")
     parser.add_argument("--work", choices=sorted(CONTESTANTS), help=argparse.SUPPRESS)
+    add_option(parser)
     options = parser.parse_args(argv)
     if options.work:
         print(json.dumps(work(options.work, options.documents, options.fields)))
         return 0
+    record = Record.begin("results", argv)
     table = Table("wide Parquet by", "documents", "documents a minute", "peak memory", "file")
     for documents in (options.documents // 10, options.documents):
         for name in CONTESTANTS:
             runs = [measure(name, documents, options.fields) for _ in range(options.rounds)]
+            rounds = [{"wall": run["seconds"], "peak": run["peak"] * 2**20} for run in runs]
+            what = f"wide Parquet of {documents:,} documents with {options.fields} fields"
+            record.add(what, {name: rounds}, units=documents, unit="document", baseline="json and pandas")
             best = sorted(runs, key=lambda run: run["seconds"])[len(runs) // 2]
             rate = documents / best["seconds"] * 60
             table.add(name, f"{documents:,}", f"{rate:,.0f}", f"{best['peak']:.0f} MB", f"{best['size']:.0f} MB")
     print(f"{options.fields} fields a document; median of {options.rounds} runs\n")
     print(table.markdown() if options.markdown else table.text())
+    record.save(options.json)
     return 0

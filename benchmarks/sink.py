@@ -13,6 +13,8 @@ import ssl
 import sys
 from pathlib import Path
 
+from benchmarks.serving import pin
+
 PART_SIZE = 10 * 1024 * 1024
 _BUFFER = 512 * 1024
 
@@ -147,7 +149,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.sink", description=__doc__)
     parser.add_argument("--delay", type=float, default=0.0, help="seconds before each answer")
     parser.add_argument("--certificate", type=Path, help="PEM file with key and certificate: serve TLS")
+    parser.add_argument("--core", type=int, help="stay on this core")
     options = parser.parse_args()
+    pin(options.core)
     with contextlib.suppress(ImportError):
         import uvloop
 

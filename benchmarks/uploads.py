@@ -9,7 +9,6 @@ files with 100,000 through `iter_upload`.
 """
 
 import argparse
-import contextlib
 import importlib.util
 import json
 import os
@@ -17,8 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +24,23 @@ import attrs
 
 from benchmarks.measure import Table
 from benchmarks.plot import bars
+from benchmarks.record import Record, add_option
+from benchmarks.serving import cores, make_certificate, sink, stats
 
 DELAY = 0.025
 OURS, OURS_UVLOOP = "aihub_async", "aihub_async, uvloop"
 OFFICIAL, OFFICIAL_THREADS = "official SDK, in sequence", "official SDK, 32 threads"
 BARE = "bare aiohttp"
 RAW, RAW_UVLOOP = "raw protocol", "raw protocol, uvloop"
+HTTPX2, OPENAI = "httpx2", "openai's aiohttp backend"
 CONTESTANTS: dict[str, tuple[str, bool]] = {
     OURS: ("ours.upload", False),
     OURS_UVLOOP: ("ours.upload", True),
     OFFICIAL: ("official.sequence", False),
     OFFICIAL_THREADS: ("official.threads", False),
     BARE: ("bare.aiohttp_gather", False),
+    HTTPX2: ("httpx2.own_pool", False),
+    OPENAI: ("httpx2.openai_aiohttp", False),
     RAW: ("raw.asyncio_protocol", False),
     RAW_UVLOOP: ("raw.asyncio_protocol", True),
 }
@@ -78,47 +81,15 @@ WORKLOADS = {
 
 @attrs.frozen
 class Run:
-    """One run of a contestant: seconds and bytes."""
+    """One run of a contestant: seconds, bytes, and page faults that needed no disk."""
 
     wall: float
     cpu: float
+    user: float
+    sys: float
+    faults: int
     idle: int
     peak: int
-
-
-@contextlib.contextmanager
-def sink(workload: Workload, certificate: Path) -> Iterator[str]:
-    """A running sink; gives the root of its URLs."""
-    command = [sys.executable, "-m", "benchmarks.sink", "--delay", str(workload.delay)]
-    if workload.tls:
-        command += ["--certificate", str(certificate)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        port = int(process.stdout.readline())  # type: ignore[union-attr]  # it is a pipe
-        try:
-            yield f"http{'s' if workload.tls else ''}://localhost:{port}/api"
-        finally:
-            process.kill()
-
-
-def stats(root: str, certificate: Path, method: str) -> dict[str, int]:
-    """The sink's counters; DELETE resets them."""
-    import ssl
-
-    context = ssl.create_default_context(cafile=certificate) if root.startswith("https") else None
-    request = urllib.request.Request(f"{root}/stats", method=method)
-    with urllib.request.urlopen(request, context=context) as answer:
-        counters: dict[str, int] = json.load(answer)
-        return counters
-
-
-def make_certificate(folder: Path) -> Path:
-    """A self-signed certificate for localhost, with its key, made by openssl."""
-    key, certificate, both = folder / "key.pem", folder / "certificate.pem", folder / "both.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(command, check=True, capture_output=True)
-    both.write_text(key.read_text() + certificate.read_text())
-    return both
 
 
 def make_files(folder: Path, workload: Workload) -> Path:
@@ -134,7 +105,7 @@ def make_files(folder: Path, workload: Workload) -> Path:
     return target
 
 
-def run(name: str, workload: Workload, root: str, folder: Path, certificate: Path) -> Run:
+def run(name: str, workload: Workload, root: str, folder: Path, certificate: Path, core: int | None) -> Run:
     """One run in a fresh process; what arrived is compared with what should have."""
     module, uvloop = CONTESTANTS[name]
     command = [sys.executable, "-m", "benchmarks.contestants.run", module, root, str(folder)]
@@ -142,6 +113,7 @@ def run(name: str, workload: Workload, root: str, folder: Path, certificate: Pat
     command += ["--concurrency", str(workload.concurrency)] if workload.concurrency else []
     command += ["--certificate", str(certificate)] if workload.tls else []
     command += ["--uvloop"] if uvloop else []
+    command += [] if core is None else ["--core", str(core)]
     stats(root, certificate, "DELETE")
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     arrived = stats(root, certificate, "GET")
@@ -152,41 +124,61 @@ def run(name: str, workload: Workload, root: str, folder: Path, certificate: Pat
 
 
 def contestants_of(workload: Workload) -> list[str]:
-    left_out = {OFFICIAL_THREADS} if workload.large else set()
+    # Both clients of httpx2 send small files only: they have no upload in parts.
+    left_out = {OFFICIAL_THREADS, HTTPX2, OPENAI} if workload.large else set()
+    if importlib.util.find_spec("httpx2") is None:
+        left_out |= {HTTPX2, OPENAI}
+    if importlib.util.find_spec("openai") is None:
+        left_out |= {OPENAI}
     if importlib.util.find_spec("uvloop") is None:
         left_out |= {OURS_UVLOOP, RAW_UVLOOP}
     return [name for name in CONTESTANTS if name not in left_out]
 
 
-def race(workload: Workload, rounds: int, folder: Path, certificate: Path) -> dict[str, list[Run]]:
+def race(
+    workload: Workload, rounds: int, folder: Path, certificate: Path, *, names: Sequence[str] = (), pin: bool = False
+) -> dict[str, list[Run]]:
     """All contestants in turn, every round in the other direction; a first round is not counted."""
-    names = contestants_of(workload)
+    names = [name for name in contestants_of(workload) if not names or name in names]
+    client, server = cores() if pin else (None, None)
     files = make_files(folder, workload)
     runs: dict[str, list[Run]] = {name: [] for name in names}
-    with sink(workload, certificate) as root:
+    with sink(certificate=certificate if workload.tls else None, delay=workload.delay, core=server) as root:
         for number in range(rounds + 1):
             for name in names if number % 2 else reversed(names):
-                taken = run(name, workload, root, files, certificate)
+                taken = run(name, workload, root, files, certificate, client)
                 if number:
                     runs[name].append(taken)
     return runs
 
 
+_COLUMNS = (
+    "wall s",
+    "CPU s",
+    "sys s",
+    "faults",
+    "peak MB",
+    "above idle MB",
+    "files/s",
+    "wall / aiohttp",
+    "CPU / aiohttp",
+)
+
+
 def table_of(workload: Workload, runs: dict[str, list[Run]]) -> Table:
-    table = Table(workload.title, "wall s", "CPU s", "peak MB", "above idle MB", "files/s", "MB/s", "ratio to aiohttp")
+    table = Table(workload.title, *_COLUMNS)
     for name, taken in runs.items():
-        # Paired by round: a slow spell of the machine meets both.
-        ratio = statistics.median(mine.wall / bare.wall for mine, bare in zip(taken, runs[BARE], strict=True))
         wall = _median(taken, "wall")
         table.add(
             name,
             f"{wall:.3f}",
             f"{_median(taken, 'cpu'):.3f}",
+            f"{_median(taken, 'sys'):.3f}",
+            f"{_median(taken, 'faults'):,.0f}",
             f"{_median(taken, 'peak') / 1e6:.0f}",
             f"{statistics.median(run.peak - run.idle for run in taken) / 1e6:.0f}",
             f"{workload.files / wall:,.0f}",
-            f"{workload.total / 1e6 / wall:,.0f}",
-            f"{ratio:.2f}",
+            *(f"{paired(taken, runs[BARE], metric):.2f}" if BARE in runs else "-" for metric in ("wall", "cpu")),
         )
     return table
 
@@ -195,19 +187,30 @@ def _median(runs: Sequence[Run], field: str) -> float:
     return statistics.median(getattr(run, field) for run in runs)
 
 
+def paired(mine: Sequence[Run], theirs: Sequence[Run], metric: str) -> float:
+    """Return the median ratio of the same round: a slow spell of the machine meets both."""
+    pairs = zip(mine, theirs, strict=True)
+    return statistics.median(getattr(one, metric) / getattr(other, metric) for one, other in pairs)
+
+
 def goals(workload_name: str, runs: dict[str, list[Run]]) -> list[Goal]:
     """The goals of a workload: what, the limit, what was measured, and whether more is better."""
 
-    def ratio(name: str, other: str, field: str = "wall") -> float:
-        return statistics.median(
-            getattr(mine, field) / getattr(theirs, field) for mine, theirs in zip(runs[name], runs[other], strict=True)
-        )
+    if not {OURS, BARE, OFFICIAL, RAW} <= runs.keys():
+        return []
+
+    def ratio(name: str, other: str, metric: str = "wall") -> float:
+        return paired(runs[name], runs[other], metric)
 
     best_raw = min((name for name in (RAW, RAW_UVLOOP) if name in runs), key=lambda name: _median(runs[name], "wall"))
     above_idle = statistics.median(run.peak - run.idle for run in runs[OURS]) / 1e6
     rows: dict[str, list[Goal]] = {
-        "W1": [("wall / aiohttp", 0.95, ratio(OURS, BARE), False)]
-        + ([("wall / aiohttp, uvloop", 0.75, ratio(OURS_UVLOOP, BARE), False)] if OURS_UVLOOP in runs else []),
+        "W1": [
+            (f"{metric} / aiohttp{', uvloop' if name == OURS_UVLOOP else ''}", limit, ratio(name, BARE, metric), False)
+            for name, limit in ((OURS, 0.8), (OURS_UVLOOP, 0.6))
+            if name in runs
+            for metric in ("wall", "cpu")
+        ],
         "W1-25ms": [
             ("times faster than the official SDK in sequence", 45, ratio(OFFICIAL, OURS), True),
             (
@@ -226,6 +229,7 @@ def goals(workload_name: str, runs: dict[str, list[Run]]) -> list[Goal]:
         "W2": [
             ("wall / aiohttp", 0.6, ratio(OURS, BARE), False),
             ("wall / official in sequence", 1.0, ratio(OURS, OFFICIAL), False),
+            ("CPU / official in sequence", 0.95, ratio(OURS, OFFICIAL, "cpu"), False),
         ],
         "W3": [
             ("wall / raw limit", 1.25, ratio(OURS, best_raw), False),
@@ -233,22 +237,24 @@ def goals(workload_name: str, runs: dict[str, list[Run]]) -> list[Goal]:
         ],
         "W3-25ms": [("times faster than add_large_file", 4.5, ratio(OFFICIAL, OURS), True)],
         "W3-TLS": [
-            ("wall / aiohttp", 0.5, ratio(OURS, BARE), False),
-            ("times faster than add_large_file", 1.7, ratio(OFFICIAL, OURS), True),
+            ("wall / official", 0.9, ratio(OURS, OFFICIAL), False),
+            ("CPU / raw protocol", 1.1, ratio(OURS, RAW, "cpu"), False),
         ],
     }
     return rows[workload_name]
 
 
-def steady(certificate: Path, quick: bool) -> tuple[Table, list[Goal]]:
+def steady(quick: bool, record: Record) -> tuple[Table, list[Goal]]:
     """Memory and CPU per file of `iter_upload` over few and over many sources; few go before and after many."""
     few, many = 2_000, 20_000 if quick else 100_000
     found: dict[int, list[dict[str, Any]]] = {few: [], many: []}
-    with sink(Workload("", 0, 0), certificate) as root:
+    with sink() as root:
         for count in (few, few, few, many, few, few, few):
             command = [sys.executable, "-m", "benchmarks.contestants.steady", root, str(count)]
             output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             found[count].append(json.loads(output))
+    rounds = {f"{count:,} sources": runs for count, runs in found.items()}
+    record.add("iter_upload, 20 KB each", rounds)
     table = Table(
         "iter_upload, 20 KB each", "CPU per file, µs", "RSS after 1,000, MB", "RSS at the end, MB", "growth, MB"
     )
@@ -276,7 +282,11 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--workloads", nargs="+", choices=[*WORKLOADS, "steady"], default=[*WORKLOADS, "steady"])
     parser.add_argument("--markdown", action="store_true")
     parser.add_argument("--plot", type=Path, help="write the walls as a bar chart to this SVG file")
+    parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS, default=[], help="only these")
+    parser.add_argument("--pin", action="store_true", help="the client on one core, the sink on another")
+    add_option(parser)
     options = parser.parse_args(argv)
+    record = Record.begin("uploads", argv)
     rounds = 2 if options.quick else options.rounds
     server = "asyncio on uvloop" if importlib.util.find_spec("uvloop") else "asyncio"
     print(
@@ -290,9 +300,11 @@ def main(argv: list[str]) -> int:
         certificate = make_certificate(folder)
         for name in options.workloads:
             if name == "steady":
-                table, aims = steady(certificate, options.quick)
+                table, aims = steady(options.quick, record)
             else:
-                runs = race(WORKLOADS[name], rounds, folder, certificate)
+                runs = race(WORKLOADS[name], rounds, folder, certificate, names=options.contestants, pin=options.pin)
+                taken = {who: [attrs.asdict(run) for run in found] for who, found in runs.items()}
+                record.add(WORKLOADS[name].title, taken, units=WORKLOADS[name].files, unit="file", baseline=BARE)
                 table = table_of(WORKLOADS[name], runs)
                 charts[WORKLOADS[name].title] = {who: _median(taken, "wall") for who, taken in runs.items()}
                 aims = goals(name, runs)
@@ -305,4 +317,5 @@ def main(argv: list[str]) -> int:
         print(reached.markdown() if options.markdown else reached.text())
     if options.plot:
         options.plot.write_text(bars("Seconds of wall time, shorter is better", charts))
+    record.save(options.json)
     return 0

@@ -18,6 +18,7 @@ import attrs
 from aihub_async import AsyncAIHub
 from aihub_async.policies.polling import Pace
 from benchmarks.measure import Table
+from benchmarks.record import Record, add_option
 from benchmarks.run_server import run_id
 
 ROUND = 5.0  # seconds
@@ -131,7 +132,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=5, help="measured rounds, of 5 s each")
     parser.add_argument("--markdown", action="store_true")
+    add_option(parser)
     options = parser.parse_args(argv)
+    record = Record.begin("waiting", argv)
 
     with server(options.runs) as root:
         costs = {"aiohttp, one GET each": asyncio.run(bare(root, options.runs, 2))}
@@ -143,4 +146,12 @@ def main(argv: list[str]) -> int:
         table.add(name, *cells, f"{cost.share:.1%}", memory)
     print(f"{options.runs} waiting runs, plain asyncio\n")
     print(table.markdown() if options.markdown else table.text())
+    rounds = {name: [_as_round(cost)] for name, cost in costs.items()}
+    record.add(f"{options.runs:,} waiting runs, a round of 5 s", rounds, units=options.runs, unit="run")
+    record.save(options.json)
     return 0
+
+
+def _as_round(cost: Cost) -> dict[str, float]:
+    memory = {} if cost.memory is None else {"bytes a run": cost.memory}
+    return {"cpu": cost.cpu, "requests": cost.requests, "received": cost.received, **memory}

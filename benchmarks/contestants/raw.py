@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from benchmarks.contestants.job import BATCH, PARTS_IN_FLIGHT, WINDOW, Job
 
-_CHUNK = 256 * 1024
+_CHUNK = int(os.environ.get("RAW_CHUNK_KB", "64")) * 1024
+"""Bytes of one write of a large file: 64 KB stay under the allocator's mmap threshold, also when they are encrypted."""
 _HEADERS = b"Host: %b\r\nAuthorization: Bearer benchmark\r\nIB-Context: benchmark\r\nContent-Length: %d\r\n\r\n"
 
 

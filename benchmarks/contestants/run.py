@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from benchmarks.contestants.job import Job
+from benchmarks.serving import pin
 
 
 def resident() -> int:
@@ -38,24 +39,35 @@ def cpu() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def report(wall: float, used: float, idle: int) -> None:
-    print(json.dumps({"wall": wall, "cpu": used, "idle": idle, "peak": peak()}))
+class Clock:
+    """Starts when it is made, and prints what was used since."""
+
+    def __init__(self) -> None:
+        gc.collect()
+        self._idle = resident()
+        self._usage = resource.getrusage(resource.RUSAGE_SELF)
+        self._began = time.perf_counter()
+
+    def report(self) -> None:
+        wall, usage = time.perf_counter() - self._began, resource.getrusage(resource.RUSAGE_SELF)
+        user, system = usage.ru_utime - self._usage.ru_utime, usage.ru_stime - self._usage.ru_stime
+        found = {"wall": wall, "cpu": user + system, "user": user, "sys": system}
+        found |= {"faults": usage.ru_minflt - self._usage.ru_minflt, "idle": self._idle, "peak": peak()}
+        print(json.dumps(found))
 
 
 async def timed(setup: Callable[[Job], Awaitable[Callable[[], Awaitable[None]]]], job: Job) -> None:
     work = await setup(job)
-    gc.collect()
-    idle, wall, used = resident(), time.perf_counter(), cpu()
+    clock = Clock()
     await work()
-    report(time.perf_counter() - wall, cpu() - used, idle)
+    clock.report()
 
 
 def timed_sync(setup: Callable[[Job], Callable[[], None]], job: Job) -> None:
     work = setup(job)
-    gc.collect()
-    idle, wall, used = resident(), time.perf_counter(), cpu()
+    clock = Clock()
     work()
-    report(time.perf_counter() - wall, cpu() - used, idle)
+    clock.report()
 
 
 def main(argv: list[str]) -> None:
@@ -67,7 +79,9 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--concurrency", type=int)
     parser.add_argument("--certificate")
     parser.add_argument("--uvloop", action="store_true")
+    parser.add_argument("--core", type=int)
     options = parser.parse_args(argv)
+    pin(options.core)
     job = Job(options.root, options.folder, options.large, options.concurrency, options.certificate)
     module, _, function = options.contestant.partition(".")
     setup = getattr(importlib.import_module(f"benchmarks.contestants.{module}"), function)
