@@ -35,5 +35,11 @@ def client(make_client: Callable[..., AIHub]) -> AIHub:
 
 @pytest.fixture
 def loop_threads() -> Callable[[], list[threading.Thread]]:
-    """The loop threads that live now."""
-    return lambda: [thread for thread in threading.enumerate() if thread.name == "aihub_sync"]
+    """The loop threads that live now; those of earlier tests have ended."""
+
+    def living() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if thread.name == "aihub_sync"]
+
+    for thread in living():
+        thread.join(5)
+    return living
