@@ -2,12 +2,14 @@
 
 import json
 import sys
+import time
+import urllib.error
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.programs.conftest import EXAMPLES, Stage, needs
+from tests.programs.conftest import EXAMPLES, PATIENCE, Stage, needs, redis_server
 
 INVOICE = b"Vendor: Acme\nTotal: 12.50"
 
@@ -84,6 +86,62 @@ def test_users_tests_under_xdist(stage: Stage) -> None:
         sys.executable, "-m", "pytest", "-n", "2", "-p", "no:cacheprovider", str(test), "--rootdir", str(stage.folder)
     )
     assert "6 passed" in printed
+
+
+def hook_settings(port: int) -> dict[str, str]:
+    return {"HOOK_URL": f"http://127.0.0.1:{port}/hooks/aihub", "HOOK_SECRET": "between-us"}
+
+
+def delivered(stage: Stage, answers: Callable[..., bytes], port: int, documents: int) -> list[dict]:
+    """Extract documents concurrently."""
+    urls = [f"http://127.0.0.1:{port}/extract/{number}.txt" for number in range(documents)]
+    answers(urls[0], INVOICE)
+    with ThreadPoolExecutor(8) as pool:
+        return [json.loads(body) for body in pool.map(answers, urls, [INVOICE] * documents)]
+
+
+@needs("fastapi", "uvicorn", "redis")
+@pytest.mark.skipif(redis_server() is None, reason="there is no redis-server")
+def test_fastapi_workers_with_redis(stage: Stage, free_port: int, answers: Callable[..., bytes]) -> None:
+    """Webhooks arrive at either worker, and Redis passes them to the one that waits."""
+    socket_path = str(stage.folder / "redis.sock")
+    environment = {**hook_settings(free_port), "REDIS_URL": f"unix://{socket_path}"}
+    redis = (redis_server() or "", "--port", "0", "--unixsocket", socket_path, "--save", "", "--dir", str(stage.folder))
+    service = ("uvicorn", "--workers", "2", "--port", str(free_port), "fastapi_service:app")
+    with stage.start(*redis), stage.start(sys.executable, "-m", *service, **environment):
+        found = delivered(stage, answers, free_port, 8)
+    assert [each["fields"]["Total"] for each in found] == ["12.50"] * 8
+    assert len({each["run"] for each in found}) == 8
+
+
+@needs("django", "uvicorn")
+def test_django_under_asgi(stage: Stage, free_port: int, answers: Callable[..., bytes]) -> None:
+    """The view that waits and the view that receives webhooks share one event loop."""
+    service = ("uvicorn", "--port", str(free_port), "django_service:application")
+    with stage.start(sys.executable, "-m", *service, **hook_settings(free_port)):
+        found = delivered(stage, answers, free_port, 4)
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            answers(f"http://127.0.0.1:{free_port}/hooks/aihub", b'{"job_id": "forged"}')
+    assert [each["fields"]["Total"] for each in found] == ["12.50"] * 4
+
+
+def test_watched_folder(stage: Stage) -> None:
+    """Documents are taken as they arrive, and the program ends cleanly on SIGTERM."""
+    inbox, results, done = (stage.folder / name for name in ("inbox", "results", "done"))
+    inbox.mkdir()
+    with stage.start(sys.executable, "watched_folder.py", str(inbox), str(results), str(done)) as program:
+        for name in ("first.txt", "second.txt"):
+            (inbox / name).write_bytes(INVOICE)
+            deadline = time.monotonic() + PATIENCE
+            while not (done / name).exists():
+                assert time.monotonic() < deadline
+                assert program.poll() is None
+                time.sleep(0.05)
+        program.terminate()
+        assert program.wait(PATIENCE) == 0
+    rows = [json.loads(line) for part in results.glob("*.jsonl") for line in part.read_text().splitlines()]
+    assert {"first.txt", "second.txt"} <= {row.get("file") for row in rows}
+    assert list(inbox.iterdir()) == []
 
 
 def test_every_example_is_in_the_list() -> None:
