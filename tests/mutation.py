@@ -1,0 +1,179 @@
+"""Mutation tests: change the code a little, many times, and count the changes that no test notices.
+
+``python -m tests.mutation policies reconcile`` mutates a copy of the checkout in a temporary folder with mutmut (extra ``dev``),
+prints the share of mutants that were killed, and the difference that each survivor makes. What is known to survive, and why, is
+in ``tests/mutation.md``.
+"""
+
+import argparse
+import difflib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import attrs
+
+ROOT = Path(__file__).parent.parent
+
+
+@attrs.frozen
+class Scope:
+    """What to mutate, and the tests that must notice: the fast ones that test it directly."""
+
+    sources: str
+    tests: tuple[str, ...]
+
+
+SCOPES = {
+    "policies": Scope(
+        "aihub_async/policies/*.py",
+        (
+            "tests/unit/test_retry_policy.py",
+            "tests/unit/test_policies.py",
+            "tests/unit/test_governor.py",
+            "tests/waiting/test_pacing.py",
+            "tests/transport/test_outages.py::TestCircuitBreaker",
+        ),
+    ),
+    "reconcile": Scope("aihub_async/reconcile/*.py", ("tests/waiting/test_once.py", "tests/resources/test_flows.py")),
+    "waiting": Scope(
+        "aihub_async/waiting/*.py",
+        (
+            "tests/waiting/test_scheduler.py",
+            "tests/waiting/test_scheduler_states.py",
+            "tests/waiting/test_handles.py",
+        ),
+    ),
+    "journal": Scope(
+        "aihub_async/ingest/journal/*.py",
+        (
+            "tests/ingest/test_journal.py",
+            "tests/ingest/test_journal_states.py",
+            "tests/ingest/test_scan_and_plan.py",
+        ),
+    ),
+}
+
+# Each mutant meets the same few examples: random ones would make the outcome depend on luck.
+_PROFILE = """
+from hypothesis import settings
+settings.register_profile("mutation", max_examples=25, derandomize=True, database=None, deadline=None)
+settings.load_profile("mutation")
+"""
+
+# mutmut's exit codes: pytest's, its own and those of signals.
+_OUTCOMES = {1: "killed", 3: "killed", 0: "survived", 5: "not tested", 33: "not tested", 34: "skipped", None: "not run"}
+_TIMEOUTS = {24, 36, 152, 255, -24, -9}
+_NOTICED = {"killed", "timed out", "crashed"}
+
+
+def outcome(code: int | None) -> str:
+    """Return what an exit code of mutmut says about a mutant."""
+    if code in _TIMEOUTS:
+        return "timed out"
+    return _OUTCOMES.get(code, "crashed")
+
+
+def prepare(folder: Path, scope: Scope) -> None:
+    """Copy the checkout and configure mutmut in the copy."""
+    ignored = shutil.ignore_patterns("__pycache__", ".*_cache", ".hypothesis")
+    for name in ("aihub_async", "aihub_sync", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    for name in ("pyproject.toml", "README.md", "CHANGELOG.md"):
+        shutil.copy(ROOT / name, folder / name)
+    with (folder / "tests/conftest.py").open("a", encoding="utf-8") as file:
+        file.write(_PROFILE)
+    settings = {
+        "source_paths": ["aihub_async"],
+        "only_mutate": [scope.sources],
+        "also_copy": ["aihub_sync", "README.md"],
+        "pytest_add_cli_args_test_selection": [test for test in scope.tests if (ROOT / test.split("::")[0]).exists()],
+        "pytest_add_cli_args": ["-p", "no:cacheprovider", "-W", "default"],
+        "timeout_multiplier": 6.0,
+        "timeout_constant": 2.0,
+        "track_dependencies": False,
+        "use_git_change_detection": False,
+    }
+    lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
+    with (folder / "pyproject.toml").open("a", encoding="utf-8") as file:
+        file.write("\n".join(["", "[tool.mutmut]", *lines, ""]))
+
+
+def mutate(folder: Path, processes: int, only: Sequence[str]) -> None:
+    """Run mutmut in a prepared folder."""
+    command = [sys.executable, "-c", "from mutmut.__main__ import cli; cli()", "run", "--max-children", str(processes)]
+    log = folder / "mutmut.log"
+    with log.open("w", encoding="utf-8") as output:
+        done = subprocess.run([*command, *only], cwd=folder, stdout=output, stderr=subprocess.STDOUT, check=False)
+    if done.returncode:
+        tail = log.read_text(encoding="utf-8", errors="replace")[-3000:]
+        raise SystemExit(f"mutmut failed with exit status {done.returncode}:\n{tail}")
+
+
+def outcomes(folder: Path) -> Iterator[tuple[Path, str, str]]:
+    """Yield the file, name and outcome of every mutant."""
+    for meta in sorted((folder / "mutants").rglob("*.py.meta")):
+        codes = json.loads(meta.read_text(encoding="utf-8"))["exit_code_by_key"]
+        for name, code in codes.items():
+            yield meta.with_suffix(""), name, outcome(code)
+
+
+def difference(file: Path, mutant: str) -> str:
+    """Return the lines that a mutant changes."""
+    name = mutant.rpartition(".")[2]
+    text = file.read_text(encoding="utf-8")
+    original = _function(text, re.sub(r"__mutmut_\d+$", "__mutmut_orig", name))
+    changed = _function(text, name)
+    lines = difflib.unified_diff(original[1:], changed[1:], lineterm="", n=0)
+    return "\n".join(f"    {line}" for line in lines if not line.startswith(("---", "+++", "@@")))
+
+
+def _function(text: str, name: str) -> list[str]:
+    found = re.search(rf"^( *)(?:async )?def {re.escape(name)}\(.*?(?=^\1\S|\Z)", text, re.MULTILINE | re.DOTALL)
+    return found.group().splitlines() if found else []
+
+
+def report(folder: Path, scope: str) -> None:
+    """Print the share of mutants that were killed, file by file, and the survivors."""
+    counts: dict[str, Counter[str]] = {}
+    survivors = []
+    for file, name, result in outcomes(folder):
+        counts.setdefault(file.name, Counter())[result] += 1
+        if result in {"survived", "not tested"}:
+            survivors.append(f"{name} ({result})\n{difference(file, name)}")
+    print("\n".join(survivors))
+    total: Counter[str] = sum(counts.values(), Counter())
+    for name, count in [*counts.items(), (scope, total)]:
+        ran = count.total() - count["not run"] - count["skipped"]
+        killed = sum(count[each] for each in _NOTICED)
+        share = 100 * killed / ran if ran else 0
+        print(f"{name}: {killed} of {ran} killed ({share:.1f} %); {dict(count)}")
+
+
+def main() -> int:
+    """Run the scopes that the command line names."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
+    parser.add_argument("scopes", nargs="*", choices=[*SCOPES, []], help=f"what to mutate: {', '.join(SCOPES)}")
+    parser.add_argument("--processes", type=int, default=2, help="mutants that are tested concurrently (default: 2)")
+    parser.add_argument("--only", action="append", default=[], help="a mutant, or a pattern such as '*.retry.*'")
+    parser.add_argument("--folder", type=Path, help="where to work, kept afterward; a temporary folder by default")
+    options = parser.parse_args()
+    for scope in options.scopes or SCOPES:
+        with tempfile.TemporaryDirectory(prefix="mutation-") as temporary:
+            folder = options.folder / scope if options.folder else Path(temporary) / scope
+            if not folder.exists():
+                folder.mkdir(parents=True)
+                prepare(folder, SCOPES[scope])
+            mutate(folder, options.processes, options.only)
+            report(folder, scope)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
