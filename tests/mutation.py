@@ -6,6 +6,7 @@ in ``tests/mutation.md``.
 """
 
 import argparse
+import ast
 import difflib
 import json
 import re
@@ -36,6 +37,7 @@ SCOPES = {
         (
             "tests/unit/test_retry_policy.py",
             "tests/unit/test_policies.py",
+            "tests/unit/test_limits.py",
             "tests/unit/test_governor.py",
             "tests/waiting/test_pacing.py",
             "tests/transport/test_outages.py::TestCircuitBreaker",
@@ -130,13 +132,17 @@ def difference(file: Path, mutant: str) -> str:
     text = file.read_text(encoding="utf-8")
     original = _function(text, re.sub(r"__mutmut_\d+$", "__mutmut_orig", name))
     changed = _function(text, name)
-    lines = difflib.unified_diff(original[1:], changed[1:], lineterm="", n=0)
-    return "\n".join(f"    {line}" for line in lines if not line.startswith(("---", "+++", "@@")))
+    lines = difflib.unified_diff(original, changed, lineterm="", n=0)
+    # The first changed line is that of the name.
+    wanted = [line for line in lines if not line.startswith(("---", "+++", "@@")) and "__mutmut_" not in line]
+    return "\n".join(f"    {line}" for line in wanted)
 
 
 def _function(text: str, name: str) -> list[str]:
-    found = re.search(rf"^( *)(?:async )?def {re.escape(name)}\(.*?(?=^\1\S|\Z)", text, re.MULTILINE | re.DOTALL)
-    return found.group().splitlines() if found else []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name:
+            return text.splitlines()[node.lineno - 1 : node.end_lineno]
+    return []
 
 
 def report(folder: Path, scope: str) -> None:

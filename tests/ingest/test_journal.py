@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import anyio
+import attrs
 import pytest
 
 from aihub_async.errors import JournalBusyError, JournalDamagedError, JournalError, JournalMismatchError
@@ -115,6 +116,25 @@ async def test_an_older_version_is_brought_up_to_date(path: Path) -> None:
     assert version == schema.VERSION
     async with await Journal.open(path, SPEC):
         pass
+
+
+@pytest.mark.parametrize("version", [0, 1, 2])
+async def test_a_version_that_lost_a_bit_is_damage_and_not_an_older_journal(path: Path, version: int) -> None:
+    """Its migration would write the defaults over what this version records: groups, pages and gates."""
+    await filled(path)
+    async with await Journal.open(path, SPEC) as journal:
+        first = await journal.call(lambda db: queries.batch(db, 1))
+        await journal.call(lambda db: queries.put_batch(db, attrs.evolve(first, group="case-7", pages=3, gated=2)))
+    sound = path.read_bytes()
+    damaged = bytearray(sound)
+    assert damaged[60:64] == bytes([0, 0, 0, schema.VERSION]), "the header's user version"
+    damaged[63] = version
+    path.write_bytes(damaged)
+    with pytest.raises(JournalDamagedError, match="version"):
+        await Journal.open(path, SPEC)
+    path.write_bytes(sound)
+    async with await Journal.open(path, SPEC) as journal:
+        assert (await journal.call(lambda db: queries.batch(db, 1))).group == "case-7"
 
 
 async def test_a_newer_version_is_refused(path: Path) -> None:
