@@ -119,7 +119,7 @@ def connect(path: Path) -> sqlite3.Connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute(f"PRAGMA user_version={_version(connection)}")
             connection.execute("COMMIT")
-            _migrate(connection)
+            _migrate(path, connection)
     except BaseException:
         connection.close()
         raise
@@ -230,11 +230,18 @@ def _version(connection: sqlite3.Connection) -> int:
     return int(version)
 
 
-def _migrate(connection: sqlite3.Connection) -> None:
-    for version in range(_version(connection), VERSION):
+def _migrate(path: Path, connection: sqlite3.Connection) -> None:
+    version = _version(connection)
+    if version == VERSION:
+        return
+    columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(batches)")}
+    # A bit that flipped in the header; a migration would replace what this version records with defaults.
+    if version not in MIGRATIONS or columns.issuperset(BATCH_COLUMNS):
+        raise _damaged(path, f"its header has version {version}, its tables are of another version")
+    for step in range(version, VERSION):
         connection.execute("BEGIN IMMEDIATE")
-        MIGRATIONS[version](connection)
-        connection.execute(f"PRAGMA user_version={version + 1}")
+        MIGRATIONS[step](connection)
+        connection.execute(f"PRAGMA user_version={step + 1}")
         connection.execute("COMMIT")
 
 
