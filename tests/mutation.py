@@ -1,8 +1,8 @@
 """Mutation tests: change the code a little, many times, and count the changes that no test notices.
 
-``python -m tests.mutation policies reconcile`` mutates a copy of the checkout in a temporary folder with mutmut (extra ``dev``),
-prints the share of mutants that were killed, and the difference that each survivor makes. What is known to survive, and why, is
-in ``tests/mutation.md``.
+``python -m tests.mutation policies reconcile`` mutates a copy of the checkout in a temporary folder with mutmut (extra
+``dev``), and prints the share of mutants that were killed and the difference that each survivor makes. What is known to
+survive, and why, is in ``tests/mutation.md``.
 """
 
 import argparse
@@ -133,15 +133,16 @@ def difference(file: Path, mutant: str) -> str:
     original = _function(text, re.sub(r"__mutmut_\d+$", "__mutmut_orig", name))
     changed = _function(text, name)
     lines = difflib.unified_diff(original, changed, lineterm="", n=0)
-    # The first changed line is that of the name.
-    wanted = [line for line in lines if not line.startswith(("---", "+++", "@@")) and "__mutmut_" not in line]
+    wanted = [line for line in lines if not line.startswith(("---", "+++", "@@"))]
     return "\n".join(f"    {line}" for line in wanted)
 
 
 def _function(text: str, name: str) -> list[str]:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name:
-            return text.splitlines()[node.lineno - 1 : node.end_lineno]
+            lines = text.splitlines()[node.lineno - 1 : node.end_lineno]
+            # Without the suffix, which alone would make a difference.
+            return [re.sub(r"__mutmut_(orig|\d+)\b", "", line) for line in lines]
     return []
 
 

@@ -26,7 +26,7 @@ HEADER = 100
 """Bytes of the header of an SQLite file."""
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """The process ends here."""
 
 
@@ -77,7 +77,7 @@ class Journaling(RuleBasedStateMachine):
         """Copy at a boundary what a kill would leave on the disk there, and stop."""
         if name == self.kill_at:
             shutil.copytree(self.path.parent, self.root / str(self.lives + 1))
-            raise Killed(name)
+            raise KilledError(name)
 
     def open(self) -> None:
         self.journal = self.do(Journal.open(self.path, SPEC, crash_hook=self.boundary))
