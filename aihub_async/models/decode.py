@@ -93,7 +93,7 @@ def _structure_lenient(cls: type[T], plain: Any) -> T:
         return structure_model(cls, plain)  # type: ignore[type-var]
     try:
         return msgspec.convert(plain, cls)
-    except msgspec.ValidationError as refusal:
+    except (msgspec.ValidationError, UnicodeEncodeError) as refusal:
         raise DecodeError(f"not a {getattr(cls, '__name__', cls)}: {refusal}") from None
 
 

@@ -224,7 +224,8 @@ def _strict_first_hook(cls: Any, converter: cattrs.BaseConverter) -> Hook:
         sent = {name: part for name, part in value.items() if part is not None}
         try:
             model = msgspec.convert(sent, cls)
-        except (msgspec.ValidationError, RecursionError):
+        except (msgspec.ValidationError, UnicodeEncodeError, RecursionError):
+            # UnicodeEncodeError: the name of a field is a lone surrogate.
             return tolerant(value, cls)
         attach(model, value)
         return model

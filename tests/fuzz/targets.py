@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -93,7 +94,7 @@ def plain_json(chance: random.Random) -> None:
         encode(value)
     except UnicodeEncodeError:
         # A lone surrogate can be read, but not sent: `encode` says so.
-        assert "\\ud83d" in json.dumps(value)
+        assert re.search(r"\\ud[89a-f]", json.dumps(value))
 
 
 TARGETS: dict[str, Target] = {
