@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import importlib.util
 import subprocess
 import sys
 
@@ -20,6 +21,12 @@ def run(statement: str) -> None:
     subprocess.run([sys.executable, "-c", statement], check=True)
 
 
+def copies() -> str:
+    """Say which copy of each package is imported: an installed wheel and a clone differ."""
+    specs = {name: importlib.util.find_spec(name) for name in ("aihub_async", "aihub")}
+    return "\n".join(f"{name}: {spec.origin}" for name, spec in specs.items() if spec is not None)
+
+
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks imports", description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
@@ -34,7 +41,7 @@ def main(argv: list[str]) -> int:
     for name, timing in timings.items():
         cells = (milliseconds(timing.wall), milliseconds(timing.cpu), f"{timing.spread:.0%}")
         table.add(name, *cells, f"{timing.wall / official:.2f}")
-    print(f"Fresh interpreters, start-up included, {options.rounds} interleaved rounds\n")
+    print(f"Fresh interpreters, start-up included, {options.rounds} interleaved rounds\n{copies()}\n")
     print(table.markdown() if options.markdown else table.text())
     rounds = {name: timing.rounds for name, timing in timings.items()}
     record.add("import in a fresh interpreter", rounds, unit="import", baseline="official SDK")
