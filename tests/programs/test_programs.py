@@ -144,6 +144,30 @@ def test_watched_folder(stage: Stage) -> None:
     assert list(inbox.iterdir()) == []
 
 
+@needs("moto", "s3fs", "duckdb", "pyarrow")
+def test_s3_to_duckdb(stage: Stage, free_port: int, answers: Callable[..., bytes]) -> None:
+    """The documents come from an S3 server; the parts have the field of each of them."""
+    endpoint = f"http://127.0.0.1:{free_port}"
+    aws = {
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": endpoint,
+    }
+    filling = (
+        "import s3fs\n"
+        "files = s3fs.S3FileSystem()\n"
+        "files.mkdir('scans')\n"
+        "for number in range(3): files.pipe(f'scans/in/{number}.txt', b'Vendor: Acme\\nTotal: 12.50')\n"
+    )
+    with stage.start(sys.executable, "-m", "moto.server", "-p", str(free_port)):
+        answers(f"{endpoint}/moto-api/")
+        stage.run(sys.executable, "-c", filling, **aws)
+        results = str(stage.folder / "results")
+        printed = stage.run(sys.executable, "s3_to_duckdb.py", "s3://scans/in", results, **aws)
+    assert "Total\t3\t12.50" in printed.splitlines()
+
+
 def test_every_example_is_in_the_list() -> None:
     text = (EXAMPLES / "README.md").read_text()
     programs = {path.name for path in EXAMPLES.iterdir() if path.suffix in {".py", ".ipynb"}}
