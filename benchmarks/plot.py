@@ -1,5 +1,6 @@
-"""A bar chart as SVG, without a plotting library."""
+"""Charts as SVG, without a plotting library."""
 
+import math
 from collections.abc import Mapping
 from html import escape
 
@@ -26,3 +27,30 @@ def bars(title: str, groups: Mapping[str, Mapping[str, float]]) -> str:
     size = f'width="{_WIDTH}" height="{top}" font-family="sans-serif" font-size="12"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" {size}>'
     return "\n".join([head, f'<text x="8" y="22" font-size="15">{escape(title)}</text>', *lines, "</svg>", ""])
+
+
+def lines(title: str, charts: Mapping[str, Mapping[int, float]]) -> str:
+    """One small chart per entry: values over sizes, both axes logarithmic; a level line is linear growth."""
+    height, left = 130, 60
+    drawn: list[str] = []
+    for number, (name, values) in enumerate(charts.items()):
+        top = 40 + number * (height + 50)
+        sizes, costs = [math.log10(size) for size in values], [math.log10(max(cost, 1e-9)) for cost in values.values()]
+        wide, low = max(sizes[-1] - sizes[0], 1e-9), math.floor(min(costs))
+        tall = max(math.ceil(max(costs)), low + 1) - low
+        points = [
+            (
+                left + (size - sizes[0]) / wide * (_WIDTH - left - 120),
+                top + 20 + height * (1 - (cost - low) / tall),
+            )
+            for size, cost in zip(sizes, costs, strict=True)
+        ]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        drawn.append(f'<text x="8" y="{top + 8}" font-weight="bold">{escape(name)}</text>')
+        drawn.append(f'<polyline points="{path}" fill="none" stroke="#1b6ca8" stroke-width="2"/>')
+        for (x, y), (size, cost) in zip(points, values.items(), strict=True):
+            drawn.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="#1b6ca8"/>')
+            drawn.append(f'<text x="{x + 5:.1f}" y="{y - 5:.1f}">{size:,}: {cost:.3g}</text>')
+    total = 40 + len(charts) * (height + 50)
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{total}" font-family="sans-serif"'
+    return "\n".join([f'{head} font-size="12">', f'<text x="8" y="22">{escape(title)}</text>', *drawn, "</svg>", ""])

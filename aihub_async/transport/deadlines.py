@@ -22,16 +22,16 @@ class Deadlines:
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
         self._limits: set[Limit] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, seconds: float) -> Limit:
         """Cancel the running task after `seconds` unless `stop` comes first; `expired` is then why."""
-        task = asyncio.current_task(self._loop)
+        task = asyncio.current_task(self.loop)
         if task is None:
             raise RuntimeError("only a task can have a time limit")
-        limit = Limit(task, self._loop.time() + seconds)
+        limit = Limit(task, self.loop.time() + seconds)
         self._limits.add(limit)
         if self._timer is None or limit.when < self._timer.when():
             self._arm(limit.when)
@@ -50,11 +50,11 @@ class Deadlines:
     def _arm(self, when: float) -> None:
         self.close()
         if when != float("inf"):
-            self._timer = self._loop.call_at(when, self._expire)
+            self._timer = self.loop.call_at(when, self._expire)
 
     def _expire(self) -> None:
         self._timer = None
-        now = self._loop.time()
+        now = self.loop.time()
         for limit in [limit for limit in self._limits if limit.when <= now]:
             self._limits.discard(limit)
             limit.expired = True

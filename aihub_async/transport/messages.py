@@ -1,6 +1,6 @@
 """Requests and responses as values."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, Self
 
 import attrs
@@ -82,6 +82,19 @@ class Response:
     attempts: tuple[Attempt, ...] = ()
     settled: bool = False
     """True when this is a 404 that an earlier, unclear attempt of a deletion explains."""
+
+    def after(self, attempts: Sequence[Attempt]) -> "Response":
+        """Return this answer as the accepted one of a call."""
+        # Not attrs.evolve: every small upload passes here, and that takes five times as long.
+        return Response(
+            self.status,
+            self.reason,
+            self.headers,
+            self.body,
+            self.received,
+            attempts=tuple(attempts),
+            settled=self.status == 404,
+        )
 
     def json(self) -> Any:
         """Read the body as JSON, as far as Python's `json` can.

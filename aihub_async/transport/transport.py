@@ -4,7 +4,6 @@ import itertools
 import logging
 from collections.abc import Sequence
 
-import anyio
 import attrs
 
 from aihub_async.clock import Clock
@@ -180,7 +179,7 @@ class Transport:
                     await self.clock.sleep(delay)
                 continue
             if verdict is Verdict.ACCEPT and isinstance(outcome, Response):
-                response = attrs.evolve(outcome, attempts=tuple(call.attempts), settled=outcome.status == 404)
+                response = outcome.after(call.attempts)
                 record_response(response)
                 if not call.request.operation.returns_file and is_web_page(response.headers):
                     raise self.reporter.unreadable(call.request, response, "expected what the API sends")
@@ -231,12 +230,8 @@ class Transport:
         """
         if self.governor.pause_until >= call.expires:
             return None
-        probe = None
-        with anyio.move_on_after(call.remaining(self.clock.monotonic())) as scope:
-            probe = await self.governor.acquire(call.request.lane, size)
-            # Without this a deadline that passes at the same moment would leak the place.
-            scope.deadline = float("inf")
-        return probe
+        remaining = call.remaining(self.clock.monotonic())
+        return await self.governor.acquire_within(call.request.lane, size, remaining)
 
     def _why_queued(self, call: _Call) -> str:
         if self.governor.gates[call.request.lane].breaker.is_open:
