@@ -83,19 +83,6 @@ class Response:
     settled: bool = False
     """True when this is a 404 that an earlier, unclear attempt of a deletion explains."""
 
-    def after(self, attempts: Sequence[Attempt]) -> "Response":
-        """Return this answer as the accepted one of a call."""
-        # Not attrs.evolve: every small upload passes here, and that takes five times as long.
-        return Response(
-            self.status,
-            self.reason,
-            self.headers,
-            self.body,
-            self.received,
-            attempts=tuple(attempts),
-            settled=self.status == 404,
-        )
-
     def json(self) -> Any:
         """Read the body as JSON, as far as Python's `json` can.
 
@@ -111,6 +98,20 @@ class Response:
     def text(self) -> str:
         """The body as text."""
         return self.body.decode("utf-8", "replace")
+
+
+def accepted(response: Response, attempts: Sequence[Attempt]) -> Response:
+    """Return an answer as the accepted one of a call."""
+    # Not attrs.evolve: every small upload passes here, and that takes several times as long.
+    return Response(
+        response.status,
+        response.reason,
+        response.headers,
+        response.body,
+        response.received,
+        attempts=tuple(attempts),
+        settled=response.status == 404,
+    )
 
 
 class Wire(Protocol):

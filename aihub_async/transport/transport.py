@@ -23,7 +23,7 @@ from aihub_async.policies.retry import (
 from aihub_async.transport.credentials import Credentials
 from aihub_async.transport.events import Hook, record_response
 from aihub_async.transport.governor import Governor
-from aihub_async.transport.messages import AttemptFailure, Request, Response, Wire
+from aihub_async.transport.messages import AttemptFailure, Request, Response, Wire, accepted
 from aihub_async.transport.observing import CallEnd, ObservedCall, Telemetry
 from aihub_async.transport.reporting import Reporter, is_web_page
 
@@ -179,7 +179,7 @@ class Transport:
                     await self.clock.sleep(delay)
                 continue
             if verdict is Verdict.ACCEPT and isinstance(outcome, Response):
-                response = outcome.after(call.attempts)
+                response = accepted(outcome, call.attempts)
                 record_response(response)
                 if not call.request.operation.returns_file and is_web_page(response.headers):
                     raise self.reporter.unreadable(call.request, response, "expected what the API sends")
