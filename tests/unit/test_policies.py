@@ -95,7 +95,7 @@ class TestAdaptiveLimit:
             time.now += 0.1
             limit.succeeded(crowded=True)
             limit.succeeded()
-        assert limit.current == START
+            assert limit.current == START
 
     def test_many_answers_in_one_moment_are_measured_too(self, time: Time) -> None:
         limit = AdaptiveLimit(64, time)
