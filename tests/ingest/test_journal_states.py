@@ -270,5 +270,5 @@ def flip(path: Path, place: int, bit: int) -> None:
 
 TestJournaling = Journaling.TestCase
 TestJournaling.settings = settings(
-    max_examples=20, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=12, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
 )
