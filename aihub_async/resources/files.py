@@ -259,7 +259,7 @@ class Files(Resource):
         return await self._file_job(ops.COPY_FILE, src_path, dst_path)
 
     async def extract(self, src_path: str, dst_path: str) -> FileJob:
-        """Start extracting an archive into a folder; otherwise like `copy()`, and also unverified."""
+        """Start extracting an archive into a folder; otherwise like `copy()`. Unverified, too."""
         return await self._file_job(ops.EXTRACT_ARCHIVE, src_path, dst_path)
 
     async def _file_job(self, operation: ops.Operation, src_path: str, dst_path: str) -> FileJob:

@@ -164,7 +164,7 @@ class Files(Facade):
         return self._lease.run(self._async.copy(src_path, dst_path))
 
     def extract(self, src_path: str, dst_path: str) -> FileJob:
-        """Start extracting an archive into a folder; otherwise like `copy()`, and also unverified."""
+        """Start extracting an archive into a folder; otherwise like `copy()`. Unverified, too."""
         return self._lease.run(self._async.extract(src_path, dst_path))
 
     def mount(self, path: str, mount_point_name: str, mount_details: Mapping[str, Any]) -> None:
