@@ -89,6 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
     # Also for arguments that the parser refuses, before any command has its options.
     terminal.set_up(json="--json" in words, quiet=False)
     terminal.replace_unencodable()
+    code: object = None
     try:
         with ending_in_one_line():
             try:

@@ -1,5 +1,6 @@
 """Standard output for results, standard error for everything else; both safe for text that others wrote."""
 
+import io
 import logging
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -78,7 +79,7 @@ def is_quiet() -> bool:
 def replace_unencodable() -> None:
     """Let the standard streams replace what their encoding lacks instead of raising."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace" if stream is sys.stdout else "backslashreplace")
 
 

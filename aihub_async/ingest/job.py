@@ -175,7 +175,8 @@ class IngestJob:
                     status = await pipeline.run(None, arrivals)
                     group.cancel_scope.cancel()
                 await self._finish(journal)
-                return status
+                # A task group swallows nothing but its own cancellation.
+                return status  # pyright: ignore[reportPossiblyUnboundVariable]
         except BaseExceptionGroup as group_error:
             raise first_error(group_error) from None
         finally:

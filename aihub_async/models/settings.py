@@ -138,7 +138,7 @@ class RunSettings(_NotPickled):
         for name, values in concealed.items():
             if not isinstance(values.reveal(), dict):
                 raise InvalidRequestError(f"{name} must be a dict")
-        self.__attrs_init__(
+        self.__attrs_init__(  # pyright: ignore[reportAttributeAccessIssue]  # attrs writes it
             **concealed,
             generate_post_process_pdf=generate_post_process_pdf,
             webhook_config=webhook_config,

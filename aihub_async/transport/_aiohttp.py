@@ -154,7 +154,10 @@ class Origin:
     async def connect(self, timeout: aiohttp.ClientTimeout, progress: object) -> "DirectConnection":
         """Take a kept connection or make one; the trace of `progress` records which."""
         context = self._trace_config.trace_config_ctx(trace_request_ctx=progress)
-        trace = Trace(self._session, self._trace_config, trace_config_ctx=_namespace(context))
+        # Only reached where `missing_parts` found both imports.
+        trace = Trace(  # pyright: ignore[reportPossiblyUnboundVariable]
+            self._session, self._trace_config, trace_config_ctx=_namespace(context)
+        )
         return DirectConnection(await self._connector.connect(self._request, traces=[trace], timeout=timeout))
 
 
@@ -206,4 +209,4 @@ class DirectConnection:
         self._connection.close()
 
 
-_NO_TIMER = TimerNoop() if "TimerNoop" in globals() else None
+_NO_TIMER = TimerNoop() if "TimerNoop" in globals() else None  # pyright: ignore[reportPossiblyUnboundVariable]
