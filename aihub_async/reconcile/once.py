@@ -108,14 +108,17 @@ async def send_once(send: Callable[[], Awaitable[T]], find: Find[T], policy: Onc
             if unclear is None:
                 raise
             raise _reconcilable(unclear, find, policy) from None
+        final: OutcomeUnknownError | None = None
         try:
             return await look_up(find, policy, expires=expires, unreadable=isinstance(unclear, UnreadableAnswerError))
         except Inconclusive as answer:
-            raise _reconcilable(_explained(unclear, answer), find, policy) from None
+            final = _explained(unclear, answer)
         except NotCreated:
             is_final = isinstance(unclear, UnreadableAnswerError) or resends >= policy.max_retries
-            if is_final or clock.monotonic() >= expires:
-                raise _reconcilable(unclear, find, policy) from None
+            final = unclear if is_final or clock.monotonic() >= expires else None
+        if final is not None:
+            # Raised here, it carries no context: the answer to a lookup may echo secrets that only this request knows.
+            raise _reconcilable(final, find, policy)
         resends += 1
 
 
@@ -173,13 +176,16 @@ def _reconcilable(unclear: OutcomeUnknownError, find: Find[T], policy: OncePolic
 
 
 async def _reconcile(find: Find[T], unclear: OutcomeUnknownError, policy: OncePolicy) -> T:
+    again: OutcomeUnknownError | None = None
     try:
         return await look_up(find, policy)
     except NotCreated:
-        raise LookupError("nothing of the request is on the server: it may be sent again") from None
+        pass
     except Inconclusive:
         again = type(unclear)(str(unclear.args[0]), unclear.details, cause=unclear.cause)
-        raise _reconcilable(again, find, policy) from None
+    if again is None:
+        raise LookupError("nothing of the request is on the server: it may be sent again")
+    raise _reconcilable(again, find, policy)
 
 
 def server_time_at(moment: float, answer: Response, clock: Clock) -> float | None:
