@@ -1,4 +1,5 @@
 import asyncio
+import faulthandler
 import gc
 import multiprocessing
 import os
@@ -446,7 +447,7 @@ def test_a_forked_child_has_its_own_loop(client: AIHub) -> None:
     client.batches.create("of the parent")
     context = multiprocessing.get_context("fork")
     answers = context.SimpleQueue()
-    children = [context.Process(target=_in_child, args=(client, answers)) for _ in range(3)]
+    children = [context.Process(target=_in_child, args=(client, answers), daemon=True) for _ in range(3)]
     for child in children:
         child.start()
     for child in children:
@@ -454,6 +455,19 @@ def test_a_forked_child_has_its_own_loop(client: AIHub) -> None:
     assert [child.exitcode for child in children] == [0, 0, 0]
     assert sorted(map(tuple, (answers.get() for _ in range(6)))) == [("aihub_sync",)] * 3 + [("of the parent",)] * 3
     assert len(client.batches.list().batches) == 1
+
+
+def _answer_and_exit(client: AIHub) -> None:
+    """End the child of a fork with 0 if it can make a call; nothing of the parent's test run may continue in it."""
+    status = 2
+    try:
+        # A child that hangs shows where, and ends.
+        faulthandler.dump_traceback_later(20, exit=True, file=sys.__stderr__)
+        status = 0 if client.batches.list().batches == [] else 1
+    except BaseException:  # noqa: BLE001 - the parent's test fails by the status, and shows this
+        traceback.print_exc(file=sys.__stderr__)
+    finally:
+        os._exit(status)
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
@@ -470,8 +484,7 @@ def test_a_fork_in_the_middle_of_calls_of_other_threads(client: AIHub, hub: Emul
             settle(lambda: hub.requests.total > 20)
             child = os.fork()
             if child == 0:
-                # Nothing of the parent's test run may continue here.
-                os._exit(0 if client.batches.list().batches == [] else 1)
+                _answer_and_exit(client)
             _, status = os.waitpid(child, 0)
         finally:
             stop.set()
