@@ -86,7 +86,7 @@ class BulkJobs(RawRequests):
                 (and one of the files directly in the source, named ``"."``); a callable returns the group of a path.
                 The name is a column of every row. A group of more than 1,000 files is refused.
             on_review: what to do when a run stops for a human review: ``"skip"`` leaves it to a later call of the same
-                job, which collects the results; ``"wait"`` waits; ``"export"`` writes the results as they stand, if the
+                job, which collects the results; ``"wait"`` waits; ``"export"`` writes the current results, if the
                 server returns them, until a later call replaces them.
             gate: rules for documents to be used as they are; those that it refuses are listed in ``review.jsonl``.
             format: ``"jsonl"``, ``"csv"``, ``"parquet"`` (extra `parquet`) or ``"xlsx"`` (extra `xlsx`).
@@ -102,7 +102,7 @@ class BulkJobs(RawRequests):
             exclude: no files or folders of folders that match one of these.
             batch_files: files of a run, at most 1,000.
             batch_bytes: bytes of a batch, about.
-            max_runs: runs in flight at once.
+            max_runs: maximum number of runs in flight.
             in_flight_grace: seconds to look up what a request of unknown outcome created, before it is sent again.
             outage_patience: seconds that the server may be unreachable before the job stops with an error.
             max_files: files that the job may send over all its resumptions; it continues with a higher limit.

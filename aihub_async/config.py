@@ -26,7 +26,7 @@ API_VERSIONS = ("2024",)
 # Servers read a header as Latin-1 or as UTF-8; only ASCII arrives as what it was.
 _HEADER_TEXT = re.compile(r"[\x20-\x7e]+")
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-# They say where a request ends.
+# They delimit the parts of a request.
 _FRAMING = frozenset({"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"})
 # Without what URL parsers disagree about.
 _ROOT = re.compile(r"[^\s\\\x00-\x1f\x7f]+")
@@ -34,7 +34,7 @@ _WHAT_IS_WRONG = (
     "is empty or has characters that an HTTP header cannot carry (line breaks, control characters, or letters outside "
     "ASCII); was it pasted with a line break?"
 )
-_EXAMPLE_ROOT = "it looks like https://my-org.instabase.com/api"
+_EXAMPLE_ROOT = "expected something like https://my-org.instabase.com/api"
 
 
 KeySource: TypeAlias = Callable[[], str | Awaitable[str]]

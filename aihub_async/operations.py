@@ -4,7 +4,7 @@ One row per operation: its name in the published specification, the method and p
 that mean success, what may be sent again after an unclear failure, and the lane that it waits in. Resources, the emulator, the contract test and
 the docs all read this table.
 
-Source of the current rows: the published OpenAPI specification of August 2026 (27 operations). Below them stand the
+Source of the current rows: the published OpenAPI specification of August 2026 (27 operations). Below them are the
 operations that left the service, the deprecated ones, and those that are not in any published specification; the
 latter have names of our own.
 """
@@ -44,7 +44,7 @@ class Lane(enum.Enum):
 
 
 class Standing(enum.Enum):
-    """How much the published documentation stands behind an operation."""
+    """How well an operation is documented."""
 
     CURRENT = "current"
     LEGACY = "legacy"
@@ -60,7 +60,7 @@ def _statuses(statuses: Iterable[int]) -> frozenset[int]:
 class Operation:
     """One operation of the API.
 
-    `path` is a template below `api_root`; `{name}` stands for one path segment and `{path*}` for several. `seconds` is
+    `path` is a template below `api_root`; `{name}` is one path segment and `{path*}` several. `seconds` is
     how long the server itself may take, by its documentation: an attempt gets that in addition to its timeout.
     """
 
@@ -72,7 +72,7 @@ class Operation:
     lane: Lane = Lane.BULK
     standing: Standing = Standing.CURRENT
     returns_file: bool = False
-    """Whether the answer is a file, of whatever type; the answers of all others are JSON or empty."""
+    """Whether the answer is a file of any type; the answers of all others are JSON or empty."""
     seconds: float = 0.0
 
     def url_path(self, **values: str | int) -> str:
@@ -123,7 +123,7 @@ def encode_segment(label: str, value: str) -> str:
     try:
         return quote(value, safe="")
     except UnicodeEncodeError:
-        raise InvalidRequestError(f"{label} {value!r} is not valid Unicode; give a name that is") from None
+        raise InvalidRequestError(f"{label} {value!r} is not valid Unicode; use a name that is") from None
 
 
 _SAFE, _IDEMPOTENT, _ONCE = Repeat.SAFE, Repeat.IDEMPOTENT_DELETE, Repeat.ONCE
@@ -222,7 +222,7 @@ NAMES_OF_2024: Mapping[str, Mapping[str, str]] = {
     "listBatches": {"offset": "file_offset"},
     "listRuns": {"output_workspaces": "output_repo"},
 }
-"""Query parameters that servers of 2024 know by another name, by operation (spec: of January 2025)."""
+"""Query parameters that have another name on servers of 2024, by operation (specification of January 2025)."""
 
 OPERATIONS: tuple[Operation, ...] = tuple(
     value for name, value in list(globals().items()) if isinstance(value, Operation) and name != "ABORT_UPLOAD"

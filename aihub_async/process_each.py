@@ -115,7 +115,7 @@ class ProcessOutcomes:
     async def _process_groups(self) -> None:
         while not self._closed:
             async with self._changed:
-                # Outcomes that nobody takes must not pile up.
+                # Outcomes that are not consumed must not accumulate.
                 await self._changed.wait_for(lambda: self._begun - self._taken < 2 * self._max_in_flight)
             async with self._pull:
                 if self._failure is not None:

@@ -154,9 +154,9 @@ class Processing:
         include_review_results: bool = False,
         include_validation_results: bool = False,
     ) -> "ProcessOutcomes":
-        """Process each group of sources in a run of its own, several at a time; return the outcomes as each ends.
+        """Process each group of sources in its own run, several at a time; return the outcomes as each ends.
 
-        It stands between `process()` and `ingest()`: any number of groups in flat memory, nothing kept, no journal.
+        It is between `process()` and `ingest()`: any number of groups in flat memory, nothing kept, no journal.
         After an interruption the caller has to know which groups have ended.
 
         Args:

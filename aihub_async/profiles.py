@@ -70,7 +70,7 @@ def profiles_path() -> Path:
 
 
 def with_profile(arguments: SecretValue[dict[str, Any]]) -> SecretValue[dict[str, Any]]:
-    """Return the arguments of a client with the settings of its profile, where neither they nor the environment say.
+    """Return the arguments of a client, completed from its profile where neither they nor the environment have a value.
 
     Raises:
         ConfigurationError: the profile that was named does not exist, or cannot be used.
@@ -91,7 +91,7 @@ def chosen_profile(arguments: SecretValue[dict[str, Any]]) -> str | None:
 
 
 def _is_open(arguments: SecretValue[dict[str, Any]], name: str) -> bool:
-    """Return whether neither an argument nor the environment sets this; False stands for a switch nobody has set."""
+    """Return whether neither an argument nor the environment sets this; False counts as a switch that is not set."""
     if _is_set(arguments.reveal().get(name)):
         return False
     return name not in ENVIRONMENT or not os.environ.get(ENVIRONMENT[name])
@@ -180,7 +180,7 @@ def _check(values: SecretValue[dict[str, Any]], place: str) -> None:
             raise ConfigurationError(f"{place}: unknown setting {name!r}; {hint}")
         _check_type(values, name, place)
     if "api_key" in values.reveal() and "api_key_command" in values.reveal():
-        raise ConfigurationError(f"{place}: give api_key or api_key_command, not both")
+        raise ConfigurationError(f"{place}: set api_key or api_key_command, not both")
 
 
 def _check_type(values: SecretValue[dict[str, Any]], name: str, place: str) -> None:

@@ -1,4 +1,4 @@
-"""Which proxy requests go through: an argument, or the environment's variables where that is asked for."""
+"""Which proxy requests go through: an argument, or, on request, the environment's variables."""
 
 import ipaddress
 import os
@@ -19,7 +19,7 @@ def checked_proxy(proxy: SecretValue[str], source: str = "proxy") -> SecretURL:
         proxy = SecretValue("http://" + proxy.reveal().lstrip("/"))
     problem = _problem(proxy)
     if problem:
-        raise ConfigurationError(f"{source} {problem}; it looks like http://user:password@proxy.example:3128")
+        raise ConfigurationError(f"{source} {problem}; expected something like http://user:password@proxy.example:3128")
     return SecretURL(proxy)
 
 

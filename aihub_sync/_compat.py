@@ -12,7 +12,7 @@ P = ParamSpec("P")
 
 
 def renamed(**names: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Accept keywords under the names that older versions of the official SDK gave them: `renamed(old="new")`."""
+    """Accept keywords under the names that older versions of the official SDK used: `renamed(old="new")`."""
 
     def decorate(method: Callable[P, T]) -> Callable[P, T]:
         @functools.wraps(method)
@@ -30,7 +30,7 @@ def _rename(method: str, kwargs: dict[str, Any], names: dict[str, str]) -> None:
     for old in names.keys() & kwargs.keys():
         new = names[old]
         if new in kwargs:
-            raise TypeError(f"{method}() got {old}=, the old name of {new}=, beside {new}= itself")
+            raise TypeError(f"{method}() got {old}=, the old name of {new}=, together with {new}= itself")
         warnings.warn(f"{method}(): {old}= is now {new}=", DeprecationWarning, stacklevel=3)
         kwargs[new] = kwargs.pop(old)
 
@@ -42,7 +42,7 @@ def check_old_options(*, debug: bool, api_key: bool, api_token: bool) -> None:
         ConfigurationError: the key is given by both of its names.
     """
     if api_key and api_token:
-        raise ConfigurationError("AIHub() got api_token=, the old name of api_key=, beside api_key= itself")
+        raise ConfigurationError("AIHub() got api_token=, the old name of api_key=, together with api_key= itself")
     if api_token:
         warnings.warn("AIHub(): api_token= is now api_key=", DeprecationWarning, stacklevel=3)
     if debug:

@@ -82,7 +82,7 @@ class Lease:
             future = shared.start(call)
             error = _failure(future)
         except BaseException:
-            # Ctrl-C, or whatever else a signal handler raised.
+            # Ctrl-C, or another exception of a signal handler.
             call.abandon()
             raise
         if error is None:

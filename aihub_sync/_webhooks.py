@@ -73,7 +73,7 @@ class WebhookReceiver:
     def on_run(self, handler: Handler) -> Handler:
         """Call a function with every run that has ended or waits for review, once for each of these states.
 
-        This includes runs that nobody waits for. The function is called in a worker thread, where it may block and use
+        This includes runs without a wait. The function is called in a worker thread, where it may block and use
         the client. When it raises, the delivery is answered 500 and the server sends it again; so it should do its work
         in one transaction. With a `RedisBus` once means once among all processes, else once in this process.
 
@@ -92,7 +92,7 @@ class WebhookReceiver:
     def respond(self, method: str, headers: Mapping[str, str], body: bytes) -> WebhookResponse:
         """Process a request that has been read, and return the response to send: for views of any framework.
 
-        Besides the statuses of `handle()` there are 405 for other methods, and the handshakes of Event Grid and
+        In addition to the statuses of `handle()` there are 405 for other methods, and the handshakes of Event Grid and
         CloudEvents, whose responses have a body or headers.
 
         Raises:
@@ -121,7 +121,7 @@ class WebhookReceiver:
         return self.respond("POST", headers, body).status
 
     def wsgi(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        """Serve deliveries as a WSGI application, at whatever path it is reached."""
+        """Serve deliveries as a WSGI application, at any path."""
         answer = self._answer(environ)
         headers = [*answer.headers.items(), ("Content-Length", str(len(answer.body)))]
         start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", headers)

@@ -85,7 +85,7 @@ def login(
 ) -> None:
     """Save how to reach the service, as a profile that only you can read.
 
-    Asks for the key without showing it, or takes the first line of standard input. The profile `default` is used
+    Prompts for the key without showing it, or takes the first line of standard input. The profile `default` is used
     wherever there is no other key; others with --profile or AIHUB_PROFILE.
     """
     del output
@@ -121,7 +121,7 @@ def _ask_key() -> str:
         return getpass.getpass("API key (not shown): ", stream=sys.stderr).strip()
     key = sys.stdin.readline().strip()
     if not key:
-        usage("no API key: give it on standard input, or use --key-command")
+        usage("no API key: pass it on standard input, or use --key-command")
     return key
 
 

@@ -18,7 +18,7 @@ app = typer.Typer(help="List, create and delete batches, and see their files.", 
 
 BatchId = Annotated[int, typer.Argument(help="Id of the batch.", metavar="BATCH_ID", min=1)]
 Workspace = Annotated[str | None, typer.Option(metavar="NAME", help="Workspace. (default: your own)")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", metavar=FLAG, help="Do not ask.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", metavar=FLAG, help="Skip the confirmation prompt.")]
 
 _COLUMNS = (
     Column("id", "batch", width=5, right=True),
@@ -82,7 +82,7 @@ def _moment(seconds: float | None) -> str | None:
 
 @command(app, "show", example="aihub batches show 4711")
 def show(batch_id: BatchId, output: Output, connection: Connection) -> None:
-    """Show what the server knows of a batch."""
+    """Show a batch as the server reports it."""
     del output
     check_key(connection)
 

@@ -40,7 +40,7 @@ _PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "A
 
 @attrs.frozen
 class Finding:
-    """What one check found; `advice` says what to do, where there is something to do."""
+    """The result of one check; `advice` is what to do, if anything."""
 
     name: str
     status: str
@@ -162,7 +162,7 @@ async def _handshake(host: str, port: int, context: ssl.SSLContext) -> Finding:
             _, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=host)
     except ssl.SSLCertVerificationError as error:
         advice = (
-            "a proxy that inspects TLS, or a private authority? Give its certificate with SSL_CERT_FILE=ca.pem or "
+            "a proxy that inspects TLS, or a private authority? Pass its certificate with SSL_CERT_FILE=ca.pem or "
             "ssl_context="
         )
         return Finding("TLS", FAILURE, f"the certificate is refused: {error.verify_message}", advice)

@@ -20,7 +20,7 @@ _NOTICE_EVERY = 15.0
 
 
 class RetryNotice:
-    """Say on standard error that the server does not answer, once retries last; a hook of the client."""
+    """Report on standard error that the server does not answer, once retries last; a hook of the client."""
 
     def __init__(self) -> None:
         self._since: float | None = None

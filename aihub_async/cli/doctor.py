@@ -39,7 +39,7 @@ def doctor(
         str | None, typer.Option(metavar="FILE.zip", help="Write a file for support, without keys and names.")
     ] = None,
 ) -> None:
-    """Check versions, settings, network, TLS, authorization and this machine, and say what to do.
+    """Check versions, settings, network, TLS, authorization and this machine, and recommend what to do.
 
     Ends with 1 if something does not work.
     """
@@ -84,7 +84,7 @@ async def _examine(connection: Connection) -> list[Finding]:
 
 
 def _settings(connection: Connection) -> tuple[ClientConfig | None, list[Finding]]:
-    """Return the settings, without a key if there is none, and what is to be said of them."""
+    """Return the settings, without a key if there is none, and the checks about them."""
     findings = []
     arguments = arguments_of(connection)
     try:

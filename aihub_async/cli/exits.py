@@ -179,7 +179,7 @@ def usage(message: str) -> NoReturn:
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """End the command unless the user agrees; where nobody can be asked, `--yes` is needed."""
+    """End the command unless the user confirms; where no prompt can be shown, `--yes` is needed."""
     if yes:
         return
     if not terminal.is_interactive():
@@ -194,7 +194,7 @@ def run(work: Coroutine[Any, Any, T], *, interrupted: Callable[[], str | None] =
 
     Args:
         work: the command.
-        interrupted: returns what to say about work that Ctrl-C left unfinished, such as ids and the command that
+        interrupted: returns the message about work that Ctrl-C left unfinished, such as ids and the command that
             continues it.
     """
     with ending_in_one_line(interrupted):
@@ -232,7 +232,7 @@ def list_failed_files(error: Exception) -> None:
 
 
 def _details(error: Exception) -> Mapping[str, Any]:
-    """Return what the JSON of a failure has beside its message."""
+    """Return what the JSON of a failure has in addition to its message."""
     if isinstance(error, errors.UploadError):
         failed = [{"name": each.name, "source": each.source, "error": str(each.error)} for each in error.report.failed]
         return {"failed": failed}

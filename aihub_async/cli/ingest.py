@@ -119,7 +119,9 @@ class Job:
     batch_files: Annotated[
         int, typer.Option(metavar="N", help="Files of a run.", min=1, max=1000, rich_help_panel=INPUT)
     ] = 1000
-    max_runs: Annotated[int, typer.Option(metavar="N", help="Runs in flight at once.", min=1, rich_help_panel=RUN)] = 8
+    max_runs: Annotated[
+        int, typer.Option(metavar="N", help="Maximum number of runs in flight.", min=1, rich_help_panel=RUN)
+    ] = 8
     outage_patience: Annotated[
         float,
         typer.Option(
@@ -171,11 +173,11 @@ class Job:
     def arguments(self, sources: list[str] | None) -> dict[str, Any]:
         """Return the arguments of `client.ingest`; end the command if some are missing."""
         if not sources:
-            usage("give a SOURCE: a folder, or files")
+            usage("pass a SOURCE: a folder, or files")
         if self.out is None:
-            usage("give --out, the folder of the results")
+            usage("pass --out, the folder of the results")
         if sum(value is not None for value in (self.app_name, self.app_id, self.deployment_id)) != 1:
-            usage("give one of --app, --app-id and --deployment-id")
+            usage("pass one of --app, --app-id and --deployment-id")
         given = attrs.asdict(self)
         given["send_all_types"] = given.pop("all_types")
         given["formulas"] = given.pop("keep_formulas")
@@ -191,7 +193,7 @@ class Job:
 
 @attrs.frozen
 class Engine:
-    """Where a job runs, and what it leaves beside the results."""
+    """Where a job runs, and what it leaves next to the results."""
 
     engine: Annotated[
         str, typer.Option(metavar="NAME", help="local, or dask for many processes or machines.", rich_help_panel=RUN)

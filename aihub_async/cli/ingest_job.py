@@ -94,7 +94,7 @@ def run_job(
     *,
     retry_failed: bool,
 ) -> None:
-    """Run a job, show its progress, and say at its end what to do next."""
+    """Run a job, show its progress, and report at its end what to do next."""
     interrupted = False
 
     async def work() -> IngestStatus:

@@ -68,7 +68,7 @@ Rate = Annotated[
         "--max-requests-per-second",
         metavar="N",
         min=0.001,
-        help="Send no more requests per second than this.",
+        help="Maximum number of requests per second.",
         rich_help_panel=CONNECTION,
     ),
 ]
@@ -241,7 +241,7 @@ def local_path(text: str, option: str) -> Path:
     from aihub_async.cli.exits import usage
 
     if "://" in text:
-        usage(f"{option} {text}: a URL is not supported here; give a path on this machine")
+        usage(f"{option} {text}: a URL is not supported here; pass a path on this machine")
     if "\0" in text:
         usage(f"{option} {text}: a path cannot hold a null character")
     return Path(text)

@@ -19,7 +19,7 @@ from aihub_async.results.processed import Processed
 from aihub_async.results.rows import Shape as RowShape
 
 STDOUT = "-"
-"""The value of --out that stands for standard output."""
+"""The value of --out that means standard output."""
 
 _KINDS = {
     "file": "text",
@@ -121,7 +121,7 @@ def present(processed: Processed, target: str | None, shape: Shape) -> None:
 
 
 def _write(processed: Processed, rows: Sequence[FieldRow], path: Path, shape: Shape) -> str:
-    """Write the output file; return what to say about it."""
+    """Write the output file; return the message about it."""
     if not shape.wide:
         write_rows(path, rows, formulas=shape.keep_formulas)
         return f"{len(rows)} fields written to {path}"

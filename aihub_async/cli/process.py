@@ -115,7 +115,7 @@ def _check_one_app(options: dict[str, str | None]) -> None:
     if not given:
         usage(f"name the app to run: {' or '.join(options)}")
     if len(given) > 1:
-        usage(f"give only one of {' and '.join(given)}")
+        usage(f"pass only one of {' and '.join(given)}")
     if not options[given[0]]:
         usage(f"{given[0]} is empty")
 

@@ -30,7 +30,7 @@ class WorkDisplay:
         self._run: Run | None = None
         self._run_began = 0.0
         self._spinner = Spinner("line")
-        # The clock of a run moves on by itself, so the display asks for what to draw.
+        # The elapsed time changes without an event, so the display requests its content.
         self._live = Live(console=terminal.err, transient=True, get_renderable=self._draw) if is_shown else None
 
     @property
@@ -51,7 +51,7 @@ class WorkDisplay:
             terminal.note(f"uploaded {_counts(progress)}, {progress.bytes_done:,} bytes")
 
     def run(self, run: Run) -> None:
-        """Show the state of a run when it changes; how it ended is for the command to say."""
+        """Show the state of a run when it changes; the command reports how it ended."""
         before, self._run = self._run, run
         if before is None:
             self._run_began = time.monotonic()

@@ -1,4 +1,4 @@
-"""`aihub view`, `schema`, `compare` and `score`: what can be made of the results of runs."""
+"""`aihub view`, `schema`, `compare` and `score`: commands that use the results of runs."""
 
 import enum
 import webbrowser

@@ -128,7 +128,7 @@ def wait(
     timeout: Timeout = None,
     through_review: ThroughReview = False,
 ) -> None:
-    """Wait for the end of a run; the exit code says how it ended."""
+    """Wait for the end of a run; the exit code shows how it ended."""
     del output
     check_key(connection)
 
@@ -154,7 +154,7 @@ def delete(
         bool, typer.Option("--keep-input", metavar=FLAG, help="Keep the input: the run's batch.")
     ] = False,
     keep_output: Annotated[bool, typer.Option("--keep-output", metavar=FLAG, help="Keep the output files.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", metavar=FLAG, help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", metavar=FLAG, help="Skip the confirmation prompt.")] = False,
 ) -> None:
     """Delete a run, its logs, its output, and by default its input: the whole batch."""
     del output

@@ -211,6 +211,6 @@ def check_selection(sources: Sequence[str], selection: Selection) -> None:
     if selection.skip_existing and selection.batch_id is None:
         usage("--skip-existing needs --batch-id, the batch that has files")
     if selection.batch_name is not None and selection.batch_id is not None:
-        usage("give --batch-id or --batch-name, not both")
+        usage("pass --batch-id or --batch-name, not both")
     if selection.batch_name is not None and not 1 <= len(selection.batch_name) <= MAX_NAME_LENGTH:
         usage(f"--batch-name has 1 to {MAX_NAME_LENGTH} characters, not {len(selection.batch_name)}")

@@ -78,7 +78,7 @@ def _load_app(text: str) -> tuple[str, Any]:
     sys.path.insert(0, os.getcwd())  # noqa: PTH109 - as `python -m` does
     try:
         module = importlib.import_module(module_name)
-    # Whatever the user's module raises when it is imported is for the user to mend.
+    # Any exception of the user's module during its import is the user's to fix.
     except Exception as error:  # noqa: BLE001 - see above
         usage(f"--app {text}: importing {module_name} failed: {type(error).__name__}: {error}")
     function = getattr(module, name, None)

@@ -171,7 +171,7 @@ def write_lines(lines: Iterable[str]) -> None:
 
 
 def is_interactive() -> bool:
-    """Return whether a person can be asked."""
+    """Return whether a prompt can be shown."""
     return sys.stdin.isatty() and err.is_terminal
 
 

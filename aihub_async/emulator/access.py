@@ -120,7 +120,7 @@ def chosen_workspace(given: str | None, account: Account, *, remedy: str) -> str
     """
     workspace = given or account.personal
     if workspace is None:
-        raise ApiError(400, f"A service account has no personal workspace: give {remedy}.")
+        raise ApiError(400, f"A service account has no personal workspace: pass {remedy}.")
     if not account.may_use(workspace):
         raise ApiError(404, f"There is no workspace {workspace!r} in this context, or you are denied access.")
     return workspace

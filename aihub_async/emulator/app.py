@@ -156,7 +156,7 @@ class Emulator(EmulatorControls):
 
     @contextmanager
     def in_thread(self) -> Iterator[Self]:
-        """Run in a thread of its own, beside synchronous code; the same as `with Emulator() as hub`."""
+        """Run in a separate thread, for synchronous code; the same as `with Emulator() as hub`."""
         with start_blocking_portal("asyncio") as portal, portal.wrap_async_context_manager(self):
             yield self
 

@@ -33,7 +33,7 @@ class App:
         version: Version; the last one registered is the latest production version.
         packet_blocks: Whether a failed cross-class validation stops the run for human review.
         packet: Called with all documents of a run; returns its cross-class fields.
-        agent: Agent mode: values that do not stand in the text are computed ones, with `ocr` 1.0 and `model` null.
+        agent: Agent mode: values that do not occur in the text are computed ones, with `ocr` 1.0 and `model` null.
     """
 
     name: str
@@ -127,7 +127,7 @@ class Apps:
             ApiError: 400, neither or both of name and id; 404, no such app, or no such version of it.
         """
         if (name is None) == (app_id is None):
-            raise ApiError(400, "Give one of app_name and app_id.")
+            raise ApiError(400, "Pass one of app_name and app_id.")
         visible = [versions for (of, _), versions in self._versions.items() if _visible(of, user, owner)]
         matching = [
             versions for versions in visible if name == _latest(versions).name or app_id == _latest(versions).id

@@ -1,4 +1,4 @@
-"""The audit log: every request, and what happens to accounts, apps, deployments and runs beside the API."""
+"""The audit log: every request, and changes of accounts, apps, deployments and runs made outside the API."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The emulator's time: real time plus whatever `advance` has added to it."""
+"""The emulator's time: real time plus what `advance` has added to it."""
 
 import asyncio
 import time

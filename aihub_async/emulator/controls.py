@@ -1,4 +1,4 @@
-"""What a test may do with a running emulator besides HTTP: register, inspect, and steer."""
+"""What a test may do with a running emulator apart from HTTP: register, inspect, and steer."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -66,7 +66,7 @@ class EmulatorControls:
             version: Version; the one registered last is the latest production version.
             packet: Called with all documents of a run; returns its cross-class fields (`PacketField`).
             packet_blocks: Whether a failed cross-class validation stops the run for review.
-            agent: Agent mode: values that do not stand in the text have `ocr` 1.0 and `model` null.
+            agent: Agent mode: values that do not occur in the text have `ocr` 1.0 and `model` null.
 
         Example:
             >>> @hub.app("Lines")
@@ -315,7 +315,7 @@ class EmulatorControls:
         return self._call(lambda: work(state))
 
     def _call(self, work: Callable[[], _T]) -> _T:
-        """Call a function on the emulator's own event loop, from whichever thread."""
+        """Call a function on the emulator's own event loop, from any thread."""
         loop = self._loop
         try:
             here = asyncio.get_running_loop() is loop

@@ -98,7 +98,7 @@ class Database:
         return cursor
 
     def defer(self, sql: str, *values: Any) -> None:
-        """Queue an insert whose result nobody needs; it is executed by `flush` or by the next group commit."""
+        """Queue an insert without waiting for its result; it is executed by `flush` or by the next group commit."""
         self._deferred[sql].append(values)
         self._schedule_commit()
 

@@ -62,11 +62,11 @@ class Page:
     ocr: float | None = None
 
     def find(self, value: str) -> Box | None:
-        """Return where a text first stands on the page; of a text of several lines, its first line."""
+        """Return where a text first occurs on the page; for a text of several lines, its first line."""
         return next(iter(self.find_all(value)), None)
 
     def find_all(self, value: str) -> list[Box]:
-        """Return where a text first stands on the page, one box per line that it covers."""
+        """Return where a text first occurs on the page, one box per line that it covers."""
         if not value.strip():
             return []
         for fragment in self.fragments:
@@ -75,7 +75,7 @@ class Page:
         return self._across_lines(value)
 
     def box(self, fragment: Fragment, value: str) -> Box | None:
-        """Return where a text first stands in a line of the page."""
+        """Return where a text first occurs in a line of the page."""
         at = fragment.text.find(value)
         return None if at < 0 or not value else fragment.span(self.number, at, at + len(value))
 
@@ -100,7 +100,7 @@ class Document:
 
     `rows` holds the records of a table (CSV, the first sheet of a workbook, a JSON list of objects), each a mapping of
     column to value; it is empty for everything else. `settings` is what the run was started with, `secrets` the values
-    of the secrets that its `keys.secret` name. `problem` says why there is no text, where nothing could read the file.
+    of the secrets that its `keys.secret` name. `problem` is the reason, if the file could not be read.
 
     Example:
         >>> @hub.app("Invoices")
@@ -137,11 +137,11 @@ class Document:
         return Path(self.local_path).read_bytes()
 
     def find(self, value: str) -> Box | None:
-        """Return where a text first stands in the document."""
+        """Return where a text first occurs in the document."""
         return next(iter(self.find_all(value)), None)
 
     def find_all(self, value: str, pages: Sequence[int] = ()) -> list[Box]:
-        """Return where a text first stands in the document, or on some of its pages, one box per line it covers."""
+        """Return where a text first occurs in the document, or on some of its pages, one box per line it covers."""
         for page in self.pages:
             if (not pages or page.number in pages) and (boxes := page.find_all(value)):
                 return boxes
@@ -163,7 +163,7 @@ class Field:
         error: Makes the field a failed one, whose value the API reports as `ERROR`.
         alerts: Messages of failed validations.
         blocking: Whether these alerts stop the run for human review.
-        ocr: OCR confidence; None takes that of the page the value stands on.
+        ocr: OCR confidence; None takes that of the page the value is on.
     """
 
     name: str

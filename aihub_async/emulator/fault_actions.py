@@ -162,7 +162,7 @@ def _with_nulls(value: Any) -> Any:
 def _null_unless_id(key: str, item: Any) -> Any:
     if isinstance(item, dict | list):
         return _with_nulls(item)
-    # Flags that end a listing stay as well: without them no client could know where it is.
+    # Flags that end a listing stay as well: without them no client could detect the end.
     keep = key == "id" or key.endswith("_id") or key in {"has_more", "status", "state", "part_size", "part_num"}
     return item if keep else None
 

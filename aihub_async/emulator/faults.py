@@ -97,7 +97,7 @@ class Fault:
 
     Before or after processing: "status", "html", "gzip-bomb", "echo-authorization", "redirect" and "reset-before" take
     the place of handling the request. With `handled` it is carried out first; with `handled_after` it is carried out
-    that many seconds after the client got its answer, like a backend that continues when its gateway has given up.
+    that many seconds after the client got its answer, like a backend that continues after its gateway has timed out.
 
     Example:
         >>> hub.faults.add(Fault(kind="status", status=429, retry_after=1, operation="addFileToBatch", times=3))

@@ -40,7 +40,7 @@ def _records(document: Document) -> list[ExtractedDocument]:
     places = [(page, fragment) for page in document.pages for fragment in page.fragments]
     documents, cursor = [], 0
     for row in document.rows:
-        # Rows stand in the order of the lines; only a line or two (a header, a wrapped cell) may lie between.
+        # Rows are in the order of the lines; only a line or two (a header, a wrapped cell) may be between them.
         near = range(cursor, min(cursor + _NEAR, len(places)))
         index = next((index for index in near if _holds(places[index][1], row)), None)
         page, fragment = (None, None) if index is None else places[index]

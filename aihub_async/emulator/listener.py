@@ -1,4 +1,4 @@
-"""The listening sockets, which close and open again as `refuse` faults say."""
+"""The listening sockets, which `refuse` faults close and reopen."""
 
 import asyncio
 import socket
@@ -90,7 +90,7 @@ class Listener:
         for server in self._servers:
             server.close()
         self._servers = []
-        # Bound but not listening: the kernel refuses connections, and nobody else can take the port.
+        # Bound but not listening: the kernel refuses connections, and no other process can take the port.
         self._reserved = [_bound(family, address) for family, address in addresses]
         self._reset_if_refusing()
 

@@ -27,7 +27,7 @@ class OutputSchema:
         """Return the schema in the settings of a run, where it is JSON inside JSON.
 
         Raises:
-            ApiError: 400, malformed, or a formula that the emulator does not know.
+            ApiError: 400, malformed, or a formula that the emulator does not support.
         """
         text = (settings.get("runtime_config") or {}).get("modify_output_schema")
         if text is None:

@@ -72,7 +72,7 @@ def run_documents(entries: Iterable[dict[str, Any]]) -> list[RunDocument]:
 
 
 def shared_fields(documents: Sequence[RunDocument]) -> list[PacketField]:
-    """Consolidate the fields that stand in several documents: the most frequent value wins.
+    """Consolidate the fields that occur in several documents: the most frequent value wins.
 
     Values that differ are a failed validation of the type `all_inputs_match`.
     """

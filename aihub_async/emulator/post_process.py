@@ -15,7 +15,7 @@ MAX_PAGES = 100
 def post_process_pdfs(
     document: Document, found: Sequence[ExtractedDocument], settings: Mapping[str, Any]
 ) -> list[bytes | None]:
-    """Return a PDF of the pages of each document, None where the run wants none or the document is too long."""
+    """Return a PDF of the pages of each document, None where the run requested none or the document is too long."""
     runtime = settings.get("runtime_config")
     wanted = isinstance(runtime, Mapping) and runtime.get("generate_post_process_pdf") is True
     return [_pdf(document, each, settings) if wanted else None for each in found]

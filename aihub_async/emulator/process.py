@@ -24,7 +24,7 @@ class InputFile:
         path: Its path as results report it.
         local_path: Where its bytes are.
         pdf_paths: Return the drive path of a post-process PDF by the number of its document.
-        sidecar_path: Where the bytes of `NAME.txt` beside it are, if there is one.
+        sidecar_path: Where the bytes of the adjacent `NAME.txt` are, if there is one.
     """
 
     name: str
@@ -48,7 +48,7 @@ class ProcessedFile:
 def process_file(
     apps: Sequence[App], file: InputFile, settings: Mapping[str, Any], secrets: Mapping[str, str]
 ) -> ProcessedFile:
-    """Return what apps find in a file; a file that fails has an entry that says why."""
+    """Return what apps find in a file; a file that fails has an entry with the reason."""
     try:
         document = read_document(file.local_path, file.name, settings, file.sidecar_path)
         document = attrs.evolve(document, secrets=secrets)
@@ -57,7 +57,7 @@ def process_file(
         return ProcessedFile(failed_entry(file.name, file.path, str(error)))
     except FileNotFoundError:
         return ProcessedFile(failed_entry(file.name, file.path, "The file was deleted before it was processed."))
-    # An app is the user's code: whatever it raises concerns this one file, and the run continues.
+    # An app is the user's code: an exception fails this one file, and the run continues.
     except Exception as error:
         logger.warning("app %r failed on %r", apps[0].name, file.name, exc_info=error)
         return ProcessedFile(failed_entry(file.name, file.path, f"{type(error).__name__}: {error}"))

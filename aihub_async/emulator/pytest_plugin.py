@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def aihub_emulator() -> "Iterator[Emulator]":
-    """A local AI Hub of its own for each test, in a thread: for synchronous and asynchronous tests alike."""
+    """A separate local AI Hub for each test, in a thread: for synchronous and asynchronous tests alike."""
     from aihub_async.emulator.app import Emulator  # noqa: PLC0415 - pytest starts without it
 
     with Emulator() as hub:

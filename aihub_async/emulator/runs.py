@@ -18,7 +18,7 @@ from aihub_async.emulator.world import Account
 
 _SORT_COLUMNS = {None: "start_ns", "start_timestamp": "start_ns", "status": "status"}
 _ORDERS = {None: "DESC", "DESCENDING": "DESC", "ASCENDING": "ASC"}
-_DAY = 86_400  # seconds; list runs covers this much unless the request says otherwise
+_DAY = 86_400  # seconds; list runs covers this much by default
 _LATEST = 9_000_000_000  # Unix seconds; as nanoseconds still an integer of SQLite
 _FOREVER_NS = 2**62
 _STARTED = "Run initiated successfully."

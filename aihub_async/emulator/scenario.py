@@ -8,7 +8,7 @@ Example:
     run_seconds = 2.0
 
     [[fault]]                       # attributes of Fault
-    kind = "refuse"                 # 10 seconds after the start nobody listens, for 5 seconds
+    kind = "refuse"                 # connections are refused for 5 seconds, 10 seconds after the start
     after = 10
     lasting = 5
 
@@ -51,7 +51,7 @@ from aihub_async.emulator.world import World
 
 _T = TypeVar("_T")
 
-# Callables cannot stand in a file.
+# A file cannot hold callables.
 _SETTINGS = setting_names() - {"clock", "new_id", "post_webhook"}
 
 

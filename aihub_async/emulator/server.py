@@ -121,7 +121,7 @@ class Server:
         except ApiError as error:
             response = error.response()
         except (ConnectionError, web.RequestPayloadError):
-            # The client disconnected while it sent its body: there is nobody to answer.
+            # The client disconnected while it sent its body: no response is possible.
             response = Response(400)
         # A bug of the emulator must reach the client as a response and the developer as a log entry.
         except Exception:

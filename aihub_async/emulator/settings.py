@@ -38,7 +38,7 @@ class EmulatorSettings:
         part_size: Size of the parts of a multipart upload.
         max_file_size: Largest file; None is no limit.
         max_files_per_run: Most files of one run.
-        list_page_size: Items on a page of a list unless the request says otherwise.
+        list_page_size: Default number of items on a page of a list.
         max_page_size: Most items on a page of a list.
         results_page_size: Files on a page of run results.
         workers: Files that are processed concurrently, of all runs together.

@@ -64,7 +64,7 @@ class Slot:
         await self._wait(turn)
 
     def release(self) -> None:
-        """Give the slot back, if it is held."""
+        """Release the slot, if it is held."""
         if self._held:
             self._held = False
             self._slots.give_back()

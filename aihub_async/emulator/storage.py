@@ -151,7 +151,7 @@ class Drive:
         self._settings = settings
 
     def put(self, path: str, blob: int, size: int, *, modified_ns: int | None = None) -> None:
-        """Store a blob under a path, in the place of what was there; written now unless `modified_ns` says when."""
+        """Store a blob under a path, replacing what was there; `modified_ns` defaults to now."""
         replaced = self._db.value("SELECT blob FROM nodes WHERE path = ?", path)
         written = self._settings.clock.time_ns() if modified_ns is None else modified_ns
         self._db.write("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?, ?)", path, blob, size, written)

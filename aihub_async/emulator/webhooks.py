@@ -77,7 +77,7 @@ class Webhooks:
             self._spawn(run["id"], self._deliver_all(held[::-1]))
 
     async def settled(self, run_id: str) -> None:
-        """Wait until a run's notification is acknowledged or given up."""
+        """Wait until a run's notification is acknowledged or abandoned."""
         task = self._under_way.get(run_id)
         if task is not None:
             await asyncio.wait({task})

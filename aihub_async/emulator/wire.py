@@ -186,7 +186,7 @@ def to_token(cursor: str) -> str:
 
 
 def from_token(token: str) -> str:
-    """Return the place that a page token stands for.
+    """Return the place that a page token encodes.
 
     Raises:
         ApiError: 400, not a token.

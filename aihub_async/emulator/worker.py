@@ -115,7 +115,7 @@ class Worker:
             self.start(run_id)
 
     async def wait(self, run_id: str) -> None:
-        """Wait until a run is no longer RUNNING and its webhook is acknowledged or given up."""
+        """Wait until a run is no longer RUNNING and its webhook is acknowledged or abandoned."""
         task = self._active.get(run_id)
         if task is not None:
             await asyncio.wait({task})
@@ -192,7 +192,7 @@ class Worker:
             documents = run_documents(self._runs.entries(run["id"]))
             try:
                 fields = await self._threads.run(lambda make: [field.view() for field in make(documents)], app.packet)
-            # The function is the user's code: whatever it raises fails the run.
+            # The function is the user's code: any exception fails the run.
             except Exception as error:
                 logger.warning("the packet function of app %r failed", app.name, exc_info=error)
                 return "FAILED", f"The packet function failed: {type(error).__name__}: {error}"
@@ -249,7 +249,7 @@ class Worker:
         position, after = 0, ""
         while nodes := self._drive.walk(folder, after=after, limit=_PAGE, **window):
             for node in nodes:
-                # Neither an output folder inside the input folder nor the text beside an image is an input.
+                # Neither an output folder inside the input folder nor the text file of an image is an input.
                 if node.path.startswith(f"{run['output_dir']}/") or self._is_sidecar(node.path):
                     continue
                 name = node.path[len(folder) + 1 :]

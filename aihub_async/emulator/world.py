@@ -2,7 +2,7 @@
 
 Without a description there is an open world: one organization, whose workspaces exist as soon as they are named, and a
 request without an `IB-Context` header means that organization. A described world is closed: a request without the
-header means the caller's community account, as the documentation of the service says.
+header means the caller's community account, as the service documents.
 
 Example:
     >>> world = World(
@@ -47,7 +47,7 @@ class Organization:
         id: Its id, which `IB-Context` names.
         admins: User ids; admins are members, manage secrets, and may use every shared workspace.
         members: User ids.
-        auditors: User ids that may read the audit logs, besides the admins.
+        auditors: User ids that may read the audit logs, in addition to the admins.
         workspaces: Shared workspaces with the user ids of their members. Personal workspaces need no entry.
         drive: Display name of the default drive.
         units: Consumption units left; None is no limit.
@@ -114,7 +114,7 @@ class World:
 
     @classmethod
     def from_mapping(cls, content: Mapping[str, Any]) -> "World":
-        """Return the world that a mapping describes, as it stands in a scenario file.
+        """Return the world that a mapping from a scenario file describes.
 
         Raises:
             TypeError: an unknown or missing key.

@@ -14,7 +14,7 @@ r"""Every exception of the client.
     │   ├── RunFailedError            FAILED
     │   ├── RunCancelledError         CANCELLED
     │   └── RunNeedsReviewError       STOPPED_AT_CHECKPOINT: a person must look at it
-    ├── IngestError                   a bulk job cannot continue; it can be resumed when the cause is gone
+    ├── IngestError                   a bulk job cannot continue; it can be resumed when the cause is fixed
     │   └── JournalError              the job's journal cannot be read or written
     │       ├── JournalBusyError      another process holds it
     │       ├── JournalDamagedError   it is not what was written
@@ -26,7 +26,7 @@ r"""Every exception of the client.
         ├── RequestTimeoutError       an attempt or the whole deadline ran out (also a TimeoutError)
         ├── OutcomeUnknownError       a once-only request may or may not have been carried out
         │   └── UnreadableAnswerError the server reported success with an unreadable answer (also a ProtocolError)
-        ├── ProtocolError             the answer is not what the API speaks
+        ├── ProtocolError             the answer is not a valid API response
         │   ├── ResponseTooLargeError
         │   ├── RedirectError         3xx: redirects are never followed
         │   └── PaginationError       a list repeats itself, or promises more and has none

@@ -39,7 +39,7 @@ class ClosedClientError(AIHubError, RuntimeError):
 
 
 class SourceError(AIHubError):
-    """Something to upload cannot be read; `name` says which."""
+    """Something to upload cannot be read; `name` is its name."""
 
     def __init__(self, message: str, *, name: str | None = None) -> None:
         super().__init__(message)
@@ -80,7 +80,7 @@ class WaitTimeoutError(AIHubError, TimeoutError):
 
 
 class JobFailedError(AIHubError):
-    """An asynchronous job ended FAILED or CANCELLED; `state` says which, `job_message` why."""
+    """An asynchronous job ended FAILED or CANCELLED (see `state`); `job_message` is the reason."""
 
     def __init__(self, message: str, *, job_id: str, state: str, job_message: str | None = None) -> None:
         super().__init__(message)
@@ -90,7 +90,7 @@ class JobFailedError(AIHubError):
 
 
 class RunError(AIHubError):
-    """A run did not come to results; `run` is its last state."""
+    """A run ended without results; `run` is its last state."""
 
     def __init__(self, message: str, *, run: Run) -> None:
         super().__init__(message)

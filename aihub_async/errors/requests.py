@@ -96,7 +96,7 @@ class RequestError(AIHubError):
 
     @property
     def server_message(self) -> str | None:
-        """What the server said, with secrets removed."""
+        """The message of the server, with secrets removed."""
         return self.details.server_message
 
     @property
@@ -140,9 +140,9 @@ class OutcomeUnknownError(RequestError):
     """A once-only request may or may not have been carried out.
 
     `cause` names the failure of the last attempt. `await error.reconcile()`, or `error.reconcile()` in the sync client,
-    asks the server again and returns what the call would have returned, or raises: `LookupError` if the request
+    queries the server again and returns what the call would have returned, or raises: `LookupError` if the request
     provably was not carried out, `OutcomeUnknownError` while it is still unknown. It is None after unpickling and where
-    the API has no way to ask.
+    the API has no lookup for it.
     """
 
     _unpicklable = frozenset({"__notes__", "reconcile"})
@@ -155,7 +155,7 @@ class OutcomeUnknownError(RequestError):
 
 
 class ProtocolError(RequestError):
-    """The server's answer is not what the API speaks, such as a login page with status 200."""
+    """The server's answer is not a valid API response, such as a login page with status 200."""
 
 
 class UnreadableAnswerError(OutcomeUnknownError, ProtocolError):

@@ -1,4 +1,4 @@
-"""Taking over what the server already has of a job, whatever the journal says."""
+"""Adopting what the server already has of a job, even if the journal lacks it."""
 
 import functools
 from collections.abc import Awaitable, Callable

@@ -107,7 +107,7 @@ def _identity(info: dict[str, Any], size: int) -> int:
 class Publisher:
     """Copies a job's results to a URL: parts as they are written, everything else at the end.
 
-    Objects appear whole. What was copied is remembered beside the results, and compared with what is there.
+    Objects appear whole. What was copied is recorded next to the results, and compared with what is there.
     """
 
     def __init__(self, out: Path, url: str) -> None:
@@ -173,7 +173,7 @@ class Publisher:
                 system.makedirs(f"{root}/{name}".rpartition("/")[0], exist_ok=True)
                 system.put_file(str(path), f"{root}/{name}")
                 break
-            # Each file system has exceptions of its own.
+            # Each file system raises its own exceptions.
             except Exception as error:
                 if number == _TRIES:
                     raise self._failed(error) from error
@@ -196,7 +196,7 @@ class Publisher:
 
     def _failed(self, error: Exception) -> IngestError:
         return IngestError(
-            f"cannot copy the results to {self._url}: {error}; they are in {self._out}: when the cause is gone, run "
+            f"cannot copy the results to {self._url}: {error}; they are in {self._out}: when the cause is fixed, run "
             "the same job again"
         )
 

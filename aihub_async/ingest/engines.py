@@ -38,7 +38,7 @@ Work = Callable[[Shard], IngestStatus]
 
 
 class Engine(Protocol):
-    """Calls a function for every shard, each at least once, in whatever order and place."""
+    """Calls a function for every shard, each at least once, in any order and place."""
 
     def map(self, work: Work, shards: Sequence[Shard]) -> AsyncIterator[tuple[Shard, IngestStatus]]:
         """Results as they come.

@@ -39,7 +39,7 @@ class ResultsFolder:
     """The files of a job's results.
 
     Readers of Parquet datasets take every file of the folder for a part, except those whose names begin with an
-    underscore or a dot. So beside Parquet parts everything else begins with an underscore.
+    underscore or a dot. So next to Parquet parts everything else begins with an underscore.
     """
 
     path: Path
@@ -131,7 +131,7 @@ class ResultsFolder:
 
 
 def write_lines(path: Path, rows: Iterable[dict[str, Any]], crash_hook: Callable[[str], None] = no_crash_hook) -> int:
-    """Write a list beside the results as JSON Lines, or remove it if it is empty; return how many rows it has."""
+    """Write a list next to the results as JSON Lines, or remove it if it is empty; return how many rows it has."""
     with explained(path), RowFile(path, "jsonl", ColumnSet({})) as file:
         for row in rows:
             file.write([row])
@@ -144,7 +144,7 @@ def write_lines(path: Path, rows: Iterable[dict[str, Any]], crash_hook: Callable
 
 
 def explained(path: Path) -> AbstractContextManager[None]:
-    """Turn an error of the file system into the job's own, which says that the job can be resumed."""
+    """Turn an error of the file system into the job's own, whose message explains how to resume the job."""
     return _Explained(path)
 
 
@@ -155,6 +155,6 @@ class _Explained(AbstractContextManager[None]):
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         if isinstance(error, OSError):
             raise IngestError(
-                f"cannot write {self._path}: {error.strerror or error}; what is done is kept: when the cause is gone, "
+                f"cannot write {self._path}: {error.strerror or error}; what is done is kept: when the cause is fixed, "
                 "run the same job again to resume it"
             ) from error

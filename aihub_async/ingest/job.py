@@ -112,7 +112,7 @@ class IngestJob:
             engine: where to run it, such as a `DaskEngine`; in this process by default.
 
         Returns:
-            The status at the end; `complete` unless it was stopped or something waits for somebody (`attention`).
+            The status at the end; `complete` unless it was stopped or something needs attention (`attention`).
 
         Raises:
             IngestError: it cannot continue, such as on a full disk. Run the same job again to resume it.
@@ -138,7 +138,7 @@ class IngestJob:
         The journal is that of `run`: after a kill, watching again loses and repeats nothing.
 
         Args:
-            settle: seconds for which size and time of a file must stand still before it is sent; an empty file waits.
+            settle: seconds for which size and time of a file must not change before it is sent; an empty file waits.
             batch_after: seconds after which a batch that is not full is sent.
             move: a folder to which files are moved when their results are written; by default they stay.
 

@@ -121,7 +121,7 @@ class JobOptions:
 
     @property
     def filter(self) -> PathFilter:
-        """Which files of folders are wanted."""
+        """Which files of folders are selected."""
         return PathFilter(self.include or None, self.exclude or None)
 
     @property

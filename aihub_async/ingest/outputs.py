@@ -18,7 +18,7 @@ from aihub_async.results.datasets import unify
 
 
 class Outputs:
-    """The parts of a job as its journal has them, and the lists beside them."""
+    """The parts of a job as its journal has them, and the lists next to them."""
 
     def __init__(self, folder: ResultsFolder, options: JobOptions, crash_hook: Callable[[str], None]) -> None:
         self._folder = folder
@@ -32,7 +32,12 @@ class Outputs:
             exported = queries.batches_in(db, BatchState.EXPORTED)
             raw, gated = self._options.raw, self._options.gate is not None
             lost = [batch for batch in exported if not self._folder.has(batch, raw=raw, gated=gated)]
-            changes: dict[str, Any] = {"state": BatchState.COMPLETE, "rows": 0, "gated": 0, "note": "its part is gone"}
+            changes: dict[str, Any] = {
+                "state": BatchState.COMPLETE,
+                "rows": 0,
+                "gated": 0,
+                "note": "its part is missing",
+            }
             reopened = (attrs.evolve(batch, **changes) for batch in lost)
             queries.put_batches(db, reopened)
             return len(lost)
@@ -40,7 +45,7 @@ class Outputs:
         return await journal.call(check)
 
     async def unify(self, journal: Journal) -> None:
-        """Give all parts the same columns, so that any reader takes the folder for one table."""
+        """Make the columns of all parts equal, so that any reader can read the folder as one table."""
         changed: dict[Path, int] = {}
 
         def replace(temporary: Path, part: Path) -> None:

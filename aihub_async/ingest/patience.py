@@ -23,7 +23,7 @@ STOPPING = (
     errors.ClosedClientError,
     errors.ConfigurationError,
 )
-"""Errors that every request would meet until somebody changes something: the job stops, and can be resumed."""
+"""Errors that every request would meet until a person fixes the cause: the job stops, and can be resumed."""
 
 _OUTAGE = (
     errors.ConnectError,

@@ -32,10 +32,10 @@ class IngestStatus:
     `files` and `bytes` are what is planned so far (all of it once `scanned`), `uploaded` the files that the server got,
     `done` those whose results are written, `failed` and `refused` the rows of the dead-letter list, `review` the files
     whose runs wait for a person, `gated` the documents that the gate refused, `batches` the number of batches by
-    state. `skipped` counts the litter of operating systems that was left out. `attention` says, in sentences, what
-    waits for somebody and how to continue. `outage` is for how long the server has not answered, if it does not at the
-    moment. `elapsed`, `retries`, the rates and `remaining` are measured by the process that works; from a journal
-    alone they are unknown.
+    state. `skipped` counts the litter of operating systems that was left out. `attention` has one
+    sentence for each thing that needs a person, with how to continue. `outage` is how long the server has not answered,
+    None while it answers. `elapsed`, `retries`, the rates and `remaining` are measured by the process that works; from
+    a journal alone they are unknown.
     """
 
     files: int
@@ -248,7 +248,7 @@ class Progress:
         self._scanned = False
 
     def scanned(self) -> None:
-        """The scan has come to its end."""
+        """Record the end of the scan."""
         self._scanned = True
 
     def uploaded(self, files: int, size: int, retries: int) -> None:

@@ -113,7 +113,7 @@ class Remote:
 
         Args:
             run_id: the run.
-            on_unknown: called when the run has a status that this package does not know.
+            on_unknown: called when the run has an unknown status.
         """
 
         def look(run: Run) -> None:
@@ -166,7 +166,7 @@ class Remote:
 
 
 class OnUnknown(Protocol):
-    """A callback for statuses that this package does not know."""
+    """A callback for unknown statuses."""
 
     def __call__(self, status: str) -> None:
         """Take the status."""

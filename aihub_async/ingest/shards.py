@@ -73,7 +73,7 @@ async def _run_shard(shard: Shard) -> IngestStatus:
 
 
 async def _open_when_free(path: Path) -> Journal:
-    """A worker that the engine gave up as lost may still be finishing."""
+    """A worker that the engine considers lost may still be running."""
     for _ in range(30):
         try:
             return await Journal.open(path)
@@ -165,7 +165,7 @@ def _rows_of(db: sqlite3.Connection) -> _Rows:
 
 
 async def merge_all(journal: Journal, *, patience: float) -> None:
-    """Take over what shards of an interrupted job have done; workers that still have one are asked to stop.
+    """Take over what shards of an interrupted job have done; workers that still have one are signaled to stop.
 
     Args:
         journal: the job's journal.
@@ -194,7 +194,7 @@ async def _merge_when_free(journal: Journal, path: Path, deadline: float) -> Non
             request_stop(journal.path)
             if not reported:
                 logger.warning(
-                    "%s: a worker of an earlier run has this shard; it is asked to stop, and waited for", error
+                    "%s: a worker of an earlier run has this shard; it is signaled to stop, and waited for", error
                 )
             reported = True
         await anyio.sleep(_POLL)

@@ -7,11 +7,11 @@ import anyio
 
 
 class StopRequestedError(Exception):
-    """The job was asked to stop while a step was waiting; the step's batch stays as the journal has it."""
+    """The job was stopped while a step was waiting; the step's batch stays as the journal has it."""
 
 
 class StopRequest:
-    """Whether a job was asked to stop, and the waits that end when it is."""
+    """Whether a job was requested to stop, and the waits that end when it is."""
 
     def __init__(self) -> None:
         self.requested = False

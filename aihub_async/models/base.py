@@ -8,7 +8,7 @@ from aihub_async.models.tolerant import structure_model
 
 
 class Model(KeepsRaw):
-    """An answer of the API: typed fields, and whatever else the server sent in `raw` and `extra`.
+    """An answer of the API: typed fields, and everything else that the server sent in `raw` and `extra`.
 
     Models are frozen attrs classes with fields named as on the wire. What the server left out, sent as null,
     or sent in a form that cannot be understood is None (for lists: empty); only a missing id is an error.

@@ -14,7 +14,7 @@ class Batch(Model):
 
 @attrs.frozen
 class BatchInfo(Model):
-    """A batch as the server knows it.
+    """A batch as the server reports it.
 
     `created_at_ms` and `updated_at_ms` are Unix milliseconds. `mount_point` is the connected drive and
     `path_suffix` the batch's path below it; `repo_owner` owns the workspace, `batch_owner` created the batch.
@@ -33,7 +33,7 @@ class BatchInfo(Model):
 
 @attrs.frozen
 class ListBatches(Model):
-    """One page of batches; the API does not say whether there are more."""
+    """One page of batches; the API does not report whether there are more."""
 
     batches: list[BatchInfo] = attrs.field(factory=list)
 
@@ -70,7 +70,7 @@ class FileNode(Model):
 
 @attrs.frozen
 class ListBatchFiles(Model):
-    """One page of a batch's files; `next_page_token` asks for the next one while `has_more`."""
+    """One page of a batch's files; `next_page_token` requests the next one while `has_more`."""
 
     nodes: list[FileNode] = attrs.field(factory=list)
     next_page_token: str | None = None

@@ -9,7 +9,7 @@ from aihub_async.models.base import Model
 
 
 class ConversationState(enum.StrEnum):
-    """The published states of a conversation: COMPLETE means that questions can be asked."""
+    """The published states of a conversation: COMPLETE means that it accepts questions."""
 
     COMPLETE = "COMPLETE"
     FAILED = "FAILED"

@@ -53,7 +53,7 @@ class FileMetadata:
 
     @property
     def size(self) -> int | None:
-        """Length in bytes; None for a folder, or if the server did not say."""
+        """Length in bytes; None for a folder, or if the server did not send it."""
         length = self.headers.get("Content-Length", "").strip()
         if self.is_folder or not (length.isascii() and length.isdigit()):
             return None
@@ -89,7 +89,7 @@ def _iso_date(text: str) -> dt.datetime | None:
 
 @attrs.frozen
 class FolderListing(Model):
-    """One page of a folder; `next_page_token` asks for the next one while `has_more`."""
+    """One page of a folder; `next_page_token` requests the next one while `has_more`."""
 
     nodes: list[FileNode] = attrs.field(factory=list)
     next_page_token: str | None = None

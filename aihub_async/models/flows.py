@@ -64,7 +64,7 @@ class FlowSettings:
         tags: texts to find the run by.
         step_timeout: seconds for each step; 0: the platform picks (the default), -1: none.
         pipeline_ids: pipelines that the run belongs to.
-        save_binary_to_output: keep the binary beside the output (True).
+        save_binary_to_output: keep the binary with the output (True).
         webhook_config: called at the end, see `aihub_async.webhooks.receiver`.
         runtime_config: arguments of the flow.
         log_prefix: put before every log line, as `runtime_config.log_prefix`.
@@ -95,7 +95,7 @@ class FlowSettings:
     priority: int | None = attrs.field(default=None, validator=_check_priority)
 
     def to_dict(self) -> dict[str, Any]:
-        """As the API takes it; what is not given is left out."""
+        """Return the settings as the API takes them, without those that are not set."""
         runtime = {
             **self.runtime_config.reveal(),
             "log_prefix": self.log_prefix,

@@ -64,8 +64,8 @@ class CurrentStatus(Model):
 class LegacyJobStatus(Model):
     """The state of a job.
 
-    `state` is PENDING, then DONE or COMPLETE, which says only that it ended; `outcome` says how. `cur_status` is JSON
-    inside JSON; `current` is what it says. `results` are there at the end.
+    `state` is PENDING, then DONE or COMPLETE, which means only that it ended; `outcome` is how. `cur_status` is JSON
+    inside JSON; `current` is its content. `results` are there at the end.
     """
 
     state: str | None = None
@@ -88,8 +88,8 @@ class LegacyJobStatus(Model):
     def outcome(self) -> str:
         """`state`, `current` and `results` folded into one of the states of `RunStatus`.
 
-        A job has ended when its `state` says so: then it was CANCELLED or FAILED if anything says that, else COMPLETE,
-        unless it waits for a person.
+        A job has ended when its `state` is final: then it is CANCELLED or FAILED if any part has that status, else
+        COMPLETE, unless it waits for a person.
         """
         current = self.current.status
         if self.state in {None, "", _PENDING}:
@@ -118,7 +118,7 @@ class LegacyJobStatus(Model):
 
     @property
     def message(self) -> str | None:
-        """What the server says about it, first about what failed."""
+        """The messages of the server, first those about failures."""
         failures = [result.msg for result in self.results if _failed(result) and result.msg]
         return "; ".join(failures) or self.msg
 
@@ -187,7 +187,7 @@ class LegacyRecord(Model):
 class LegacyResults(Model):
     """Results of a flow: of a whole run in memory, or one page of a finished run.
 
-    `csv` is the text of a run that was asked for CSV; it then has no `records`.
+    `csv` is the text of a run that requested CSV; it then has no `records`.
     """
 
     records: list[LegacyRecord] = attrs.field(factory=list)

@@ -22,7 +22,7 @@ class QueryStatus(enum.StrEnum):
 
 @attrs.frozen
 class SourceApp(Model):
-    """What a query asks: `type` is ``"CHATBOT"`` or ``"CONVERSE"``, `id` the id in its URL."""
+    """The target of a query: `type` is ``"CHATBOT"`` or ``"CONVERSE"``, `id` the id in its URL."""
 
     type: str
     id: str

@@ -1,4 +1,4 @@
-"""What a server sent beyond the fields a class knows: kept lazily, beside the typed object."""
+"""What a server sent beyond the fields of a class: kept lazily with the typed object."""
 
 import enum
 import functools
@@ -15,7 +15,7 @@ class DecodeError(ValueError):
 
 
 class Payload:
-    """The bytes of one answer, parsed on first use and then let go."""
+    """The bytes of one answer, parsed on first use and then released."""
 
     __slots__ = ("_data", "_value")
 
@@ -27,7 +27,7 @@ class Payload:
         """The whole answer as plain JSON types.
 
         Raises:
-            DecodeError: a part that no class knows cannot be read, such as one that is nested too deeply.
+            DecodeError: a part that belongs to no class cannot be read, such as one that is nested too deeply.
         """
         data = self._data
         if data is None:
@@ -57,7 +57,7 @@ def parse_leniently(data: bytes, refusal: Exception) -> Any:
     Servers written in Python send these. An integer of more digits than Python converts is kept as its text.
 
     Raises:
-        DecodeError: not even that; says why msgspec refused it.
+        DecodeError: Python's json cannot read it either; the message is that of msgspec.
     """
     try:
         return json.loads(data, parse_int=_integer)
@@ -94,7 +94,7 @@ Source: TypeAlias = "dict[str, Any] | Payload | tuple[Source, str, int | None]"
 
 
 def resolve(source: "Source") -> Any:
-    """The JSON value that a source stands for."""
+    """The JSON value of a source."""
     if isinstance(source, dict):
         return source
     if isinstance(source, Payload):
@@ -125,29 +125,29 @@ class KeepsRaw:
         `Field` or a `FileNode`, such as a confidence: the field's own `raw` has that as it was sent.
 
         Raises:
-            DecodeError: a part that the class does not know cannot be read.
+            DecodeError: a part that is no field of the class cannot be read.
         """
         sent = self._sent()
         return self.to_dict() if sent is None else sent
 
     @property
     def extra(self) -> dict[str, Any]:
-        """The fields of this object that its class does not know, if it has JSON of its own (see `raw`).
+        """The fields of this object that its class does not define, if it has its own JSON (see `raw`).
 
         Raises:
-            DecodeError: a part that the class does not know cannot be read.
+            DecodeError: a part that is no field of the class cannot be read.
         """
         known = _field_names(type(self))
         return {key: value for key, value in (self._sent() or {}).items() if key not in known}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return this object as plain JSON types, with fields that the class does not know.
+        """Return this object as plain JSON types, with fields that the class does not define.
 
         What the server did not send is left out, and what it sent is kept, also nulls. Of an object that was not
         decoded, fields that are None are left out.
 
         Raises:
-            DecodeError: a part that the class does not know cannot be read.
+            DecodeError: a part that is no field of the class cannot be read.
         """
         return _dump(self, None)
 
@@ -169,7 +169,7 @@ set_source = KeepsRaw.__dict__["_source"].__set__
 
 
 def attach(model: KeepsRaw, source: "Source") -> None:
-    """Give a decoded object and those below it their place in the answer."""
+    """Record the place of a decoded object, and of those below it, in the answer."""
     set_source(model, source)
     for name, many in _children(type(model)):
         value = getattr(model, name)
@@ -217,7 +217,7 @@ def _dump(model: KeepsRaw, sent: Any) -> dict[str, Any]:
     for name in known:
         value = getattr(model, name)
         if value is None or value == []:
-            # Null, absent, or not understood: what was sent says which.
+            # Null, absent, or not understood: the JSON that was sent decides.
             if name in sent:
                 plain[name] = sent[name]
         else:

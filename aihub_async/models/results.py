@@ -74,7 +74,7 @@ class FieldValidations(Model):
 class Field(Model):
     """An extracted field.
 
-    `value` is ``"ERROR"`` when the extraction failed, with the reason in `error_msg`. Ask for the rest:
+    `value` is ``"ERROR"`` when the extraction failed, with the reason in `error_msg`. Request the rest:
     `source_coordinates` with ``include_source_info``, `confidence` with ``include_confidence_scores``,
     `edit_history` with ``include_review_results``, `validations` with ``include_validation_results``.
     """

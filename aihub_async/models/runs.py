@@ -103,7 +103,7 @@ class Run(Model):
 
 @attrs.frozen
 class ListRuns(Model):
-    """One page of runs; the API does not say whether there are more."""
+    """One page of runs; the API does not report whether there are more."""
 
     runs: list[Run] = attrs.field(factory=list)
 

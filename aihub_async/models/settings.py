@@ -15,7 +15,7 @@ from aihub_async.secrecy import SecretURL, SecretValue
 def _concealed_copy(given: SecretValue[Any]) -> SecretValue[dict[str, Any]]:
     try:
         return SecretValue(_copied(given.reveal()))
-    except Exception:  # noqa: BLE001  # whatever the values of a user raise when they are copied
+    except Exception:  # noqa: BLE001  # the user's values may raise anything when they are copied
         # Raised here, it would show the values in the frames of the callers. They are refused when they are sent.
         return given
 
@@ -93,7 +93,7 @@ class RunSettings(_NotPickled):
         custom: values of the app's custom keys.
         secret: the app's secret keys, each with the alias of a secret in the organization's vault.
         runtime_config: runtime configuration, passed on as it is.
-        generate_post_process_pdf: ask for a PDF of each document (documents of less than 100 pages).
+        generate_post_process_pdf: request a PDF of each document (documents of less than 100 pages).
         pdf_passwords: passwords of encrypted input PDFs by file name.
         webhook_config: webhook of this run (older servers; newer ones configure it on the deployment).
         tags: texts to attach to the run, at most 500 characters together.

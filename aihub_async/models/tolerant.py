@@ -1,4 +1,4 @@
-"""The tolerant lane: cattrs with hooks that accept what servers send beside the published schema.
+"""The tolerant lane: cattrs with hooks that accept what servers send outside the published schema.
 
 Each hook returns None for what it cannot understand. Only a required field turns that into an error.
 Of an answer that the strict lane refused, the parts that fit the schema still take a strict, fast way.
@@ -72,7 +72,7 @@ def structure(cls: type[T], obj: Any) -> T:
         return _PLAIN.structure(obj, cls)
     except DecodeError:
         raise
-    except Exception as error:  # noqa: BLE001  # cattrs raises whatever the constructors of the values raise
+    except Exception as error:  # noqa: BLE001  # cattrs passes on any exception of the constructors of the values
         reasons = "; ".join(cattrs.transform_error(error))
         raise DecodeError(f"not a {getattr(cls, '__name__', cls)}: {reasons}") from None
 

@@ -40,7 +40,7 @@ class UploadReport:
         records: one per source.
         duration: seconds of the whole upload.
         skipped: paths of files that operating systems and Office leave in folders (``.DS_Store``, ``Thumbs.db``,
-            ``~$*``, ``._*``) and that were therefore not uploaded.
+            ``~$*``, ``._*``) and were not uploaded for that reason.
 
     Example:
         >>> async def upload_folder(client, batch_id):

@@ -6,7 +6,7 @@ START = 8
 _GAIN = 1.1
 _REST = 32
 _REQUEST_WEIGHT = 16 * 1024
-"""A request counts for this many bytes besides its body, so that files of all sizes are measured alike."""
+"""A request counts for this many bytes in addition to its body, so that files of all sizes are measured alike."""
 
 
 class AdaptiveLimit:
@@ -15,10 +15,10 @@ class AdaptiveLimit:
     It begins low and doubles as long as a window of answers comes at least a tenth faster than the one before; a step
     that gains nothing is taken back, and tried again after some windows. A distant or slow server is worth many
     connections; where the network or this machine is the limit, more of them only cost TLS handshakes and memory.
-    Windows count only while somebody waits for a place, for otherwise the limit is not what limits.
+    Windows count only while a request waits for a place; otherwise the limit is not the bottleneck.
 
     A push-back (429, 503, no descriptors left) halves it immediately, at most once per `cooldown` seconds, because the
-    answers of one burst all tell the same thing; after that it grows by one per window of successes to where it was.
+    answers of one burst are a single signal; after that it grows by one per window of successes to where it was.
     """
 
     def __init__(

@@ -12,11 +12,11 @@ class CircuitBreaker:
     """Decides for one lane whether requests may be sent.
 
     Without it, an outage of a second would spend all retries of a large upload within that second. The breaker opens
-    when `threshold` calls fail concurrently and nobody gets an answer, or when `open` is called because the retry quota
+    when `threshold` calls fail concurrently and none gets an answer, or when `open` is called because the retry quota
     is empty. While it is open, one request at a time, a probe, may be sent once `probe_delay()` is zero. Any answer
     that shows that the server works closes it.
 
-    A single call that keeps failing does not open it: that may be the fault of its own request.
+    A single call that keeps failing does not open it: its own request may be the cause.
     """
 
     def __init__(self, clock: Callable[[], float], random: Callable[[], float], threshold: int = THRESHOLD) -> None:
@@ -29,7 +29,7 @@ class CircuitBreaker:
         self.is_open = False
 
     def failed(self, call: int, retry_after: float | None = None) -> None:
-        """Record a failure that another attempt may mend; `retry_after` is what the server asked for, in seconds."""
+        """Record a failure that may be transient; `retry_after` is the server's Retry-After, in seconds."""
         self._failing.add(call)
         if not self.is_open:
             if len(self._failing) >= self._threshold:

@@ -81,7 +81,7 @@ def _judge_status(repeat: Repeat, status: int, *, unclear_before: bool) -> Verdi
     if repeat is not Repeat.ONCE:
         return Verdict.RETRY if status in _PASSING else Verdict.FAIL
     if status == 429:
-        # A refusal. It says nothing about an attempt before it, so that one must be looked up first.
+        # A refusal. It does not show what an earlier attempt did, so that attempt must be looked up first.
         return Verdict.AMBIGUOUS if unclear_before else Verdict.RETRY
     return Verdict.AMBIGUOUS if status >= 500 or status == 408 else Verdict.FAIL
 

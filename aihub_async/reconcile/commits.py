@@ -16,8 +16,8 @@ async def commit_once(
 ) -> None:
     """Commit a multipart session; after an unclear outcome, commit again, and compare the batch's file when refused.
 
-    Only the session knows what became of its commit: a file of this name and size may also be an older one. A session
-    is committed once however often it is asked, so the request may be repeated; the second is refused when the first
+    Only the session shows what became of its commit: a file of this name and size may also be an older one. A session
+    is committed only once even if the request is repeated; the second is refused when the first
     went through.
 
     Args:

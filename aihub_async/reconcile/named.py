@@ -23,14 +23,14 @@ _MARGIN = 60.0
 
 @attrs.define
 class BatchFinder:
-    """Looks up the batch that one request may have created; the API has nothing but its name to find it by.
+    """Looks up the batch that one request may have created; the API can find it only by its name.
 
     Attributes:
         page: Requests the page of batches at an offset.
         name: The name of the batch.
         began: When the request was first sent, by the monotonic clock.
         clock: Time.
-        unique_name: Nobody else creates batches of this name. Otherwise a batch that appears only after a lookup has
+        unique_name: Nothing else creates batches of this name. Otherwise a batch that appears only after a lookup has
             shown none is not adopted: another program may have created it.
     """
 
@@ -50,7 +50,7 @@ class BatchFinder:
 
         Raises:
             NotCreated: There is none of this name.
-            Undecidable: There are several, or one that may be older or somebody else's.
+            Undecidable: There are several, or one that may be older or created by another client.
             RequestError: A list was refused.
         """
         found, moment = await self._named()
@@ -60,7 +60,9 @@ class BatchFinder:
             self._was_absent = True
             raise
         if self._was_absent and not self.unique_name:
-            raise Undecidable(f"batch {batch_id} of this name has appeared since, and may be somebody else's")
+            raise Undecidable(
+                f"batch {batch_id} of this name has appeared since, and may have been created by another client"
+            )
         return Batch(id=batch_id)
 
     async def _named(self) -> tuple[list[BatchInfo], float | None]:
@@ -112,7 +114,7 @@ def _only_new(found: list[tuple[int, float | None]], moment: float | None) -> in
     if not found:
         raise NotCreated
     if moment is None or any(created is None for _, created in found):
-        raise Undecidable("the server does not say when the one of this name was created")
+        raise Undecidable("the server does not report when the one of this name was created")
     ages = {key: (created or 0) / 1000 - moment for key, created in found}
     recent = [key for key, age in ages.items() if age >= -_MARGIN]
     if not recent:

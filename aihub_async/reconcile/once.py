@@ -42,7 +42,7 @@ class NotCreated(Exception):  # noqa: N818 - an answer, not a failure
 
 
 class Inconclusive(Exception):  # noqa: N818 - an answer, not a failure
-    """What the server shows may or may not be the effect of the request; the text, if any, says what it shows."""
+    """What the server shows may or may not be the effect of the request; the text, if any, describes it."""
 
 
 class Undecidable(Inconclusive):
@@ -62,7 +62,7 @@ class OncePolicy:
         max_retries: How often a request may be sent again.
         deadline: Seconds for the whole call, or None.
         reconcile_for: Seconds after an unclear outcome of lookups before absence counts as proven: a
-            backend may carry a request out after its gateway has given up, and lists lag.
+            backend may carry a request out after its gateway has timed out, and lists lag.
     """
 
     clock: Clock
@@ -79,7 +79,7 @@ class OncePolicy:
 async def send_once(send: Callable[[], Awaitable[T]], find: Find[T], policy: OncePolicy) -> T:
     """Send a request; if it is unclear whether it was carried out, look up its effect and resend only if there is none.
 
-    A request that was answered with something unreadable is never sent again: the server said that it succeeded.
+    A request that was answered with something unreadable is never sent again: the server reported that it succeeded.
 
     Args:
         send: Sends the request.
@@ -87,7 +87,7 @@ async def send_once(send: Callable[[], Awaitable[T]], find: Find[T], policy: Onc
         policy: How long to look, and how often to resend.
 
     Raises:
-        OutcomeUnknownError: The outcome could not be determined; the error's `reconcile()` looks again.
+        OutcomeUnknownError: The outcome could not be determined; the error's `reconcile()` repeats the lookup.
         RequestError: The request was refused.
     """
     clock = policy.clock

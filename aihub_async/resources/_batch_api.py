@@ -1,4 +1,4 @@
-"""The requests that uploads to one batch are made of."""
+"""The requests that upload files to one batch."""
 
 from collections.abc import Callable
 
@@ -47,7 +47,7 @@ class BatchAPI:
         if session.part_size < 1:
             operation = ops.CREATE_UPLOAD
             details = RequestDetails(operation.name, operation.method, operation.path)
-            raise ProtocolError(f"the server wants parts of {session.part_size} bytes", details)
+            raise ProtocolError(f"the server requested parts of {session.part_size} bytes", details)
         return session
 
     async def put_part(self, session_id: str, number: int, body: Body) -> tuple[str, int]:

@@ -29,7 +29,7 @@ _MAX_NAME_BYTES = 240
 
 @attrs.frozen
 class _Origin:
-    """What the bytes of a partial file belong to; stored beside it."""
+    """What the bytes of a partial file belong to; stored next to it."""
 
     path: str
     size: int | None

@@ -33,7 +33,7 @@ class Batches(BatchFiles):
         Args:
             name: 1 to 255 characters.
             workspace: where to create it; the personal workspace by default. Service accounts must name one.
-            unique_name: promise that nobody else creates a batch of this name, such as one with a UUID. If the
+            unique_name: assert that nothing else creates a batch of this name, such as one with a UUID. If the
                 answer is lost, a batch of this name that appears later is then taken for the one that was requested.
 
         Returns:

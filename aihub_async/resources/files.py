@@ -119,7 +119,7 @@ class Files(Resource):
             if download.complete or download.origin.size is None:
                 return
             if download.received <= before:
-                message = f"got {download.received} of {download.origin.size} bytes, and no more"
+                message = f"received only {download.received} of {download.origin.size} bytes"
                 raise ProtocolError(message, self._transport.details(request, response))
 
     async def write(self, path: str, data: Content, *, if_none_match: bool = False) -> None:

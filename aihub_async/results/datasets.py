@@ -13,7 +13,7 @@ Replace = Callable[[Path, Path], None]
 
 
 def unify(paths: Iterable[Path], format: str, replace: Replace) -> int:
-    """Give all parts of a dataset the same columns; see `parquet.unify`. JSON Lines need nothing.
+    """Make the columns of all parts of a dataset equal; see `parquet.unify`. JSON Lines need nothing.
 
     Args:
         paths: the parts, in order.

@@ -10,7 +10,7 @@ from aihub_async.models import CaseField, Document, Field
 FAILED_VALUE = "ERROR"
 """What the API sends as the value of a field whose extraction failed (docs: status COMPLETE of a run)."""
 
-NO_REASON = "the extraction failed; the app gave no reason"
+NO_REASON = "the extraction failed; the app reported no reason"
 
 _NOT_FOUND = (None, "", FAILED_VALUE)
 
@@ -18,7 +18,7 @@ _NOT_FOUND = (None, "", FAILED_VALUE)
 def value_and_error(field: Field | CaseField) -> tuple[Any, str | None]:
     """Return what was extracted and why the extraction failed; a failed field has no value.
 
-    The text "ERROR" means failure even without a message. A message beside any other value, as after a correction by
+    The text "ERROR" means failure even without a message. A message with any other value, as after a correction by
     a reviewer, is kept together with that value.
     """
     value, error = field.value, field.error_msg or None

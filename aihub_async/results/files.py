@@ -59,7 +59,7 @@ class RowFile:
         self.rows += len(rows)
 
     def commit(self, hook: Callable[[str], None] = _no_hook) -> None:
-        """Make the file durable and give it its name; one of that name is replaced at that moment.
+        """Make the file durable and rename it to its name, which replaces an existing file atomically.
 
         Args:
             hook: called with ``"before rename"`` and ``"after rename"``.

@@ -97,7 +97,7 @@ class Gate:
 
     Thresholds apply to fields that have a value; a missing value is the business of `required`. A confidence that was
     not measured is neither certain nor zero: the model's is null for computed values, and in agent mode the OCR's is
-    always 1.0, which therefore counts as not measured. `unmeasured` says what happens then.
+    always 1.0, which therefore counts as not measured. `unmeasured` selects what happens then.
 
     Attributes:
         confidence: least confidence of the model, for all fields.
@@ -202,7 +202,7 @@ class Gate:
         for name in self.required:
             field = flat.fields.get(name)
             value, error = (None, None) if field is None else facts.value_and_error(field)
-            # A failed field has a refusal of its own.
+            # A failed field has its own refusal.
             if value in (None, "") and error is None:
                 message = "the field is missing" if field is None else "the field has no value"
                 yield Refusal(name, "required", value, message=message)

@@ -1,4 +1,4 @@
-"""Parquet with real columns, written in chunks whose schema may grow, and datasets made of several such files."""
+"""Parquet with real columns, written in chunks whose schema may grow, and datasets of several such files."""
 
 import contextlib
 import io
@@ -22,7 +22,7 @@ def _pq() -> Any:
 
 
 class Parquet:
-    """Writes rows in chunks to segments beside the file: one for each schema, joined when the writer closes."""
+    """Writes rows in chunks to segments next to the file: one for each schema, joined when the writer closes."""
 
     def __init__(self, file: io.BufferedWriter, path: Path, columns: ColumnSet) -> None:
         self._pq = _pq()
@@ -107,7 +107,7 @@ def columns_of(path: Path) -> ColumnSet | None:
 
 
 def unify(paths: Iterable[Path], replace: Callable[[Path, Path], None]) -> int:
-    """Give all parts of a dataset the same columns, so that any reader takes the folder for one table.
+    """Make the columns of all parts of a dataset equal, so that any reader can read the folder as one table.
 
     Only parts that lack columns, or have narrower ones, are written again, one row group at a time; each is replaced
     as a whole. An interrupted call is repeated.

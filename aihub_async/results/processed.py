@@ -1,4 +1,4 @@
-"""`Processed`: a finished run with its results, and what can be made of them."""
+"""`Processed`: a finished run with its results, as rows, tables, files and a page."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -43,7 +43,7 @@ _CASE = {
     "chosen_field": "text",
     "edits": "texts",
 }
-# The facts that field rows have in any case, under names of their own.
+# The facts that field rows always have, under their own names.
 _ALWAYS_IN_FIELD_ROWS = frozenset({"error", "confidence", "ocr"})
 _DOCUMENT_FACTS = {"confidence": ("class_confidence", "float"), "valid": ("document_valid", "bool")}
 RENAMED = "~field"
@@ -106,7 +106,7 @@ def file_error(file: ResultFile) -> str | None:
 
 
 class Requested(TypedDict):
-    """The arguments of `runs.results()` that say what to send."""
+    """The arguments of `runs.results()` that select what to send."""
 
     include_confidence_scores: bool
     include_source_info: bool
@@ -192,7 +192,7 @@ class Shape:
         return _column_of(field, self.include)
 
     def kind_of(self, column: str) -> str | None:
-        """Return the kind of a column beside the fixed ones; None if its values decide."""
+        """Return the kind of a column other than the fixed ones; None if its values decide."""
         name, separator, fact = column.rpartition("__")
         if name and separator and fact in self.include:
             return facts.FACTS[fact][0]
@@ -288,7 +288,7 @@ def case_columns() -> dict[str, str]:
 
 
 def case_rows(case: CaseInfo | None, *, batch_id: int | None, run_id: str | None) -> Iterator[Row]:
-    """Return the fields of the packet (the case) of a run, one row each: a table of its own."""
+    """Return the fields of the packet (the case) of a run, one row each: a separate table."""
     for field in () if case is None else case.fields:
         value, error = facts.value_and_error(field)
         chosen, validations = field.chosen_field, field.validations

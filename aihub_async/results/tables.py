@@ -18,7 +18,7 @@ _SHOWN_ROWS = 10
 class Table:
     """Rows with typed columns; iterating returns the rows as dicts.
 
-    Polars, DuckDB and anything else that knows the Arrow C stream interface take a table as it is.
+    Polars, DuckDB and anything else that supports the Arrow C stream interface take a table as it is.
 
     Attributes:
         renamed: columns whose field has another name, because a fixed column has it already: column to field.

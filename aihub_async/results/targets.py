@@ -34,7 +34,7 @@ class Target:
     members: tuple[Member, ...]
     build: Callable[..., Any]
     converts: bool = False
-    """Whether building it converts values of types that nothing else knows, as pydantic does."""
+    """Whether building it converts values of types that nothing else converts, as pydantic does."""
 
 
 def _hints(cls: type) -> dict[str, Any]:

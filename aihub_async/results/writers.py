@@ -22,7 +22,7 @@ class Writer(Protocol):
         """Write what is still held back; the file itself stays open."""
 
     def discard(self) -> None:
-        """Release temporary files; what was written is not wanted."""
+        """Release temporary files; what was written is discarded."""
 
 
 WriterFactory: TypeAlias = Callable[[io.BufferedWriter, Path, ColumnSet, bool], Writer]

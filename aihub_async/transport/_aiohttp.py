@@ -1,8 +1,8 @@
 """Every use of aiohttp's non-public parts, behind one check of what is really there.
 
-Two things need them: the direct way for small bodies (see `direct`), and dropping connections whose event loop is gone.
+Two things need them: the direct way for small bodies (see `direct`), and dropping connections of a closed event loop.
 `missing_parts` looks for each name and parameter that they use. If one is missing, `ClientSession` sends everything,
-and one log line says so.
+and one log line reports it.
 """
 
 import functools
@@ -88,7 +88,7 @@ def direct_is_possible() -> bool:
 def is_untouched(session: aiohttp.ClientSession) -> bool:
     """Whether nothing replaced the methods by which libraries see or fake the requests of a session.
 
-    Recognized by where their code is from: what a mock left in their place, or what was there first, says nothing.
+    Recognized by the module of their code: a mock may have replaced them before this module was imported.
     """
     cls = type(session)
     return _is_aiohttps_own(getattr(cls, "_request", None), "_request") and _is_aiohttps_own(
@@ -113,7 +113,7 @@ def count_attempts_truthfully(session: aiohttp.ClientSession) -> None:
 
 
 def take_connections(connector: aiohttp.BaseConnector) -> "list[ResponseHandler]":
-    """Take the idle connections out of a connector that cannot be closed in order, and mark it as closed."""
+    """Remove the idle connections from a connector that cannot be closed in order, and mark it as closed."""
     kept = getattr(connector, "_conns", None)
     if kept is None:
         return []
@@ -146,7 +146,7 @@ class Origin:
         self._connector = connector
         self._session = session
         self._trace_config = trace_config
-        # The connector reads nothing but the origin and the TLS settings: one request stands for all.
+        # The connector reads only the origin and the TLS settings: one request serves for all.
         self._request = aiohttp.ClientRequest("GET", root, loop=connector._loop, session=session)
         self.host = self._request.headers[aiohttp.hdrs.HOST]
         self.force_close = connector.force_close

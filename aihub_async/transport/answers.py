@@ -12,7 +12,7 @@ from aihub_async.transport._aiohttp import ParserError
 from aihub_async.transport.messages import AttemptFailure, Request, Response, Sink
 
 ERROR_BODY = 64 * 1024
-"""Bytes of an error answer that are read; the rest says nothing new, and may be endless."""
+"""Bytes of an error answer that are read; the rest adds nothing, and may be endless."""
 _GZIP = 16 + zlib.MAX_WBITS
 _READ = 256 * 1024
 
@@ -28,7 +28,7 @@ async def read_answer(
 
     Args:
         head: status, reason and headers.
-        content: the body, decompressed where aiohttp knows the encoding.
+        content: the body, decompressed where aiohttp supports the encoding.
         request: what is answered.
         settings: the client's settings.
         extend: called with seconds by which to extend the attempt's time limit: a long answer gets the time of its
@@ -59,7 +59,7 @@ async def read_answer(
                     return AttemptFailure(FailureKind.TOO_LARGE, message, received=received)
                 break
     except (aiohttp.ClientError, ParserError, OSError, zlib.error) as error:
-        # Of an error answer the status says enough, whatever became of its body.
+        # The status of an error answer is sufficient, even if its body is incomplete.
         if success:
             message = f"the answer broke off ({type(error).__name__})"
             return AttemptFailure(FailureKind.TRUNCATED, message, received=received)

@@ -208,7 +208,7 @@ class StreamBody:
         try:
             return await anext(stream, None)
         except Exception as error:
-            # Whatever a foreign stream raises is this file's error, and not the network's.
+            # Any exception of a foreign stream is this file's error, and not the network's.
             raise SourceError(f"{self.name}: the stream failed: {error}", name=self.name) from error
 
 

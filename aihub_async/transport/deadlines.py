@@ -15,9 +15,9 @@ class Limit:
 
 
 class Deadlines:
-    """Cancels tasks whose time is up.
+    """Cancels tasks whose deadline has passed.
 
-    A timer of its own for each attempt costs an upload of a small file a tenth of its time. Nearly all attempts end
+    A separate timer for each attempt costs an upload of a small file a tenth of its time. Nearly all attempts end
     in time, so here a limit is an entry in a set, and one timer waits for the earliest that is left.
     """
 

@@ -1,8 +1,8 @@
 """The direct way for small bodies: one write and one answer on a connection of the pool.
 
 A file of 20 KB takes aiohttp's request machinery (URL, cookies, header maps, a writer task) longer than the kernel
-needs to send it. Its connector and its parser are used here, without what lies between them. Everything else,
-and every attempt that something wants to see on its way (a proxy, tracing, a mock of the session), goes through
+needs to send it. Its connector and its parser are used here, without the layers between them. Everything else,
+and every attempt that a proxy, tracing or a mock of the session must see, goes through
 `ClientSession.request`.
 """
 
@@ -77,7 +77,7 @@ class Direct:
         """Send a request once; None when `seconds` ran out.
 
         Raises:
-            aiohttp.ClientError, OSError: what the network did; `progress` says whether anything was sent.
+            aiohttp.ClientError, OSError: an error of the network; `progress` shows whether anything was sent.
         """
         limit = self._deadlines.start(seconds)
         cancelling = limit.task.cancelling()

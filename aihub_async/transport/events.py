@@ -55,7 +55,7 @@ def capture_responses() -> Iterator[list[Response]]:
 
 
 def record_response(response: Response) -> None:
-    """Give an answer to the `capture_responses()` block that is active, if any."""
+    """Pass an answer to the active `capture_responses()` block, if any."""
     captured = _captured.get()
     if captured is not None:
         captured.append(response)

@@ -47,7 +47,7 @@ def failed_before_answer(error: Exception, progress: Progress, server: str) -> A
 
 def _no_connection(error: aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError, server: str) -> AttemptFailure:
     cause = getattr(error, "os_error", error)
-    # A resolver that says "try again later" is a shortage like that of descriptors: everybody slows down and waits.
+    # A resolver that says "try again later" is a shortage like that of descriptors: all requests slow down and wait.
     later = isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_AGAIN
     if isinstance(error, aiohttp.ClientProxyConnectionError):
         server = f"the proxy {error.host}:{error.port}"

@@ -181,7 +181,7 @@ class FileBody:
         if again != data or not self.fingerprint.may_be_of(os.fstat(descriptor)):
             raise self._changed()
         if not Fingerprint.of(status).is_of(os.fstat(descriptor)):
-            # Somebody is at work on it.
+            # Another program is writing it.
             raise self._touched(descriptor)
 
     async def write_to(self, write: Write) -> None:
@@ -239,7 +239,7 @@ class FileBody:
         try:
             held = HeldFile(descriptor)
         except OSError:
-            # No descriptor is left to send it once more.
+            # No descriptor is left to send it again.
             return self._changed()
         message = f"{self._shown} was modified while it was uploaded, at least in its times or permissions"
         return SourceTouchedError(message, name=self._shown, begin=self.begin, held=held)

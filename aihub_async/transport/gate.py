@@ -52,7 +52,7 @@ class OutageGate:
         self._wake(len(self._waiting) if not self.breaker.is_open else 1)
 
     def failed(self, call: int, retry_after: float | None) -> None:
-        """Record a failure that another attempt may mend."""
+        """Record a failure that may be transient."""
         self.breaker.failed(call, retry_after)
 
     def succeeded(self) -> bool:

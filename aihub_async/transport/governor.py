@@ -29,7 +29,7 @@ class _Waiter:
 
     @property
     def left(self) -> bool:
-        """Whether the request no longer waits here: it was cancelled, or its event loop is gone."""
+        """Whether the request no longer waits here: it was cancelled, or its event loop is closed."""
         return self.gone or self.turn.cancelled()
 
 
@@ -116,7 +116,7 @@ class Governor:
     async def acquire_within(self, lane: Lane, size: int, seconds: float) -> bool | None:
         """Do as `acquire` for up to `seconds`; return None when they pass first.
 
-        Uploads of small files queue nearly always: a cancel scope of their own would cost them a tenth of their time.
+        Uploads of small files queue nearly always: one cancel scope each would cost them a tenth of their time.
         """
         loop = asyncio.get_running_loop()
         deadlines = self._deadlines
@@ -150,7 +150,7 @@ class Governor:
             raise
 
     def release(self, lane: Lane, size: int, *, probe: bool = False) -> None:
-        """Give the place back, and with it the role of the probe."""
+        """Release the place, and with it the role of the probe."""
         if lane is Lane.CONTROL:
             self._control -= 1
         else:
@@ -161,7 +161,7 @@ class Governor:
             self.gates[lane].leave()
 
     def pause(self, seconds: float) -> None:
-        """Start nothing for so many seconds: the server asked for it."""
+        """Start nothing for this many seconds, as the server requested."""
         self.pause_until = max(self.pause_until, self._clock() + seconds)
 
     def _admits(self, lane: Lane, size: int) -> bool:

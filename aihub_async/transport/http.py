@@ -30,7 +30,7 @@ USER_AGENT = f"aihub-async/{__version__} python/{platform.python_version()} aioh
 
 
 def open_wire(settings: ClientConfig, connector: aiohttp.BaseConnector | None) -> "HTTPWire":
-    """Return a wire with a pool of its own, over the user's connector if there is one."""
+    """Return a wire with its own pool, over the user's connector if there is one."""
     return HTTPWire(settings, Pool(settings, connector))
 
 
@@ -66,7 +66,7 @@ class HTTPWire:
         if session is not current:
             if current is not None:
                 self._detach[fresh]()
-            # A session that is detached does not complain that nobody closed it.
+            # A detached session does not warn that it was not closed.
             self._detach[fresh] = weakref.finalize(self, session.detach)
             self._sessions[fresh] = session
         return session

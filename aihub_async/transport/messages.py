@@ -19,7 +19,7 @@ _NO_SECRETS: SecretValue[tuple[str, ...]] = SecretValue(())
 class Sink(Protocol):
     """Takes an answer's body as it arrives, instead of holding it in memory.
 
-    It is asked again at every attempt, so that a broken download continues where it stopped.
+    It is called again at every attempt, so that a broken download continues where it stopped.
     """
 
     def request_headers(self) -> Mapping[str, str]:
@@ -27,11 +27,11 @@ class Sink(Protocol):
         ...
 
     def begin(self, status: int, headers: Mapping[str, str]) -> str | None:
-        """Look at the answer before its body; a text means that it is refused, and says why."""
+        """Check the head of the answer; a returned text is the reason to refuse it."""
         ...
 
     def write(self, chunk: bytes) -> str | None:
-        """Take the next bytes; a text means that they are refused, and says why.
+        """Take the next bytes; a returned text is the reason to refuse them.
 
         Raises:
             OSError: they cannot be stored.
@@ -43,9 +43,9 @@ class Sink(Protocol):
 class Request:
     """One call: what is sent, in every attempt.
 
-    `path` and `query` are percent-encoded; `path` begins with a slash and stands below `api_root`. `secrets` are texts
-    that must not appear in an error. `unclear` says that an earlier call may have carried out the same once-only
-    request: then a 429 is not simply retried. `fresh` asks for a new connection instead of a kept one. `key` is the API
+    `path` and `query` are percent-encoded; `path` begins with a slash and is relative to `api_root`. `secrets` are
+    texts that must not appear in an error. `unclear` means that an earlier call may have carried out the same once-only
+    request: then a 429 is not simply retried. `fresh` requires a new connection instead of a kept one. `key` is the API
     key in the headers, where it is one that can change.
     """
 
@@ -134,7 +134,7 @@ class Wire(Protocol):
 class AttemptFailure:
     """An attempt without a usable answer.
 
-    `overloaded` says that this machine ran out of descriptors, `stale` that a kept connection was closed before any
+    `overloaded` means that this machine ran out of descriptors, `stale` that a kept connection was closed before any
     byte of an answer arrived; `received` is the number of bytes of a body that broke off.
     """
 

@@ -51,7 +51,7 @@ class _Connections:
             self._guard.__anext__().send(None)
 
     def drop(self) -> None:
-        """Drop connections that cannot be closed in order: their event loop is gone, or belongs to the parent."""
+        """Drop connections that cannot be closed in order: their event loop is closed or that of the parent process."""
         if not self.connector.closed:
             connections = take_connections(self.connector)
             # The child of a fork shares its parent's selector: to abort there would deafen the parent.
@@ -169,7 +169,7 @@ class Pool:
 async def _until_the_loop_ends(connector: aiohttp.BaseConnector) -> AsyncGenerator[None, None]:
     """Drop the connections when `asyncio.run()` shuts its loop down, as it does with every open async generator.
 
-    Without it a client that nobody closed would leave open sockets to the garbage collector.
+    Without it a client that was not closed would leave open sockets to the garbage collector.
     """
     try:
         yield

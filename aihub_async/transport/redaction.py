@@ -1,4 +1,4 @@
-"""What may be kept of an answer: no secret, in whichever form the server repeats it."""
+"""What may be kept of an answer: no secret, in any form in which the server repeats it."""
 
 import base64
 import html
@@ -24,14 +24,14 @@ _SECRET_HEADER = re.compile(r"authorization|cookie|key|token|secret|password", r
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _MASK = "***"
 _SHORTEST = 4
-"""Shorter secrets are not looked for: they would stand in every text."""
+"""Shorter secrets are not searched for: they would occur in every text."""
 _SURELY_NO_WORD = 12
 
 
 class Redactor:
     """Removes secrets from texts, also where they are encoded as base64, for a URL, or in JSON or HTML.
 
-    Knows the API key, and the values of those extra headers whose name says that they are secret.
+    Holds the API key, and the values of those extra headers whose names mark them as secret.
     """
 
     def __init__(self, settings: ClientConfig, more: SecretValue[tuple[str, ...]] | None = None) -> None:
@@ -41,7 +41,7 @@ class Redactor:
         self._pattern = SecretValue(pattern)
 
     def also(self, secrets: SecretValue[tuple[str, ...]]) -> "Redactor":
-        """Return a redactor that knows more secrets."""
+        """Return a redactor with additional secrets."""
         return Redactor(self._settings, secrets) if secrets else self
 
     def text(self, text: str) -> str:
@@ -107,7 +107,7 @@ def redirect_host(headers: Mapping[str, str]) -> str | None:
 
 
 def server_message(body: bytes, redact: Redactor) -> str | None:
-    """What an error answer says, in the form of the v2 API or of the v1 API."""
+    """The content of an error answer, in the form of the v2 API or of the v1 API."""
     if len(body) > _LONGEST_READ:
         return None
     try:

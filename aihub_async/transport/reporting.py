@@ -1,4 +1,4 @@
-"""What users learn of an attempt: hooks and log lines for each, and the exception at the end. No secret is in any."""
+"""Report attempts to users: hooks and log lines for each, and the exception at the end. None contains a secret."""
 
 import logging
 from collections.abc import Mapping, Sequence

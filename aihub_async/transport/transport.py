@@ -41,8 +41,8 @@ _numbers = itertools.count()
 class _Call:
     """The progress of one `send`: what has been tried, and how long it may still take.
 
-    `retries` counts what `max_retries` limits: not the attempts of an outage. `unclear` says that an attempt may have
-    been carried out. `last` is the outcome of the last attempt. `renewed` says that a newer key has been asked for.
+    `retries` counts what `max_retries` limits: not the attempts of an outage. `unclear` means that an attempt may have
+    been carried out. `last` is the outcome of the last attempt. `renewed` means that a newer key has been requested.
     `queued` is the time in seconds that it waited for its turn.
     """
 
@@ -170,7 +170,7 @@ class Transport:
             tried = await self._attempt_in_turn(call, timeout)
             outcome = tried.outcome
             if call.last is not None and tried.result is FailureKind.QUEUED:
-                # What the server said before says more than that there was no time for another attempt.
+                # The earlier error of the server explains more than the lack of time for another attempt.
                 raise self._error(call, call.last)
             call.last = outcome
             verdict, delay = self._decide(call, tried)
@@ -205,7 +205,7 @@ class Transport:
         began = monotonic()
         size = request.body.held if request.body is not None else 0
         probe = False
-        # Most requests need not wait, and then a scope of their own would cost more than their turn.
+        # Most requests need not wait, and then a cancel scope would cost more than the acquisition itself.
         if not governor.try_acquire(request.lane, size):
             turn = await self._queue(call, size)
             queued_from, began = began, monotonic()

@@ -1,4 +1,4 @@
-"""Checks of sources before anything is sent: that there are files, with names of their own, that can be read."""
+"""Checks of sources before anything is sent: that there are files, with distinct names, that can be read."""
 
 import time
 

@@ -160,7 +160,7 @@ def is_async_file(file: object) -> bool:
 
 def _plain_body(file: Any, name: str) -> FileBody | None:
     raw = file.raw if type(file) is io.BufferedReader else file
-    # A subclass may have a read() of its own, and the buffer of a file open for writing may not be on disk yet.
+    # A subclass may have its own read(), and the buffer of a file open for writing may not be on disk yet.
     if type(raw) is not io.FileIO:
         return None
     try:
@@ -184,7 +184,7 @@ def _measured(file: Any, name: str) -> ContentBody:
             shared = SeekableFile.of(file)
             data = file.read() if shared is None else None
     except Exception as error:
-        # Whatever a foreign file raises is this file's error.
+        # Any exception of a foreign file object is this file's error.
         raise SourceError(f"cannot read {name}: {error}", name=name) from error
     if is_text:
         raise InvalidRequestError(f"{name}: the file returns text; open it with 'rb'")
@@ -309,7 +309,7 @@ class ReadBody:
         try:
             return self.read(position, size)
         except Exception as error:
-            # Whatever a foreign file raises is this file's error.
+            # Any exception of a foreign file object is this file's error.
             raise SourceError(f"cannot read {self.name}: {error}", name=self.name) from error
 
     def _has_more(self, position: int) -> bool:

@@ -82,7 +82,7 @@ class _Counter:
 
 @attrs.frozen
 class UploadOptions:
-    """How to upload. `concurrency` is the number of workers; `stops` says after which errors no more files start."""
+    """How to upload. `concurrency` is the number of workers; after an error for which `stops` is true none starts."""
 
     concurrency: int
     stops: Callable[[Exception], bool] | None = None
@@ -146,7 +146,7 @@ class Uploads:
         return None
 
     async def aclose(self) -> None:
-        """Cancel what is in flight and wait until it has let go of files, connections and sessions."""
+        """Cancel what is in flight and wait until it has released files, connections and sessions."""
         self._stopping = self._closed = True
         workers = list(self._workers)
         for worker in workers:
@@ -273,7 +273,7 @@ def duplicate_name(file: SourceFile) -> InvalidRequestError:
     """Return the error of a file whose name an earlier one has."""
     return InvalidRequestError(
         f"{file.source}: an earlier file of this upload has the name {file.name!r}, or one that differs only in case "
-        "or Unicode form; give it another name, for example with naming='relative'"
+        "or Unicode form; use another name, for example with naming='relative'"
     )
 
 

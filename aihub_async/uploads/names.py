@@ -38,7 +38,7 @@ class NameSet:
 
     def add(self, name: str) -> bool:
         """Add a name; return False when it, or one that folds to the same, is there already."""
-        # Python's string hash is keyed with a random number per process: nobody can provoke a collision.
+        # Python's string hash is keyed with a random number per process: a collision cannot be provoked.
         key = hash(fold(name)) & 0xFFFF_FFFF_FFFF_FFFF or 1
         return self._shards[key % _SHARDS].add(key)
 

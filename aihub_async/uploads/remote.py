@@ -68,5 +68,5 @@ def remote_files(url: str) -> "list[RemoteFile] | RemoteFile":
             for found, info in system.find(path, detail=True).items()
         ]
     except Exception as error:
-        # Each file system has exceptions of its own.
+        # Each file system raises its own exceptions.
         raise SourceError(f"cannot read {url}: {error}", name=url) from error

@@ -19,7 +19,7 @@ def upload_error(report: UploadReport, *, of: int | None = None) -> UploadError:
 
 
 def verified(records: Sequence[UploadRecord], sizes: Mapping[str, int | None]) -> list[UploadRecord]:
-    """Return the records, those with an error of their own whose file the batch does not list with the right size."""
+    """Return the records, adding an error to each whose file the batch does not list with the right size."""
     return [_verified(record, sizes) for record in records]
 
 

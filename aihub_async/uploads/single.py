@@ -1,4 +1,4 @@
-"""One file: sent whole, and once more when it was touched meanwhile."""
+"""Upload one file as a whole, and once again if it was touched meanwhile."""
 
 import contextlib
 import hashlib
@@ -50,7 +50,7 @@ class BatchUploadAPI(Protocol):
 
 
 async def with_fresh_body(send: Callable[[ContentBody], Awaitable[T]], body: ContentBody) -> T:
-    """Send a file, and once more from its beginning when it was touched meanwhile.
+    """Send a file, and once again from its beginning if it was touched meanwhile.
 
     A new link, another name or other permissions change no content; what is sent the second time is consistent, also
     if the content did change.

@@ -37,7 +37,7 @@ Sources = Source | Mapping[str, Content | ByteStream] | Iterable[Source] | Async
 
 Naming = Literal["name", "relative"] | Callable[[Path], str] | None
 """How files without a name get one: the last part of the path (the default), the path below the folder of the
-source, joined by ``__`` (the API does not say what a slash in a name does), or what a callable makes of the path."""
+source joined by ``__`` (slashes in names are not specified by the API), or what a callable returns for the path."""
 
 _END = object()
 
@@ -275,7 +275,7 @@ def _no_source(source: object) -> InvalidRequestError:
 
 
 def _checked(file: SourceFile) -> SourceFile:
-    """Add the error of a path object that was made of a URL, for its file cannot be what is meant."""
+    """Add the error of a path object that was made from a URL, because its file cannot be what is meant."""
     path = file.source
     url = folded_url(path)
     if url is None or os.path.exists(path):  # noqa: PTH110  # a Path costs 10 µs

@@ -27,7 +27,7 @@ class Found:
     """A file below a folder.
 
     `folder` and `base` are its path, `relative` is its path below the folder of the walk, with slashes; `error` is
-    why it cannot be uploaded. `litter` marks files that only operating systems know of.
+    why it cannot be uploaded. `litter` marks files that the operating system made, such as ``.DS_Store``.
     """
 
     folder: str
@@ -43,7 +43,7 @@ class Found:
 
 
 def is_litter(name: str) -> bool:
-    """Whether a file has a name that operating systems or Office give to files of their own.
+    """Whether a file has a name that operating systems or Office use for their own files.
 
     Example:
         >>> is_litter("Thumbs.db"), is_litter("~$report.docx"), is_litter("report.docx")
@@ -198,7 +198,7 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
     try:
         return entry.is_dir(follow_symlinks=False)
     except OSError:
-        # Gone meanwhile, or unreadable: opening it will say so.
+        # Removed meanwhile, or unreadable: opening it reports the error.
         return False
 
 

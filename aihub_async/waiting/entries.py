@@ -54,7 +54,7 @@ class Waiter(Generic[S]):
                 self.on_update(state)
             if self.has_ended(state):
                 self.result.set_result(state)
-        except Exception as error:  # noqa: BLE001 - whatever a callback raises belongs to its own wait
+        except Exception as error:  # noqa: BLE001 - an exception of a callback belongs to its own wait
             self.result.set_exception(error)
 
     def fail(self, error: BaseException) -> None:
@@ -65,7 +65,7 @@ class Waiter(Generic[S]):
 
 @attrs.define(eq=False)
 class Watch(Generic[S]):
-    """One run or job with all calls that wait for it; its group changes it, and nobody else.
+    """One run or job with all calls that wait for it; only its group changes it.
 
     Attributes:
         pollable: What kind of thing it is.

@@ -37,7 +37,7 @@ class Pollable(Protocol[S]):
         ...
 
     def start_timestamp(self, state: S) -> int | None:
-        """Return when it began, in Unix nanoseconds by the server's clock, if the state says so."""
+        """Return when it began, in Unix nanoseconds by the server's clock, if the state has it."""
         ...
 
     def is_known_status(self, status: str | None) -> bool:
@@ -150,7 +150,7 @@ class StatePollable(Generic[S]):
         return status in self.known
 
     def observed_duration(self, state: S) -> tuple[str, float | None] | None:
-        """Return the noun for an ended one: all of one kind take about as long, and no record says how long."""
+        """Return the noun as the key: items of one kind take about equally long, and their states have no duration."""
         return (self.noun, None) if self.status_of(state) in self.ended else None
 
     def duration_key(self, state: S) -> str | None:  # noqa: ARG002 - all are of one kind

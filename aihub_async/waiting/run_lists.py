@@ -93,7 +93,7 @@ def _item(raw: msgspec.Raw) -> Any:
 
 
 class ListReader(Generic[S]):
-    """Reads lists for one group, and learns what the server allows.
+    """Reads lists for one group, and adapts to what the server allows.
 
     Attributes:
         pages: How many requests the last reading took.

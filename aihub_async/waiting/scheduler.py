@@ -1,6 +1,6 @@
 """One poller per client: it polls for everybody who waits, in as few requests as it can.
 
-A background task lives only while somebody waits. It belongs to the waits: the last one that leaves ends it.
+A background task runs only while calls wait. The last wait that ends also ends the task.
 """
 
 import asyncio
@@ -57,7 +57,7 @@ class Scheduler:
         self._driver: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._notified: list[str] = []
-        # Ids that nobody has yet looked up among recent deliveries.
+        # Ids that have not yet been looked up among recent deliveries.
         self._fresh: list[str] = []
         self._listening = False
         self._closed = False
@@ -99,7 +99,7 @@ class Scheduler:
             await self._leave(group, watch, waiter)
 
     def notify(self, id: str) -> None:
-        """Poll an id immediately if somebody waits for it: a webhook has arrived. May be called from any thread."""
+        """Poll an id immediately if a call waits for it: a webhook has arrived. May be called from any thread."""
         if self._loop is None or self._loop.is_closed():
             return
         self._loop.call_soon_threadsafe(self._take_notification, id)

@@ -16,7 +16,7 @@ Serve = Callable[[str, Iterable[tuple[str, str]], Read], Awaitable[WebhookRespon
 
 
 class ASGIApp:
-    """An ASGI application that serves deliveries at whatever path it is reached.
+    """An ASGI application that serves deliveries at any path.
 
     It is an object, not a function or a method: Starlette and FastAPI take those for handlers of requests.
     """

@@ -57,7 +57,7 @@ class Handlers:
             return 200
         try:
             claim = await self._bus.claim(event)
-        except Exception as error:  # noqa: BLE001 - whatever the bus uses fails in its own ways
+        except Exception as error:  # noqa: BLE001 - the bus may raise any exception
             logger.warning("run %s cannot be claimed on the bus (%s); the server repeats it", run.id, _name(error))
             return 503
         if claim is not Claim.NEW:
@@ -86,7 +86,7 @@ class Handlers:
         with anyio.CancelScope(shield=True):
             try:
                 await self._bus.settle(event, done=done)
-            except Exception as error:  # noqa: BLE001 - as above; the handlers' work stands whatever the bus does
+            except Exception as error:  # noqa: BLE001 - as above; the handlers have already run
                 what = "was handled, but that" if done else "was not handled, and that"
                 logger.warning("run %s %s cannot be recorded on the bus (%s)", run_id, what, _name(error))
 

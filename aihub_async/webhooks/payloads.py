@@ -67,7 +67,7 @@ def run_ids(payload: Any, extract: RunIdExtractor | None = None) -> list[str]:
 
 
 def validation_code(payload: Any) -> str | None:
-    """Return the code by which Event Grid checks that this endpoint wants its events; None if it is another event."""
+    """Return the code by which Event Grid verifies that this endpoint accepts its events; None for other events."""
     for event in _events(payload):
         if isinstance(event, dict) and event.get("eventType") == _VALIDATION_TYPE:
             code = _data_of(event).get("validationCode")
@@ -125,5 +125,5 @@ def _data_of(event: dict[str, Any]) -> dict[str, Any]:
 def _is_id(found: object) -> bool:
     if not isinstance(found, str) or not 0 < len(found) <= _MAX_ID_LENGTH or not found.isprintable():
         return False
-    # A dot segment would address something else, whatever the server has there.
+    # A dot segment would address another resource.
     return found not in {".", ".."} and not set(found) & set(" /?#%\\")

@@ -109,7 +109,7 @@ class WebhookReceiver:
         self._delivered = False
         self._silent_ends = 0
         self.asgi = ASGIApp(self.serve)
-        """An ASGI application that serves deliveries at whatever path it is reached."""
+        """An ASGI application that serves deliveries at any path."""
 
     def attach(self, fetch: Callable[[str], Awaitable[Run]], clock: Clock) -> None:
         """Confirm deliveries with this call; the client does this."""
@@ -123,7 +123,7 @@ class WebhookReceiver:
     def on_run(self, handler: Handler) -> Handler:
         """Call a function with every run that has ended or waits for review, once for each of these states.
 
-        This includes runs that nobody waits for. The function gets the run as the API returns it. When it raises, the
+        This includes runs without a wait. The function gets the run as the API returns it. When it raises, the
         delivery is answered 500 and the server sends it again; so it should do its work in one transaction. With a
         `RedisBus` once means once among all processes, else once in this process.
 
@@ -138,7 +138,7 @@ class WebhookReceiver:
     async def respond(self, method: str, headers: Mapping[str, str], body: bytes) -> WebhookResponse:
         """Process a request that has been read, and return the response to send: for views of any framework.
 
-        Besides the statuses of `handle()` there are 405 for other methods, and the handshakes of Event Grid and
+        In addition to the statuses of `handle()` there are 405 for other methods, and the handshakes of Event Grid and
         CloudEvents, whose responses have a body or headers.
 
         Example:
@@ -294,7 +294,7 @@ class WebhookReceiver:
     async def _process(self, run_id: str, digest: bytes) -> int:
         try:
             await self._bus.publish(run_id)
-        except Exception as error:  # noqa: BLE001 - whatever the bus uses fails in its own ways
+        except Exception as error:  # noqa: BLE001 - the bus may raise any exception
             logger.warning(
                 "a delivery could not be passed on to other processes (%s); the server repeats it", type(error).__name__
             )
@@ -328,11 +328,11 @@ class WebhookReceiver:
         if run.status not in set(RunStatus) and run.status not in self._unknown:
             self._unknown.add(run.status)
             logger.warning(
-                "run %s has the status %r, which this version does not know; handlers are not called",
+                "run %s has the unknown status %r; handlers are not called",
                 run.id,
                 run.status,
             )
-        # It was reported too early, or by somebody else than the server.
+        # It was reported too early, or not by the server.
         return 503
 
 

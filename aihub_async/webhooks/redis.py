@@ -25,13 +25,13 @@ _COMMAND_SECONDS = 10.0
 _FIRST_RETRY_SECONDS = 0.05
 _LONGEST_RETRY_SECONDS = 2.0
 _SETTLE_SECONDS = 20.0
-"""A server that waits for the response to its delivery has given up by then."""
+"""A server that waits for the response to its delivery has timed out after this long."""
 _CLAIM_SECONDS = 5.0
 _DONE = "done"
 
 
 class RedisBus:
-    """Deliveries reach the process that waits, whichever received them.
+    """Deliveries reach the process that waits, even if another process received them.
 
     While Redis is not available, waits of the receiving process are still woken, deliveries are answered 503 so that
     the server repeats them, and polling finds the rest.
@@ -197,7 +197,7 @@ class RedisBus:
             pause = min(_LONGEST_RETRY_SECONDS, 2 * pause)
 
     async def aclose(self) -> None:
-        """Close the connections; those of an event loop that has ended are gone already."""
+        """Close the connections; those of an event loop that has ended are closed already."""
         redis, self._redis = self._redis, None
         if redis is not None and self._loop is asyncio.get_running_loop():
             await redis.aclose()

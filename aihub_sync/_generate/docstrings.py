@@ -17,7 +17,7 @@ PHRASES = {
         "All clients of a process share one background thread; hooks, callbacks and sources are called there."
     ),
     "It can be used with or without `async with`, and by several `asyncio.run()` calls after each other.": (
-        "It can be used with or without `with`, by many threads at once, inside a running loop, and after a fork."
+        "It can be used with or without `with`, by many threads concurrently, inside a running loop, and after a fork."
     ),
 }
 """Sentences that need other words; line breaks inside them do not matter."""

@@ -191,7 +191,7 @@ def _imports(item: ast.stmt) -> Iterator[tuple[str, Import]]:
 
 
 def _groups(function: Function) -> Iterator[tuple[str, str]]:
-    """Yield the public attributes that are made of a class and the transport, with the class."""
+    """Yield the public attributes that are built from a class and the transport, with the class."""
     for item in function.body:
         match item:
             case ast.Assign(

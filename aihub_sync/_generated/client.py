@@ -83,7 +83,7 @@ class AIHub(Facade):
         profile: name of settings that `aihub login` saved; AIHUB_PROFILE by default.
         api_token: deprecated name of `api_key` in samples for the official SDK.
 
-    It can be used with or without `with`, by many threads at once, inside a running loop, and after a fork.
+    It can be used with or without `with`, by many threads concurrently, inside a running loop, and after a fork.
 
     Raises:
         ConfigurationError: a setting is missing or cannot be used.
@@ -345,9 +345,9 @@ class AIHub(Facade):
         include_review_results: bool = False,
         include_validation_results: bool = False,
     ) -> Pages[ProcessOutcome]:
-        """Process each group of sources in a run of its own, several at a time; return the outcomes as each ends.
+        """Process each group of sources in its own run, several at a time; return the outcomes as each ends.
 
-        It stands between `process()` and `ingest()`: any number of groups in flat memory, nothing kept, no journal.
+        It is between `process()` and `ingest()`: any number of groups in flat memory, nothing kept, no journal.
         After an interruption the caller has to know which groups have ended.
 
         Args:
@@ -503,7 +503,7 @@ class AIHub(Facade):
                 (and one of the files directly in the source, named ``"."``); a callable returns the group of a path.
                 The name is a column of every row. A group of more than 1,000 files is refused.
             on_review: what to do when a run stops for a human review: ``"skip"`` leaves it to a later call of the same
-                job, which collects the results; ``"wait"`` waits; ``"export"`` writes the results as they stand, if the
+                job, which collects the results; ``"wait"`` waits; ``"export"`` writes the current results, if the
                 server returns them, until a later call replaces them.
             gate: rules for documents to be used as they are; those that it refuses are listed in ``review.jsonl``.
             format: ``"jsonl"``, ``"csv"``, ``"parquet"`` (extra `parquet`) or ``"xlsx"`` (extra `xlsx`).
@@ -519,7 +519,7 @@ class AIHub(Facade):
             exclude: no files or folders of folders that match one of these.
             batch_files: files of a run, at most 1,000.
             batch_bytes: bytes of a batch, about.
-            max_runs: runs in flight at once.
+            max_runs: maximum number of runs in flight.
             in_flight_grace: seconds to look up what a request of unknown outcome created, before it is sent again.
             outage_patience: seconds that the server may be unreachable before the job stops with an error.
             max_files: files that the job may send over all its resumptions; it continues with a higher limit.

@@ -31,7 +31,7 @@ class RunHandle(Facade):
 
     @property
     def id(self) -> str:
-        """The id by which the service knows it."""
+        """Its id at the service."""
         return self._async.id
 
     @property
@@ -61,7 +61,7 @@ class RunHandle(Facade):
 
         Raises:
             RunFailedError: The run failed; the error has the run.
-            RunCancelledError: Somebody cancelled it.
+            RunCancelledError: The run was cancelled.
             RunNeedsReviewError: It waits for a human review.
             WaitTimeoutError: The timeout has passed; the run continues.
             RequestError: The server refused the request, such as `NotFoundError`.
@@ -129,7 +129,7 @@ class JobHandle(Facade):
 
     @property
     def id(self) -> str:
-        """The id by which the service knows it."""
+        """Its id at the service."""
         return self._async.id
 
     @property
@@ -138,7 +138,7 @@ class JobHandle(Facade):
         return self._async.status
 
     def wait(self, timeout: float | None = None, *, poll_interval: float | None = None) -> JobStatus:
-        """Wait for the end of the job; an empty id stands for something that was gone already.
+        """Wait for the end of the job; an empty id means that nothing was left to wait for.
 
         Args:
             timeout: Seconds; no limit by default.

@@ -31,14 +31,14 @@ class Queries(Facade):
         model_name: str = "multistep-lite",
         filters: Mapping[str, Any] | None = None,
     ) -> RunQueryResponse:
-        """Ask a chatbot or a conversation and return immediately.
+        """Send a question to a chatbot or a conversation and return immediately.
 
         Deprecated: left AI Hub in February 2026.
 
         Args:
             query: the question.
-            source_app: what is asked, such as ``{"type": "CONVERSE", "id": "…"}``; the other type is ``"CHATBOT"``.
-            include_source_info: tell the documents that the answer refers to, and with ``"multistep"`` the pages.
+            source_app: the target, such as ``{"type": "CONVERSE", "id": "…"}``; the other type is ``"CHATBOT"``.
+            include_source_info: include the documents that the answer refers to, and with ``"multistep"`` the pages.
             model_name: ``"multistep-lite"``, or ``"multistep"`` for the research mode.
             filters: ``{"document_ids": […]}`` narrows a question to a conversation down to these.
 

@@ -313,7 +313,7 @@ class Runs(Facade):
             output_dir: where results go; wins over `output_workspace`.
             owner: who made the app: yourself by default, ``instabase`` for published ones.
             version: the latest production version by default.
-            output_workspace: your personal workspace by default; service accounts must give this or `output_dir`.
+            output_workspace: your personal workspace by default; service accounts must set this or `output_dir`.
             settings: keys, runtime configuration, tags; a `RunSettings` or a dict, sent as it is.
             dedupe: add a tag ``aihub-sdk:<uuid>``, if the 500 characters of all tags have room for it. After an unclear
                 failure the run is looked up by it, and started again only if it was not started. With False there is no

@@ -110,7 +110,7 @@ class Flows(Facade):
         Raises:
             InvalidRequestError: the job id is too long, or a setting is out of its range.
             LegacyAPIError: the server refused it.
-            OutcomeUnknownError: the connection broke, and the server does not know the job (yet); `reconcile()` looks
+            OutcomeUnknownError: the connection broke, and the server has no such job (yet); `reconcile()` looks
                 again.
 
         Example:

@@ -22,7 +22,7 @@ class LegacyJobHandle(Facade):
 
     @property
     def id(self) -> str:
-        """The id by which the service knows it."""
+        """Its id at the service."""
         return self._async.id
 
     @property
@@ -68,7 +68,7 @@ class LegacyRunHandle(Facade):
 
     @property
     def id(self) -> str:
-        """The id by which the service knows it."""
+        """Its id at the service."""
         return self._async.id
 
     @property
@@ -108,7 +108,7 @@ class LegacyRunHandle(Facade):
 
     @property
     def output_folder(self) -> str | None:
-        """The folder of the results; None where only the finished job says which."""
+        """The folder of the results; None where only the finished job has it."""
         return self._async.output_folder
 
     def iter_results(self) -> Pages[LegacyRecord]:

@@ -190,7 +190,7 @@ class FlowJobs(Facade):
         Args:
             job_id: the job.
             path: where your server has it, below `api_root`; ``"/v1/jobs/pause"`` by default. ``{job_id}`` in it
-                stands for the job. It is a POST with ``{"job_id": …, "type": "flow"}``.
+                represents the job. It is a POST with ``{"job_id": …, "type": "flow"}``.
 
         Raises:
             LegacyAPIError: the server refused it.

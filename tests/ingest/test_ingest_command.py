@@ -124,7 +124,7 @@ def test_failures_are_named_and_retried(command: Command, make_files: MakeFiles)
 
 def test_mistakes_are_told_in_one_line(command: Command, make_files: MakeFiles) -> None:
     make_files("scans", 1)
-    assert "give --out" in command.run("scans", "--app", "Invoices", code=2)
+    assert "pass --out" in command.run("scans", "--app", "Invoices", code=2)
     assert "there is no 'nothing'" in command.run("nothing", "--app", "Invoices", "--out", "results", code=1)
     assert "--engine dask" in command.run(*JOB, "--scheduler", "tcp://127.0.0.1:1", code=2)
     assert "one of --app" in command.run("scans", "--out", "results", code=2)

@@ -211,7 +211,7 @@ async def test_lost_rows_are_noticed(path: Path) -> None:
 
 async def test_a_log_without_its_journal_is_damage(path: Path) -> None:
     path.with_name("job.db-wal").write_bytes(b"something")
-    with pytest.raises(JournalDamagedError, match="is gone"):
+    with pytest.raises(JournalDamagedError, match="is missing"):
         await Journal.open(path, SPEC)
 
 

@@ -286,14 +286,14 @@ async def test_a_status_that_is_not_known_is_reported(
 
     def stop(status: IngestStatus) -> None:
         seen.append(status)
-        if any("does not know" in line for line in status.attention):
+        if any("unknown status" in line for line in status.attention):
             hub.release_runs()
             hub.faults.clear()
 
     job = job_of(client, tmp_path, on_progress=stop)
     with anyio.fail_after(20):
         assert (await job.run()).complete
-    assert any("does not know" in line for status in seen for line in status.attention)
+    assert any("unknown status" in line for status in seen for line in status.attention)
 
 
 def test_what_is_an_outage() -> None:

@@ -73,5 +73,5 @@ def test_an_old_name_of_the_key(hub: Emulator) -> None:
     assert caught[0].filename == __file__
     with client:
         assert client.batches.list().batches == []
-    with pytest.raises(errors.ConfigurationError, match="api_token=, the old name of api_key=, beside"):
+    with pytest.raises(errors.ConfigurationError, match="api_token=, the old name of api_key=, together"):
         AIHub("key", api_token="key")

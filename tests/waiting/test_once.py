@@ -264,7 +264,7 @@ async def test_a_batch_of_another_program_is_not_adopted(hub: Emulator, client: 
         await asyncio.sleep(0.001)
     async with AsyncAIHub(api_root=hub.api_root, api_key=hub.api_key) as other:
         theirs = await other.batches.create("daily")
-    with pytest.raises(OutcomeUnknownError, match=f"batch {theirs.id} of this name .* may be somebody else's"):
+    with pytest.raises(OutcomeUnknownError, match=f"batch {theirs.id} of this name .* created by another client"):
         await creation
     assert [batch.id for batch in (await client.batches.list()).batches] == [theirs.id]
 

@@ -30,7 +30,7 @@ def read_document(local_path: str, name: str, settings: Mapping[str, Any], sidec
         local_path: Where its bytes are.
         name: Its name; the suffix decides how it is read.
         settings: Settings of the run, for the passwords of PDFs.
-        sidecar_path: Where the text of a file that cannot be read otherwise is, such as `a.png.txt` beside `a.png`.
+        sidecar_path: Where the text of a file that cannot be read otherwise is, such as `a.png.txt` next to `a.png`.
 
     Raises:
         UnreadableFileError: empty, damaged, or protected by a password that is missing or wrong.

@@ -99,7 +99,7 @@ def _declared(content: bytes) -> str | None:
         name = codecs.lookup(found[1].decode("ascii")).name
     except LookupError:
         return None
-    # The declaration was read as ASCII, so the file is no UTF-16, whatever it says.
+    # The declaration was read as ASCII, so the file is not UTF-16, even if it declares so.
     return "utf-8" if name.startswith("utf-16") else _WEB_NAMES.get(name, name)
 
 
@@ -158,7 +158,7 @@ def _walk_children(element: etree._Element, lines: _Lines, *, block: bool) -> No
 
 
 def _row(cells: list[etree._Element]) -> list[str]:
-    """Return the lines of a table row: cells of one line beside each other, the further lines of others below them."""
+    """Return the lines of a table row: cells of one line side by side, the further lines of others below them."""
     done, beside, below = list[str](), list[str](), list[str]()
     for lines, nested in (content for content in map(_cell, cells) if content):
         if nested:
@@ -172,7 +172,7 @@ def _row(cells: list[etree._Element]) -> list[str]:
 
 def _beside(cells: list[str]) -> list[str]:
     if len(cells) == 2:
-        # A row of two cells is how a page sets a label beside its value.
+        # Pages lay out a label and its value as a row of two cells.
         return [f"{cells[0].rstrip(':')}: {cells[1]}"]
     return ["  ".join(cells)] if cells else []
 

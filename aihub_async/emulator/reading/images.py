@@ -1,4 +1,4 @@
-"""Images: read by Pillow; their text comes from a file beside them or from tesseract, where it is installed."""
+"""Images: read by Pillow; their text comes from a file next to them or from tesseract, where it is installed."""
 
 import csv
 import importlib
@@ -14,7 +14,7 @@ from aihub_async.emulator.documents import Fragment, Glyph, Page
 from aihub_async.emulator.reading.text import NoTextError, UnreadableFileError, decode, lay_out
 
 _TIMEOUT = 120  # seconds for one page
-_DPI = 72.0  # of images that do not say: one pixel is one point
+_DPI = 72.0  # of images without a resolution: one pixel is one point
 _MOST_FRAMES = 800
 
 
@@ -22,7 +22,7 @@ def read_image(content: bytes, sidecar: bytes | None) -> tuple[Page, ...]:
     """Return the pages of an image.
 
     Raises:
-        NoTextError: there is neither a text beside it nor OCR; the pages have the image's size.
+        NoTextError: there is neither a text file next to it nor OCR; the pages have the image's size.
         UnreadableFileError: damaged.
     """
     frames = _frames(content)
@@ -33,7 +33,7 @@ def read_image(content: bytes, sidecar: bytes | None) -> tuple[Page, ...]:
     tesseract = shutil.which("tesseract")
     if tesseract is None:
         pages = tuple(Page(number, "", *_size(frame)) for number, frame in enumerate(frames, 1))
-        hint = "install tesseract, or put the text beside the image as NAME.png.txt"
+        hint = "install tesseract, or put the text next to the image as NAME.png.txt"
         raise NoTextError(f"The emulator has no OCR to read the image with: {hint}.", pages)
     return tuple(_recognized(number, frame, tesseract) for number, frame in enumerate(frames, 1))
 

@@ -36,7 +36,7 @@ def read_office(content: bytes, suffix: str) -> Content:
         raise
     except (BadZipFile, KeyError, ValueError, OSError, AttributeError, TypeError) as error:
         raise UnreadableFileError(f"The {suffix} file cannot be read: {type(error).__name__}: {error}") from error
-    # These libraries raise exceptions of their own for damaged packages; they share no base class.
+    # For damaged packages these libraries raise their own exceptions, which share no base class.
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in {"docx", "openpyxl", "pptx", "lxml"}:
             raise

@@ -103,7 +103,7 @@ class _Device:
     """Converts page coordinates to points from the top left corner of the page as it is shown."""
 
     def __init__(self, page: pypdfium2.PdfPage, width: float, height: float) -> None:
-        # The mapping is affine: three points determine it, and PDFium is asked only for those.
+        # The mapping is affine: three points determine it, so only those are requested from PDFium.
         self._page, self._size = page, (round(width * _SCALE), round(height * _SCALE))
         box = page.get_mediabox() or (0.0, 0.0)
         self._origin = (box[0], box[1])
@@ -133,7 +133,7 @@ def _fragments(text: str, glyphs: list[Glyph | None]) -> Iterator[Fragment]:
     start = 0
     for line in _LINE_END.split(text):
         yield from _fragment(line.replace(_SOFT_HYPHEN, "-"), glyphs[start : start + len(line)])
-        # PDFium ends lines by CR and LF; each is a character of its own.
+        # PDFium ends lines with CR and LF, and counts them as two characters.
         start += len(line) + 1
 
 

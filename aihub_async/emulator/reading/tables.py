@@ -28,7 +28,7 @@ def read_table(text: str) -> tuple[tuple[Page, ...], tuple[Mapping[str, str], ..
         UnreadableFileError: no rows, malformed, or too many columns.
     """
     text = text.removeprefix("\ufeff")
-    # Excel writes the delimiter into a first line of its own.
+    # Excel writes the delimiter into a separate first line.
     directive = _DIRECTIVE.match(text)
     content = text[directive.end() :] if directive else text
     try:

@@ -109,7 +109,7 @@ def put_into_batch(state: EmulatorState, batch_id: int, name: str, blob: int, si
     """Store a blob as a file of a batch.
 
     Raises:
-        ApiError: 404, the batch is gone; the blob is removed.
+        ApiError: 404, the batch no longer exists; the blob is removed.
     """
     with state.drive.blobs.kept_on_success(blob):
         batch = state.batch(batch_id, account)

@@ -139,7 +139,7 @@ async def _wait_for(state: EmulatorState, request: Request, path: str) -> None:
         return
     retries, backoff = _RETRIES.search(config), _BACKOFF.search(config)
     if retries is None or backoff is None:
-        raise ApiError(400, "IB-Retry-Config must give retries and backoff-seconds.")
+        raise ApiError(400, "IB-Retry-Config must have retries and backoff-seconds.")
     for _ in range(int(retries[1])):
         if state.drive.find(path) or state.drive.is_folder(path):
             return

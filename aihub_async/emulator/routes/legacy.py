@@ -120,7 +120,7 @@ async def _run(
 
 
 def _binary_of(request: Request, app_id: str) -> str:
-    """Return the flow binary of an app: apps have one too, though nobody compiled it."""
+    """Return the flow binary of an app: apps have one too, although it was never compiled."""
     return f"/{request.account.context.folder('apps')}/{app_id}/build/bin/app.ibflowbin"
 
 

@@ -83,7 +83,7 @@ async def run_deployment(state: EmulatorState, request: Request) -> Response:
 
 
 async def list_runs(state: EmulatorState, request: Request) -> Response:
-    """List runs, newest first; of the last 24 hours unless the request says otherwise."""
+    """List runs, newest first; of the last 24 hours by default."""
     limit, offset = page_window(state, request)
     names = ("app_id", "app_name", "deployment_id", "username")
     workspaces = "output_repo" if state.settings.api_version == "2024" else "output_workspaces"
@@ -109,7 +109,7 @@ async def get_run_status(state: EmulatorState, request: Request) -> Response:
 
 
 async def delete_run(state: EmulatorState, request: Request) -> Response:
-    """Delete a run and, unless the request says otherwise, its input (and so its batch), output and logs."""
+    """Delete a run and, by default, its input (and so its batch), output and logs."""
     run = state.runs.get(request.values["run_id"], request.account)
     chosen = {part: request.flag(f"delete_{part}", default=True) for part in ("db_data", "input", "output", "logs")}
     state.worker.cancel(run["id"])

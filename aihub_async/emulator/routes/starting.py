@@ -69,7 +69,7 @@ def run_input(state: EmulatorState, payload: Mapping[str, Any], account: Account
     """
     input_dir = optional_path(payload, "input_dir")
     if (payload.get("batch_id") is None) == (input_dir is None):
-        raise ApiError(400, "Give one of batch_id and input_dir.")
+        raise ApiError(400, "Pass one of batch_id and input_dir.")
     if input_dir is not None:
         check_path(input_dir, account)
         if not state.drive.is_folder(input_dir):
@@ -90,7 +90,7 @@ def upstream_input(deployment: Deployment, payload: Mapping[str, Any]) -> RunInp
         ApiError: 400, another input is named as well, there is no integration, or a mailbox lacks its times.
     """
     if payload.get("batch_id") is not None or payload.get("input_dir") is not None:
-        raise ApiError(400, "Give one of batch_id, input_dir and manual_upstream_integration.")
+        raise ApiError(400, "Pass one of batch_id, input_dir and manual_upstream_integration.")
     if deployment.upstream_dir is None:
         raise ApiError(400, f"The deployment {deployment.id} has no upstream integration.")
     since, until = (_milliseconds(payload, name) for name in ("from_timestamp", "to_timestamp"))

@@ -102,7 +102,7 @@ class Journal:
         job: str | None,
         crash_hook: Callable[[str], None],
     ) -> Self:
-        # The name without symbolic links: the lock and the files beside the journal go by it.
+        # The name without symbolic links: the lock and the files next to the journal are named after it.
         path = path.resolve()
         if spec is None and not path.exists():
             raise JournalError(f"there is no journal {path}")
@@ -130,7 +130,9 @@ class Journal:
         path: Path, spec: dict[str, Any], now: float, job: str | None, crash_hook: Callable[[str], None]
     ) -> None:
         if path.with_name(path.name + "-wal").exists():
-            raise JournalDamagedError(f"the journal {path} is gone, but its log {path.name}-wal is there; restore it")
+            raise JournalDamagedError(
+                f"the journal {path} is missing, but its log {path.name}-wal exists; restore the journal"
+            )
         crash_hook("before create journal")
         job = job or uuid.uuid4().hex
         facts = {"job": job, "spec": spec, "created_at": now, "files": 0, "batches": 0, "scanned": False}
@@ -238,7 +240,7 @@ def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args:
     try:
         loop.call_soon_threadsafe(function, *args)
     except RuntimeError:
-        # The loop is closed: nobody waits any more.
+        # The loop is closed: nothing waits any more.
         return
 
 
@@ -260,7 +262,7 @@ def _explain(path: Path, error: Exception) -> IngestError:
     if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
         return JournalDamagedError(f"the journal {path} is damaged: {error}")
     return JournalError(
-        f"cannot write the journal {path}: {error}; nothing recorded is lost: when the cause is gone, run the same job "
+        f"cannot write the journal {path}: {error}; no recorded data is lost: after fixing the cause, run the same job "
         "again to resume it"
     )
 

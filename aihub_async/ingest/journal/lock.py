@@ -17,7 +17,7 @@ except ImportError:  # Windows
 class JournalLock:
     """Holds a journal until `release()` or the end of this process; the operating system releases it after a kill.
 
-    Two locks make one. The first is on an empty database beside the journal, so that others can still read the journal
+    Two locks make one. The first is on an empty database next to the journal, so that others can still read the journal
     itself; it works wherever SQLite does, and records who holds it. The second is on the journal's own file where the
     system has `flock`, so that another name of the same file, such as a hard link, does not lead around the first.
 

@@ -37,7 +37,7 @@ def settle_files(connection: sqlite3.Connection, ids: Iterable[int], state: File
     wanted = set(ids)
     if not wanted:
         return
-    # One query for the whole range: the files of a page stand close together.
+    # One query for the whole range: the files of a page are close together.
     found = connection.execute(
         f"SELECT {_FILE} FROM files WHERE id BETWEEN ? AND ?",  # noqa: S608 - constant names
         (min(wanted), max(wanted)),
@@ -178,7 +178,7 @@ def count_uploaded(connection: sqlite3.Connection, state: BatchState) -> int:
 
 
 def waiting_batches(connection: sqlite3.Connection, limit: int) -> list[BatchRow]:
-    """Return batches that wait for somebody: those in review, and those whose start is unclear."""
+    """Return batches that need attention: those in review, and those whose start is unclear."""
     found = connection.execute(
         f"SELECT {_BATCH} FROM batches WHERE state = ? OR (state = ? AND note != '') ORDER BY no LIMIT ?",  # noqa: S608 - constant names
         (int(BatchState.REVIEW), int(BatchState.SUBMITTING), limit),

@@ -56,7 +56,7 @@ class BatchState(enum.IntEnum):
 class FileRow(NamedTuple):
     """One file of a job; a row is never deleted.
 
-    `folder` is the id of its folder, `base` its name there, `given` the name that the caller gave it, else "".
+    `folder` is the id of its folder, `base` its name there, `given` the name that the caller chose, else "".
     `name` is its name in the batch, "" when that is `base`. `batch` is 0 for a refused file. `size` is bytes.
     """
 

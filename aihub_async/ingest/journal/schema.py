@@ -133,7 +133,7 @@ def connect_readonly(path: Path) -> sqlite3.Connection:
     path = path.resolve()
     log = path.with_name(path.name + "-wal")
     lock = path.with_name(path.name + ".lock")
-    # SQLite makes files beside a journal to read it; a lone copy, or one in a read-only folder, is read without them.
+    # SQLite creates files next to a journal to read it, but not for a lone copy or one in a read-only folder.
     immutable = not log.exists() and not (lock.exists() and os.access(path.parent, os.W_OK))
     query = "mode=ro&immutable=1" if immutable else "mode=ro"
     connection = sqlite3.connect(f"{path.as_uri()}?{query}", uri=True, isolation_level=None, timeout=5)
@@ -154,7 +154,7 @@ def check_version(path: Path, connection: sqlite3.Connection) -> None:
         raise JournalDamagedError(f"{path} is not a journal of a bulk job, or its header is damaged")
     if version > VERSION:
         raise JournalMismatchError(
-            f"the journal {path} has version {version}; this package knows up to {VERSION}: update it to continue"
+            f"the journal {path} has version {version}; this package supports up to {VERSION}: update it to continue"
         )
 
 

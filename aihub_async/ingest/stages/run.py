@@ -49,7 +49,7 @@ class _UnclearError(Exception):
 
 @attrs.define
 class BatchStages:
-    """Advances batches, each from whatever state the journal has it in."""
+    """Advances batches, each from its state in the journal."""
 
     journal: Journal
     remote: Remote
@@ -109,7 +109,7 @@ class BatchStages:
         try:
             written = await self._read_repeatedly(write)
         except errors.NotFoundError as error:
-            return await self._run_failed(batch, type(error).__name__, "the run's results are gone")
+            return await self._run_failed(batch, type(error).__name__, "the run's results no longer exist")
         except UnreadableResultsError as error:
             return await self._unreadable(batch, error)
         exported = attrs.evolve(
@@ -134,7 +134,7 @@ class BatchStages:
         return exported
 
     async def preview(self, batch: BatchRow) -> None:
-        """Write the results of a run in review as they stand; those after the review replace them."""
+        """Write the current results of a run in review; those after the review replace them."""
         sources = await self.journal.call(lambda db: queries.sources_of(db, batch))
         paths = {name: path for name, (_, path) in sources.items()}
         write = functools.partial(write_part, self.remote, self.options, self.folder, batch, paths, self.crash_hook)
@@ -179,7 +179,7 @@ class BatchStages:
 
     async def _wait(self, batch: BatchRow) -> BatchRow:
         def unknown(status: str) -> None:
-            note = f"the run has the status {status!r}, which this package does not know; waiting for its end"
+            note = f"the run has the unknown status {status!r}; waiting for its end"
             if self.progress.notes.get(batch.no) != note:
                 logger.warning("run %s: %s", batch.run_id, note)
             self.progress.notes[batch.no] = note
@@ -192,7 +192,7 @@ class BatchStages:
         except (errors.RunFailedError, errors.RunCancelledError) as error:
             return await self._run_failed(batch, type(error).__name__, error.run.msg or str(error))
         except errors.NotFoundError as error:
-            return await self._run_failed(batch, type(error).__name__, "the run is gone")
+            return await self._run_failed(batch, type(error).__name__, "the run no longer exists")
         finally:
             self.progress.notes.pop(batch.no, None)
         if scope.cancelled_caught:
@@ -217,7 +217,7 @@ class BatchStages:
             if self.patience.now() - began > self.patience.limit:
                 raise errors.IngestError(
                     f"the server's answers to the creation of batch {name} cannot be read, and no batch of that name "
-                    "appears; when that is mended, run the same job again to resume it"
+                    "appears; when that is fixed, run the same job again to resume it"
                 )
 
     async def _submit(self, batch: BatchRow) -> str | None:
@@ -229,7 +229,7 @@ class BatchStages:
         """Carry out a once-only step; look for its effect before it is done again.
 
         Returns:
-            Its result, or None if the server says that it was carried out and does not show it.
+            Its result, or None if the server reports that it was carried out and does not show it.
         """
         began = self.patience.now()
         while True:

@@ -17,7 +17,7 @@ from aihub_async.ingest.remote import Remote
 from aihub_async.models.uploads import UploadRecord
 
 PASSING = (errors.OutcomeUnknownError, errors.SourceChangedError)
-"""Errors of single files that may not recur at the next try, beside those of an outage."""
+"""Errors of single files that may not recur at the next attempt, in addition to those of an outage."""
 
 Failed = tuple[FileRow, Exception]
 

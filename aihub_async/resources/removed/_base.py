@@ -17,7 +17,7 @@ NOTICE = "conversations, chatbots and their queries left AI Hub in February 2026
 
 
 class RemovedResource(Resource):
-    """Warns at its first call that its operations were removed, and says so in the error if the server has none."""
+    """Warns at its first call that its operations were removed, and explains it in the error if the server has none."""
 
     def __init__(self, transport: Transport, scheduler: Scheduler) -> None:
         super().__init__(transport)

@@ -23,7 +23,7 @@ from aihub_async.waiting.pollables import StatePollable
 
 
 class Conversations(RemovedResource):
-    """Documents that can be asked.
+    """Sets of documents that answer questions.
 
     Deprecated: conversations left AI Hub in February 2026. The first call warns (`DeprecationWarning`), and servers
     without them answer 404.
@@ -54,7 +54,7 @@ class Conversations(RemovedResource):
             files: local paths, pairs of name and content, or a dict of contents by name; at most 50 MB each and 100 MB
                 together. A conversation holds up to 100 documents.
             org: the organization; that of `ib_context` by default.
-            workspace: the personal workspace; service accounts must give it.
+            workspace: the personal workspace by default; service accounts must set it.
             enable_object_detection: find tables and checkboxes (False).
             enable_entity_detection: find signatures and barcodes (True).
             write_converted_image: keep an image of each page (True).
@@ -162,14 +162,14 @@ class Conversations(RemovedResource):
         mode: str = "default",
         fast_mode: bool | None = None,
     ) -> PromptResponse:
-        """Ask a document.
+        """Send a question about a document.
 
         Deprecated: left AI Hub in February 2026.
 
         Args:
             conversation_id: the conversation.
             question: the question.
-            document_ids: of the documents to ask; the service takes one at a time, `client.queries.run` several.
+            document_ids: of the documents to search; the service takes one at a time, `client.queries.run` several.
             mode: ``"default"`` or ``"advanced"``.
             fast_mode: what the conversation was created with; from 0.12.0 of the official SDK on.
 

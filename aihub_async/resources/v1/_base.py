@@ -1,4 +1,4 @@
-"""The v1 API: an error is an answer with HTTP status 200 that says ``{"status": "ERROR"}``."""
+"""The v1 API: an error is an answer with HTTP status 200 and ``{"status": "ERROR"}``."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -56,12 +56,12 @@ def refuse_error(transport: Transport, request: Request, response: Response) -> 
     """Look into an answer of the v1 API.
 
     Raises:
-        LegacyAPIError: it says ``{"status": "ERROR"}``.
+        LegacyAPIError: its content is ``{"status": "ERROR"}``.
     """
     try:
         answer = msgspec.json.decode(response.body.removeprefix(_BOM), type=_Envelope)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        # Whatever this is, reading it into its model reports better what is wrong with it.
+        # Something else: decoding it into its model reports the problem better.
         return
     if str(answer.status).upper() == "ERROR":
         details = transport.details(request, response)

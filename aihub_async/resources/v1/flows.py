@@ -132,7 +132,7 @@ class Flows(LegacyResource):
         Raises:
             InvalidRequestError: the job id is too long, or a setting is out of its range.
             LegacyAPIError: the server refused it.
-            OutcomeUnknownError: the connection broke, and the server does not know the job (yet); `reconcile()` looks
+            OutcomeUnknownError: the connection broke, and the server has no such job (yet); `reconcile()` looks
                 again.
 
         Example:
@@ -196,7 +196,7 @@ class Flows(LegacyResource):
 
 
 def _csv(body: bytes) -> str | None:
-    """The answer's text; None if it is a JSON object, which may hold the CSV in a form that nobody documented."""
+    """The answer's text; None if it is a JSON object, which may hold the CSV in an undocumented form."""
     text = body.decode("utf-8", "replace")
     try:
         answer = msgspec.json.decode(body)

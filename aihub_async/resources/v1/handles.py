@@ -72,7 +72,7 @@ class LegacyRunHandle(LegacyJobHandle):
 
     @property
     def output_folder(self) -> str | None:
-        """The folder of the results; None where only the finished job says which."""
+        """The folder of the results; None where only the finished job has it."""
         return self._output_folder
 
     def iter_results(self) -> Pages[LegacyRecord]:

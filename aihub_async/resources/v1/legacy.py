@@ -144,7 +144,7 @@ class LegacyApps(LegacyResource):
         **fields: str | None,
     ) -> SecretValue[dict[str, Any]]:
         if (batch_id is None) == (input_dir is None):
-            raise InvalidRequestError("give one of batch_id and input_dir")
+            raise InvalidRequestError("pass one of batch_id and input_dir")
         # A string here, unlike in v2 (docs: request parameters).
         batch = None if batch_id is None else str(as_batch_id(batch_id))
         return SecretValue(

@@ -130,7 +130,7 @@ class View:
 
 
 def _numbers(document: ShownDocument, documents: int, pages: Pages) -> tuple[int, ...]:
-    """Return the pages to show: those of the document, or all of the file if nothing says which."""
+    """Return the pages to show: those of the document, or all of the file if its pages are unknown."""
     if document.page_numbers or documents > 1:
         return document.page_numbers
     return tuple(range(1, pages.count + 1))

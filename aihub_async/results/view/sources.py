@@ -1,4 +1,4 @@
-"""The original files of results, found where the caller says they are."""
+"""The original files of results, in the folder that the caller passes."""
 
 import os
 from collections.abc import Mapping
