@@ -1,8 +1,10 @@
+import logging
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from aihub_async.emulator import Emulator
@@ -19,3 +21,12 @@ async def hub() -> AsyncIterator[Emulator]:
     """An emulator in the test's own event loop, with parts of 1 KiB."""
     async with Emulator(part_size=1024) as emulator:
         yield emulator
+
+
+@pytest.fixture(autouse=True)
+def _logging_is_left_alone() -> Iterator[None]:
+    """Find tests after which logging differs: a handler that stays is written to by all tests that follow."""
+    logger = logging.getLogger("aihub_async")
+    before = (logger.level, list(logger.handlers))
+    yield
+    assert (logger.level, logger.handlers) == before

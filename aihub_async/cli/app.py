@@ -91,7 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
     terminal.replace_unencodable()
     code: object = None
     try:
-        with ending_in_one_line():
+        with terminal.logging_restored(), ending_in_one_line():
             try:
                 code = app(words, standalone_mode=False, prog_name="aihub")
             except typer.Abort:

@@ -1,9 +1,10 @@
 """Standard output for results, standard error for everything else; both safe for text that others wrote."""
 
+import contextlib
 import io
 import logging
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 import attrs
@@ -46,6 +47,7 @@ class _LogLines(logging.Handler):
         err.print(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
+_logger = logging.getLogger("aihub_async")
 _log_lines = _LogLines()
 _LEVELS = (logging.NOTSET, logging.INFO, logging.DEBUG)
 
@@ -59,11 +61,20 @@ def set_up(*, json: bool, quiet: bool, verbose: int = 0) -> None:
         verbose: 1 logs retries on standard error, 2 every request.
     """
     _settings.json, _settings.quiet = json, quiet
-    logger = logging.getLogger("aihub_async")
-    logger.setLevel(_LEVELS[min(verbose, 2)])
-    logger.removeHandler(_log_lines)
     if verbose:
-        logger.addHandler(_log_lines)
+        _logger.setLevel(_LEVELS[min(verbose, 2)])
+        _logger.addHandler(_log_lines)
+
+
+@contextlib.contextmanager
+def logging_restored() -> Iterator[None]:
+    """Undo at the end what `set_up` changes of logging: a program may run commands in its own process."""
+    level = _logger.level
+    try:
+        yield
+    finally:
+        _logger.removeHandler(_log_lines)
+        _logger.setLevel(level)
 
 
 def is_json() -> bool:

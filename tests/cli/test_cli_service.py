@@ -1,11 +1,13 @@
 """What the API can, from a shell: runs, batches and files."""
 
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aihub_async.cli.exits import ExitCode
 from aihub_async.emulator import Emulator
 
 if TYPE_CHECKING:
@@ -136,5 +138,11 @@ def test_a_person_is_asked_before_a_deletion(aihub: "Command", emulator: Emulato
 
 def test_verbose_quiet_and_logs(call: "Call", batch: str) -> None:
     assert call("batches", "delete", batch, "--yes", "--quiet")[2] == ""
+    logger = logging.getLogger("aihub_async")
+    before = (logger.level, list(logger.handlers))
     _, _, err = call("batches", "list", "-vv")
     assert "debug: GET /v2/batches" in err
+    # A program that runs a command in its own process keeps its logging.
+    assert (logger.level, logger.handlers) == before
+    assert call("batches", "show", "1", "-vv", "--bad-option")[0] == ExitCode.USAGE
+    assert (logger.level, logger.handlers) == before
