@@ -54,57 +54,32 @@ from aihub_async.errors import (
     WaitTimeoutError,
 )
 from aihub_async.models import (
-    AuditLogEntry,
-    AuditLogs,
     Batch,
     BatchDeletionJob,
     BatchInfo,
-    CaseInfo,
-    Conversation,
-    ConversationResponse,
-    CurrentStatus,
     DeletionJob,
-    Document,
-    DocumentMetadataResponse,
-    DocumentUploadResponse,
-    Field,
     FileJob,
     FileMetadata,
     FileNode,
-    FlowSettings,
     FolderListing,
     GivenRunSettings,
     JobState,
     JobStatus,
-    LegacyJobInfo,
-    LegacyJobStatus,
-    LegacyRecord,
-    LegacyResults,
     ListBatches,
     ListBatchFiles,
-    ListConversations,
-    ListLegacyJobs,
     ListRuns,
     ListSecrets,
     MultipartUploadPart,
     MultipartUploadSession,
-    PromptResponse,
-    QueryStatusResponse,
-    ResultFile,
     Run,
     RunDeletion,
-    RunQueryResponse,
-    RunResults,
     RunSettings,
     RunStatus,
-    SourceApp,
     UnknownSettingWarning,
     WebhookConfig,
 )
 from aihub_async.models.uploads import UploadRecord, UploadReport
 from aihub_async.pagination import Pages
-from aihub_async.resources.named_files import NamedFiles
-from aihub_async.resources.v1.handles import LegacyJobHandle, LegacyRunHandle
 from aihub_async.transport.events import AttemptEvent, Hook, capture_responses
 from aihub_async.transport.messages import Response
 from aihub_async.transport.observing import CallEnd, CallStart, Telemetry
@@ -114,10 +89,6 @@ from aihub_async.uploads.engine import OnError, OnProgress, UploadProgress, Uplo
 from aihub_async.uploads.multipart import UploadResume
 from aihub_async.uploads.sources import Naming, Source, Sources
 from aihub_async.waiting.handles import JobHandle, RunHandle
-from aihub_async.webhooks.bus import Bus, Claim
-from aihub_async.webhooks.payloads import WebhookResponse
-from aihub_async.webhooks.receiver import WebhookReceiver
-from aihub_async.webhooks.redis import RedisBus
 
 if TYPE_CHECKING:
     from aihub_async.ingest.engines import Engine, dask_engine
@@ -125,7 +96,34 @@ if TYPE_CHECKING:
     from aihub_async.ingest.plan import Plan
     from aihub_async.ingest.progress import IngestStatus
     from aihub_async.ingest.shards import Shard
+    from aihub_async.models import (
+        AuditLogEntry,
+        AuditLogs,
+        CaseInfo,
+        Conversation,
+        ConversationResponse,
+        CurrentStatus,
+        Document,
+        DocumentMetadataResponse,
+        DocumentUploadResponse,
+        Field,
+        FlowSettings,
+        LegacyJobInfo,
+        LegacyJobStatus,
+        LegacyRecord,
+        LegacyResults,
+        ListConversations,
+        ListLegacyJobs,
+        PromptResponse,
+        QueryStatusResponse,
+        ResultFile,
+        RunQueryResponse,
+        RunResults,
+        SourceApp,
+    )
     from aihub_async.process_each import ProcessOutcome, ProcessOutcomes
+    from aihub_async.resources.named_files import NamedFiles
+    from aihub_async.resources.v1.handles import LegacyJobHandle, LegacyRunHandle
     from aihub_async.results.binding import Problem, Record
     from aihub_async.results.field_rows import FieldRow
     from aihub_async.results.gates import Checked, Gate, HasResults, Refusal
@@ -135,6 +133,10 @@ if TYPE_CHECKING:
     from aihub_async.results.tables import Table
     from aihub_async.results.view.page import ViewSize
     from aihub_async.telemetry import OpenTelemetry
+    from aihub_async.webhooks.bus import Bus, Claim
+    from aihub_async.webhooks.payloads import WebhookResponse
+    from aihub_async.webhooks.receiver import WebhookReceiver
+    from aihub_async.webhooks.redis import RedisBus
 
 __all__ = [
     "AIHubError",
@@ -288,13 +290,18 @@ __all__ = [
 ]
 
 _LATE = {
+    "Bus": "webhooks.bus",
     "Checked": "results.gates",
+    "Claim": "webhooks.bus",
     "Engine": "ingest.engines",
     "FieldRow": "results.field_rows",
     "Gate": "results.gates",
     "HasResults": "results.gates",
     "IngestJob": "ingest.job",
     "IngestStatus": "ingest.progress",
+    "LegacyJobHandle": "resources.v1.handles",
+    "LegacyRunHandle": "resources.v1.handles",
+    "NamedFiles": "resources.named_files",
     "NotebookProgress": "results.notebook",
     "OpenTelemetry": "telemetry",
     "Origin": "results.rows",
@@ -304,21 +311,30 @@ _LATE = {
     "ProcessOutcomes": "process_each",
     "Processed": "results.processed",
     "Record": "results.binding",
+    "RedisBus": "webhooks.redis",
     "Refusal": "results.gates",
     "Requested": "results.rows",
     "Shard": "ingest.shards",
     "Table": "results.tables",
     "ViewSize": "results.view.page",
+    "WebhookReceiver": "webhooks.receiver",
+    "WebhookResponse": "webhooks.payloads",
     "dask_engine": "ingest.engines",
 }
-"""Names and the modules that define them, which are imported with the first use.
+"""Names and the modules that define them, which are imported with the first use; the others are of `models`.
 
 `results` would be an eighth of the import's time, and `ingest` loads SQLite.
 """
 
+if not TYPE_CHECKING:  # A type checker would take any name for one of ours.
 
-def __getattr__(name: str) -> Any:
-    if name not in _LATE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(f"aihub_async.{_LATE[name]}"), name)
-    return value
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        home = importlib.import_module(f"{__name__}.{_LATE.get(name, 'models')}")
+        value = globals()[name] = getattr(home, name)
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -3,6 +3,7 @@
 import functools
 import ssl
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -12,15 +13,9 @@ from aihub_async.config import ClientConfig, KeySource, make_settings
 from aihub_async.loops import running_loop
 from aihub_async.processing import Processing
 from aihub_async.resources.apps import Apps
-from aihub_async.resources.audit import Audit
 from aihub_async.resources.batches import Batches
-from aihub_async.resources.files import Files
 from aihub_async.resources.jobs import Jobs
-from aihub_async.resources.removed.conversations import Conversations
-from aihub_async.resources.removed.queries import Queries
 from aihub_async.resources.secrets import Secrets
-from aihub_async.resources.v1.flows import Flows
-from aihub_async.resources.v1.legacy import Legacy
 from aihub_async.secrecy import SecretValue
 from aihub_async.transport.events import Hook
 from aihub_async.transport.observing import Telemetry
@@ -31,6 +26,12 @@ from aihub_async.waiting.scheduler import Scheduler
 if TYPE_CHECKING:
     import aiohttp
 
+    from aihub_async.resources.audit import Audit
+    from aihub_async.resources.files import Files
+    from aihub_async.resources.removed.conversations import Conversations
+    from aihub_async.resources.removed.queries import Queries
+    from aihub_async.resources.v1.flows import Flows
+    from aihub_async.resources.v1.legacy import Legacy
     from aihub_async.webhooks.receiver import WebhookReceiver
 
 
@@ -76,20 +77,8 @@ class AsyncAIHub(Processing, BulkJobs):
 
     jobs: Jobs
     """Jobs that delete, and waiting for them."""
-    files: Files
-    """The files of connected drives."""
     secrets: Secrets
     """The organization's vault."""
-    audit: Audit
-    """The audit log."""
-    legacy: Legacy
-    """The deprecated endpoints that run apps."""
-    flows: Flows
-    """Flows of the older platform."""
-    conversations: Conversations
-    """Conversations with documents, which left AI Hub in February 2026."""
-    queries: Queries
-    """Questions to apps, which left AI Hub in February 2026."""
 
     def __init__(
         self,
@@ -162,13 +151,51 @@ class AsyncAIHub(Processing, BulkJobs):
         self.batches = Batches(transport)
         self.apps = Apps(transport, scheduler, webhooks)
         self.jobs = Jobs(transport, scheduler)
-        self.files = Files(transport)
         self.secrets = Secrets(transport)
-        self.audit = Audit(transport)
-        self.legacy = Legacy(transport, scheduler, webhooks)
-        self.flows = Flows(transport, scheduler, self.legacy, webhooks)
-        self.conversations = Conversations(transport, scheduler)
-        self.queries = Queries(transport, scheduler)
+
+    # Few programs need all of these: what they stand on is imported with the first use.
+
+    @cached_property
+    def files(self) -> "Files":
+        """The files of connected drives."""
+        from aihub_async.resources.files import Files  # noqa: PLC0415
+
+        return Files(self._transport)
+
+    @cached_property
+    def audit(self) -> "Audit":
+        """The audit log."""
+        from aihub_async.resources.audit import Audit  # noqa: PLC0415
+
+        return Audit(self._transport)
+
+    @cached_property
+    def legacy(self) -> "Legacy":
+        """The deprecated endpoints that run apps."""
+        from aihub_async.resources.v1.legacy import Legacy  # noqa: PLC0415
+
+        return Legacy(self._transport, self._scheduler, self._webhooks)
+
+    @cached_property
+    def flows(self) -> "Flows":
+        """Flows of the older platform."""
+        from aihub_async.resources.v1.flows import Flows  # noqa: PLC0415
+
+        return Flows(self._transport, self._scheduler, self.legacy, self._webhooks)
+
+    @cached_property
+    def conversations(self) -> "Conversations":
+        """Conversations with documents, which left AI Hub in February 2026."""
+        from aihub_async.resources.removed.conversations import Conversations  # noqa: PLC0415
+
+        return Conversations(self._transport, self._scheduler)
+
+    @cached_property
+    def queries(self) -> "Queries":
+        """Questions to apps, which left AI Hub in February 2026."""
+        from aihub_async.resources.removed.queries import Queries  # noqa: PLC0415
+
+        return Queries(self._transport, self._scheduler)
 
     @property
     def settings(self) -> ClientConfig:

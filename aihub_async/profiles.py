@@ -20,7 +20,6 @@ import re
 import shlex
 import stat
 import subprocess
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -152,6 +151,8 @@ def profile_names() -> list[str]:
 
 def _read(path: Path) -> SecretValue[dict[str, Any]]:
     """Read the file; its content may hold keys, and this frame is part of a traceback."""
+    import tomllib  # noqa: PLC0415 - most clients have no profile
+
     try:
         with path.open("rb") as file:
             _refuse_readable(path, os.fstat(file.fileno()).st_mode)

@@ -5,7 +5,6 @@ A `SecretValue` has no field with the value: it lives in a closure, and only `re
 secret arguments in their first statement, before anything can raise, and drop the plain ones.
 """
 
-import hmac
 from collections.abc import Callable
 from typing import Generic, NoReturn, TypeVar
 from urllib.parse import urlsplit
@@ -44,6 +43,8 @@ class SecretValue(Generic[T_co]):
             return NotImplemented
         mine, others = self.reveal(), other.reveal()
         if isinstance(mine, str) and isinstance(others, str):
+            import hmac  # noqa: PLC0415 - it loads OpenSSL
+
             return hmac.compare_digest(mine.encode("utf-8", "surrogatepass"), others.encode("utf-8", "surrogatepass"))
         return bool(mine == others)
 

@@ -11,15 +11,17 @@ if TYPE_CHECKING:
     from aihub_sync._generated import __all__ as __all__
 
 
-def __getattr__(name: str) -> Any:
-    # Late, so that the generator, which lives in this package, runs when its output does not.
-    generated = importlib.import_module("aihub_sync._generated")
-    try:
-        value = getattr(generated, name)
-    except AttributeError:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # A type checker would take any name for one of ours.
+
+    def __getattr__(name: str) -> Any:
+        # Late, so that the generator, which lives in this package, runs when its output does not.
+        generated = importlib.import_module("aihub_sync._generated")
+        try:
+            value = getattr(generated, name)
+        except AttributeError:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

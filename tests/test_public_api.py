@@ -4,8 +4,10 @@ After a wanted change: UPDATE_PUBLIC_API=1 pytest tests/test_public_api.py
 """
 
 import builtins
+import functools
 import inspect
 import os
+import subprocess
 import sys
 import typing
 from collections import ChainMap
@@ -31,8 +33,14 @@ def surface() -> Iterator[str]:
     yield from group("client", client)
 
 
+def parts_of(value: object) -> dict[str, object]:
+    """The public attributes of an object, with those that are made on first use."""
+    late = [name for name, made in inspect.getmembers(type(value)) if isinstance(made, functools.cached_property)]
+    return dict(sorted({**vars(value), **{name: getattr(value, name) for name in late}}.items()))
+
+
 def group(path: str, value: object) -> Iterator[str]:
-    for name, part in sorted(vars(value).items()):
+    for name, part in parts_of(value).items():
         if not name.startswith("_"):
             yield from members(f"{path}.{name}", type(part))
             yield from group(f"{path}.{name}", part)
@@ -73,7 +81,7 @@ def test_everything_public_has_a_docstring() -> None:
     client = AsyncAIHub("key", api_root="http://127.0.0.1:1/api")
 
     def undocumented(path: str, value: object) -> Iterator[str]:
-        for name, part in vars(value).items():
+        for name, part in parts_of(value).items():
             if name.startswith("_"):
                 continue
             for method, member in inspect.getmembers(type(part), inspect.isfunction):
@@ -118,6 +126,9 @@ def named_types() -> Iterator[tuple[str, type]]:
     """The classes that a caller of the public methods receives or has to make, each with a method that names it."""
     from aihub_async.ingest.job import IngestJob
 
+    for home in (aihub_async, aihub_async.models):
+        for name in home.__all__:
+            getattr(home, name)
     everything: dict[str, Any] = {}
     for name, module in list(sys.modules.items()):
         if name.startswith("aihub_async") and ".emulator" not in name:
@@ -136,7 +147,7 @@ def named_types() -> Iterator[tuple[str, type]]:
 
 
 def groups(path: str, value: object) -> Iterator[tuple[str, type]]:
-    for name, part in vars(value).items():
+    for name, part in parts_of(value).items():
         if not name.startswith("_"):
             yield f"{path}.{name}", type(part)
             yield from groups(f"{path}.{name}", part)
@@ -168,11 +179,56 @@ def test_the_sync_package_exports_the_same() -> None:
     assert set(aihub_async.__all__) - set(dir(aihub_sync)) <= {"AsyncAIHub", "ProcessOutcomes", "Uploads"}
 
 
+@pytest.mark.parametrize("home", ["aihub_async", "aihub_async.models", "aihub_sync"])
+def test_names_that_are_imported_late(home: str) -> None:
+    """Completion, star imports and pickles know them before their first use."""
+    script = f"""
+import importlib, pickle, sys
+home = importlib.import_module({home!r})
+names = home.__all__
+assert set(names) <= set(dir(home))
+assert not {{"aihub_async.models.legacy", "aihub_async.models.results"}} & set(sys.modules)
+scope = {{}}
+exec("from {home} import *", scope)
+assert set(names) <= set(scope)
+field = home.Document if "models" in {home!r} else home.Field
+assert pickle.loads(pickle.dumps(field())) == field()
+assert vars(home)["RunResults"] is home.RunResults
+try:
+    home.Nothing
+except AttributeError as error:
+    assert str(error) == "module {home!r} has no attribute 'Nothing'", error
+else:
+    raise AssertionError
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_a_client_imports_what_its_groups_stand_on_with_their_first_use() -> None:
+    script = """
+import sys
+from aihub_async import AsyncAIHub
+client = AsyncAIHub("key", api_root="http://127.0.0.1:1/api")
+late = ("cattrs", "aihub_async.resources.v1.flows", "aihub_async.resources.removed.queries",
+        "aihub_async.models.results", "aihub_async.ingest", "sqlite3")
+loaded = [name for name in late if name in sys.modules]
+assert not loaded, loaded
+assert client.flows is client.flows
+assert "aihub_async.resources.v1.flows" in sys.modules
+assert "flows" in dir(client)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 def test_groups_show_their_documentation() -> None:
     """Completion and hovering read annotations of the class, and the docstring of what they name."""
     client = AsyncAIHub("key", api_root="http://127.0.0.1:1/api")
     annotated = typing.get_type_hints(AsyncAIHub)
-    for name, value in vars(client).items():
+    classes = {type(part).__name__: type(part) for part in parts_of(client).values()}
+    for name, made in inspect.getmembers(AsyncAIHub, lambda member: isinstance(member, functools.cached_property)):
+        assert inspect.getdoc(made)
+        annotated[name] = typing.get_type_hints(made.func, localns=classes)["return"]
+    for name, value in parts_of(client).items():
         if not name.startswith("_"):
             assert annotated[name] is type(value)
             assert inspect.getdoc(annotated[name])

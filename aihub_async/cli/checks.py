@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import datetime as dt
-import email.utils
 import importlib.metadata
 import os
 import platform
@@ -20,6 +19,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from aihub_async.client import AsyncAIHub
+from aihub_async.clock import http_date
 from aihub_async.config import ClientConfig, default_ssl_context
 from aihub_async.errors import AIHubError, AuthenticationError, ForbiddenError, StatusError
 from aihub_async.transport.events import capture_responses
@@ -212,11 +212,9 @@ def _advice_on_access(client: AsyncAIHub) -> str:
 
 
 def _clock(date: str | None, now: dt.datetime) -> Finding:
-    try:
-        theirs = email.utils.parsedate_to_datetime(date or "")
-    except (ValueError, OverflowError):
+    theirs = http_date(date or "")
+    if theirs is None:
         return Finding("clock", INFO, "the answer has no Date header")
-    theirs = theirs if theirs.tzinfo is not None else theirs.replace(tzinfo=dt.UTC)
     ahead = (now - theirs).total_seconds()
     if abs(ahead) > _CLOCK_SECONDS:
         side = "ahead of" if ahead > 0 else "behind"

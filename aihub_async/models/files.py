@@ -1,11 +1,11 @@
 """Files and folders of the AI Hub filesystem."""
 
 import datetime as dt
-import email.utils
 from collections.abc import Iterator, Mapping
 
 import attrs
 
+from aihub_async.clock import http_date
 from aihub_async.models.base import Model
 from aihub_async.models.batches import FileNode
 
@@ -63,7 +63,7 @@ class FileMetadata:
     def last_modified(self) -> dt.datetime | None:
         """When the file was last modified (aware; from an HTTP date or ISO 8601); None if not sent."""
         text = self.headers.get("Last-Modified", "").strip()
-        moment = _http_date(text) or _iso_date(text)
+        moment = http_date(text) or _iso_date(text)
         if moment is None or moment.tzinfo is not None:
             return moment
         return moment.replace(tzinfo=dt.UTC)
@@ -71,13 +71,6 @@ class FileMetadata:
 
 # 2**63 has 19 digits; what is longer is no file size.
 _MAX_LENGTH_DIGITS = 19
-
-
-def _http_date(text: str) -> dt.datetime | None:
-    try:
-        return email.utils.parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
 
 
 def _iso_date(text: str) -> dt.datetime | None:

@@ -7,14 +7,15 @@ Of an answer that the strict lane refused, the parts that fit the schema still t
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 import attrs
-import cattrs
 import msgspec
-from cattrs.preconf.json import make_converter
 
 from aihub_async.models.raw import DecodeError, KeepsRaw, attach, set_source
+
+if TYPE_CHECKING:
+    import cattrs
 
 T = TypeVar("T")
 M = TypeVar("M", bound=KeepsRaw)
@@ -36,7 +37,7 @@ def structure_model(cls: type[M], value: Any) -> M:
     Raises:
         DecodeError: not an object, or a required field is missing; names class and path.
     """
-    return _read(cls, value, _TOLERANT.get_structure_hook(cls))
+    return _read(cls, value, _tolerant().get_structure_hook(cls))
 
 
 def structure_refused(cls: type[T], value: Any) -> T:
@@ -69,11 +70,13 @@ def structure(cls: type[T], obj: Any) -> T:
         Batch(id=7)
     """
     try:
-        return _PLAIN.structure(obj, cls)
+        return _plain().structure(obj, cls)
     except DecodeError:
         raise
     except Exception as error:  # noqa: BLE001  # cattrs passes on any exception of the constructors of the values
-        reasons = "; ".join(cattrs.transform_error(error))
+        from cattrs import transform_error  # noqa: PLC0415 - as `_tolerant`
+
+        reasons = "; ".join(transform_error(error))
         raise DecodeError(f"not a {getattr(cls, '__name__', cls)}: {reasons}") from None
 
 
@@ -86,7 +89,7 @@ def unstructure(obj: Any) -> Any:
         >>> unstructure([Batch(id=7)])
         [{'id': 7}]
     """
-    return _PLAIN.unstructure(obj)
+    return _plain().unstructure(obj)
 
 
 def is_model(declared: Any) -> bool:
@@ -131,7 +134,7 @@ def _anything(value: Any, _: Any) -> Any:
     return value
 
 
-def _union_hook(declared: Any, converter: cattrs.BaseConverter) -> Hook:
+def _union_hook(declared: Any, converter: "cattrs.BaseConverter") -> Hook:
     members = get_args(declared)
     if Any in members:
         return _anything
@@ -144,7 +147,7 @@ def _union_hook(declared: Any, converter: cattrs.BaseConverter) -> Hook:
     return read
 
 
-def _list_hook(declared: Any, converter: cattrs.BaseConverter) -> Hook:
+def _list_hook(declared: Any, converter: "cattrs.BaseConverter") -> Hook:
     (member,) = get_args(declared)
     hook = converter.get_structure_hook(member)
     stand_in = _stand_in(member)
@@ -183,7 +186,7 @@ def _stand_in(member: Any) -> Callable[[Any], Any]:
     return refuse
 
 
-def _model_hook(cls: Any, converter: cattrs.BaseConverter) -> Hook:
+def _model_hook(cls: Any, converter: "cattrs.BaseConverter") -> Hook:
     declared = [(field.name, field.type) for field in attrs.fields(cls)]
     hooks = tuple((name, kind, converter.get_structure_hook(kind), _plain_type(kind)) for name, kind in declared)
     required = _required(cls)
@@ -214,7 +217,7 @@ def _plain_type(declared: Any) -> type | None:
     return next((member for member in members if member in {str, int, bool}), None)
 
 
-def _strict_first_hook(cls: Any, converter: cattrs.BaseConverter) -> Hook:
+def _strict_first_hook(cls: Any, converter: "cattrs.BaseConverter") -> Hook:
     tolerant = _model_hook(cls, converter)
 
     def read(value: Any, _: Any) -> Any:
@@ -259,7 +262,9 @@ def _is_a(origin: type) -> Callable[[Any], bool]:
     return lambda declared: get_origin(declared) is origin
 
 
-def _make_tolerant(model_hook: Callable[[Any, cattrs.BaseConverter], Hook]) -> cattrs.Converter:
+def _make_tolerant(model_hook: "Callable[[Any, cattrs.BaseConverter], Hook]") -> "cattrs.Converter":
+    import cattrs  # noqa: PLC0415 - a twentieth of the import's time, and the strict lane does without it
+
     converter = cattrs.Converter()
     converter.register_structure_hook(str, _text)
     for scalar in (int, float, bool):
@@ -272,16 +277,30 @@ def _make_tolerant(model_hook: Callable[[Any, cattrs.BaseConverter], Hook]) -> c
     return converter
 
 
-def _make_plain() -> cattrs.Converter:
+@functools.cache
+def _plain() -> "cattrs.Converter":
+    from cattrs.preconf.json import make_converter  # noqa: PLC0415 - as above
+
     converter = make_converter()
     converter.register_structure_hook_func(is_model, lambda value, cls: structure_model(cls, value))
     converter.register_unstructure_hook_func(lambda cls: hasattr(cls, "to_dict"), lambda value: value.to_dict())
     return converter
 
 
-_TOLERANT = _make_tolerant(_model_hook)
-# For parsed JSON only: other plain types may hold NaN, which the strict way would let pass.
-_STRICT_FIRST = _make_tolerant(_strict_first_hook)
-_PLAIN = _make_plain()
-# The top level is not tried again: as a whole, the answer has been refused.
-_refused_hook: Callable[[type], Hook] = functools.cache(functools.partial(_model_hook, converter=_STRICT_FIRST))
+@functools.cache
+def _tolerant() -> "cattrs.Converter":
+    return _make_tolerant(_model_hook)
+
+
+@functools.cache
+def _strict_first() -> "cattrs.Converter":
+    """For parsed JSON only: other plain types may hold NaN, which the strict way would let pass."""
+    return _make_tolerant(_strict_first_hook)
+
+
+def _make_refused(cls: type) -> Hook:
+    """The top level is not tried again: as a whole, the answer has been refused."""
+    return _model_hook(cls, _strict_first())
+
+
+_refused_hook: Callable[[type], Hook] = functools.cache(_make_refused)

@@ -1,13 +1,13 @@
 """When a request is sent again, and how long to wait before it."""
 
-import email.utils
 import enum
 import math
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
 import attrs
 
+from aihub_async.clock import http_date
 from aihub_async.operations import Repeat
 
 
@@ -117,13 +117,11 @@ def _retry_after_seconds(value: str, now: datetime) -> float | None:
         return float(value)
     except ValueError:
         pass
+    date = http_date(value)
     try:
-        date = email.utils.parsedate_to_datetime(value)
-        if date.tzinfo is None:
-            date = date.replace(tzinfo=UTC)
-        return (date - now).total_seconds()
-    except (ValueError, OverflowError):
-        # An offset of twenty digits overflows, and so does a date near the end of the calendar.
+        return None if date is None else (date - now).total_seconds()
+    except OverflowError:
+        # A date near the end of the calendar, with an offset.
         return None
 
 

@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from aihub_async import models
 from aihub_async import operations as ops
-from aihub_async.models import CaseInfo, ResultFile, Run, RunResults
+from aihub_async.models import Run
 from aihub_async.pagination import Page, Pages
 from aihub_async.resources._base import Resource, given
 
 if TYPE_CHECKING:
+    from aihub_async.models import CaseInfo, ResultFile, RunResults
     from aihub_async.results.processed import Processed
     from aihub_async.results.tables import Table
 
@@ -33,7 +35,7 @@ class RunResultsAPI(Resource):
         include_source_info: bool = False,
         include_review_results: bool = False,
         include_validation_results: bool = False,
-    ) -> RunResults:
+    ) -> "RunResults":
         """Return one page of a run's results; `iter_results()` iterates over the files of all pages.
 
         Field names are those of the app with everything but letters, digits and underscores replaced by ``_``, and
@@ -48,7 +50,7 @@ class RunResultsAPI(Resource):
             include_validation_results: results of validation rules.
         """
         return await self._fetch(
-            RunResults,
+            models.RunResults,
             ops.GET_RUN_RESULTS,
             query=given(
                 file_offset=file_offset,
@@ -67,7 +69,7 @@ class RunResultsAPI(Resource):
         include_source_info: bool = False,
         include_review_results: bool = False,
         include_validation_results: bool = False,
-    ) -> RunResults:
+    ) -> "RunResults":
         """Return a run's results with the files of all pages and the fields of the packet (`case_info`).
 
         Arguments as for `results()`. Everything is held in memory; `iter_results()` holds two pages.
@@ -79,7 +81,7 @@ class RunResultsAPI(Resource):
             include_validation_results,
         )
 
-        async def fetch(cursor: str | int | None) -> Page[RunResults]:
+        async def fetch(cursor: str | int | None) -> "Page[RunResults]":
             answer, following = await self._answer(run_id, cursor, include)
             return Page([answer], following)
 
@@ -153,7 +155,7 @@ class RunResultsAPI(Resource):
         include_source_info: bool = False,
         include_review_results: bool = False,
         include_validation_results: bool = False,
-    ) -> Pages[ResultFile]:
+    ) -> "Pages[ResultFile]":
         """Iterate over the files of a run's results, all pages; arguments as for `results()`.
 
         The fields of the packet are in `pages.answer.case_info` of the returned pages, once they arrived.
@@ -166,7 +168,7 @@ class RunResultsAPI(Resource):
             include_validation_results,
         )
 
-        async def fetch(cursor: str | int | None) -> Page[ResultFile]:
+        async def fetch(cursor: str | int | None) -> "Page[ResultFile]":
             nonlocal case_info
             answer, following = await self._answer(run_id, cursor, include)
             if answer.case_info is None and case_info is not None:
@@ -178,7 +180,7 @@ class RunResultsAPI(Resource):
 
     async def _answer(
         self, run_id: str, cursor: str | int | None, include: tuple[bool, bool, bool, bool]
-    ) -> tuple[RunResults, int | None]:
+    ) -> "tuple[RunResults, int | None]":
         """Return one page of results and the offset of the next."""
         offset = int(cursor or 0)
         answer = await self.results(run_id, offset, *include)

@@ -4,18 +4,21 @@ import functools
 import json
 import time
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import attrs
 
 from aihub_async.errors import InvalidRequestError
-from aihub_async.models import JobState, JobStatus, ResultFile, Run, RunDeletion
+from aihub_async.models import JobState, JobStatus, Run, RunDeletion
 from aihub_async.pagination import Pages
 from aihub_async.transport.observing import ActivityEnded, Telemetry, measure
 from aihub_async.waiting.entries import WaitOptions
 from aihub_async.waiting.outcomes import job_ended, run_ended
 from aihub_async.waiting.pollables import RunPollable, StatePollable
 from aihub_async.waiting.scheduler import Scheduler
+
+if TYPE_CHECKING:
+    from aihub_async.models import ResultFile
 
 S = TypeVar("S")
 
@@ -35,7 +38,7 @@ class RunCalls(Protocol):
         include_source_info: bool = False,
         include_review_results: bool = False,
         include_validation_results: bool = False,
-    ) -> Pages[ResultFile]:
+    ) -> "Pages[ResultFile]":
         """See `Runs.iter_results`."""
         ...
 
@@ -195,7 +198,7 @@ class RunHandle(Handle[Run]):
         include_source_info: bool = False,
         include_review_results: bool = False,
         include_validation_results: bool = False,
-    ) -> Pages[ResultFile]:
+    ) -> "Pages[ResultFile]":
         """Iterate over the files of the run's results, all pages; arguments as for `client.apps.runs.results()`.
 
         The fields of the packet are in `pages.answer.case_info` of the returned pages, once they arrived.

@@ -1,12 +1,11 @@
 """What can be waited for, and how its state is requested: one pollable per client and kind, over callables."""
 
-import datetime as dt
-import email.utils
 from collections.abc import Awaitable, Callable
 from typing import Generic, Protocol, TypeVar
 
 import attrs
 
+from aihub_async.clock import http_date
 from aihub_async.models import Run, RunStatus
 from aihub_async.transport.messages import Response
 
@@ -169,8 +168,5 @@ def start_seconds(start_timestamp: int | None) -> int | None:
 
 def server_time(response: Response) -> float | None:
     """Return the Unix seconds in a response's Date header: the server's own clock, as this machine's may be wrong."""
-    try:
-        date = email.utils.parsedate_to_datetime(response.headers.get("Date", ""))
-    except (ValueError, OverflowError):
-        return None
-    return (date if date.tzinfo else date.replace(tzinfo=dt.UTC)).timestamp()
+    date = http_date(response.headers.get("Date", ""))
+    return None if date is None else date.timestamp()

@@ -86,11 +86,12 @@ def __getattr__(name: str) -> Any:
 
 
 def read_late_names(root: Path) -> list[str]:
-    """Return the public names that the async package imports on first use."""
+    """Return the public names that the async package imports on first use: it imports them for type checkers only."""
     for node in ast.parse((root / "__init__.py").read_text(encoding="utf-8")).body:
         match node:
-            case ast.Assign(targets=[ast.Name("_LATE")], value=ast.Dict() as names):
-                return list(ast.literal_eval(names))
+            case ast.If(test=ast.Name("TYPE_CHECKING"), body=body):
+                imports = [item for item in body if isinstance(item, ast.ImportFrom)]
+                return [alias.name for item in imports for alias in item.names]
             case _:
                 pass
     return []

@@ -47,10 +47,14 @@ class Field:
 
 @attrs.frozen
 class Group:
-    """A public attribute that holds an instance of another class, as ``self.runs = Runs(transport)`` makes it."""
+    """A public attribute that holds an instance of another class.
+
+    ``self.runs = Runs(transport)`` makes it with its owner; if `late`, a `cached_property` makes it on first use.
+    """
 
     class_name: str
     doc: str
+    late: bool = False
 
 
 @attrs.frozen
@@ -103,11 +107,14 @@ class Sources:
         methods: dict[str, list[Method]] = {}
         fields: dict[str, Field] = {}
         groups: dict[str, str] = {}
+        late: dict[str, Group] = {}
         doc = ast.get_docstring(module.nodes[name]) or ""
         for node, home in self._lineage(name, module):
             own: dict[str, list[Method]] = {}
             for index, item in enumerate(node.body):
-                if isinstance(item, Function):
+                if group := _late_group(item):
+                    late[group[0]] = group[1]
+                elif isinstance(item, Function):
                     own.setdefault(item.name, []).append(Method(item, home))
                     groups |= dict(_groups(item))
                     fields |= {key: Field(kind, _described(key, doc), home) for key, kind in _assigned(item)}
@@ -120,7 +127,7 @@ class Sources:
         documented = {
             key: Group(kind, fields[key].doc if key in fields else self._summary(kind)) for key, kind in groups.items()
         }
-        return Class(name, module, doc, methods, public, documented)
+        return Class(name, module, doc, methods, public, {**documented, **late})
 
     def _summary(self, name: str) -> str:
         """Return the first sentence of a class's docstring."""
@@ -201,6 +208,19 @@ def _groups(function: Function) -> Iterator[tuple[str, str]]:
                 yield name, class_name
             case _:
                 pass
+
+
+def _late_group(item: ast.stmt) -> tuple[str, Group] | None:
+    """Return the name and the group of a `cached_property`, which names the class that it returns in quotes."""
+    match item:
+        case ast.FunctionDef(
+            name=name,
+            decorator_list=[ast.Name("cached_property")],
+            returns=ast.Constant(value=str(class_name)),
+        ):
+            return name, Group(class_name, ast.get_docstring(item) or "See the class.", late=True)
+        case _:
+            return None
 
 
 def _assigned(function: Function) -> Iterator[tuple[str, ast.expr]]:

@@ -25,7 +25,7 @@ from aihub_sync._generate.rules import (
     SYNC_NAMES,
     Rules,
 )
-from aihub_sync._generate.sources import Class, Field, Function, Import, Method, Module
+from aihub_sync._generate.sources import Class, Field, Function, Group, Import, Method, Module
 
 
 class Writer:
@@ -67,8 +67,9 @@ class Writer:
         yield from self._groups(item)
         if item.name == CLIENT:
             yield from self._constructor(item.methods["__init__"], doc)
-        if item.groups:
+        if any(_early(item)):
             yield from self._bind(item, stem)
+        yield from self._late_groups(item)
         for name, field in item.fields.items():
             yield from self._field(name, field)
         for name, methods in item.methods.items():
@@ -80,7 +81,7 @@ class Writer:
                 raise UnknownError(f"{item.name}.{name}: no rule for this special method")
 
     def _groups(self, item: Class) -> Iterator[str]:
-        for name, group in item.groups.items():
+        for name, group in _early(item):
             yield f"    {name}: {group.class_name}"
             yield from docstring(self._rules.docs.rewrite(group.doc, f"{item.name}.{name}"), 4)
 
@@ -139,11 +140,31 @@ class Writer:
         yield ""
         yield f"    def _bind(self, wrapped: {stem}.{item.name}, lease: Lease) -> None:"
         yield "        super()._bind(wrapped, lease)"
-        for name, group in item.groups.items():
-            if group.class_name not in self._homes:
-                raise UnknownError(f"{item.name}.{name}: {group.class_name} has no sync twin")
+        for name, group in _early(item):
+            self._check_group(item, name, group)
             self._use(group.class_name)
             yield f"        self.{name} = {group.class_name}(wrapped.{name}, lease)"
+
+    def _late_groups(self, item: Class) -> Iterator[str]:
+        """Yield the properties that make a group on first use, and import what it stands on."""
+        for name, group in item.groups.items():
+            if not group.late:
+                continue
+            self._check_group(item, name, group)
+            home = self._homes[group.class_name]
+            self._imports.add("functools", "cached_property")
+            self._imports.add(home, group.class_name, typing_only=True)
+            yield ""
+            yield "    @cached_property"
+            yield f"    def {name}(self) -> {group.class_name}:"
+            yield from docstring(self._rules.docs.rewrite(group.doc, f"{item.name}.{name}"), 8)
+            yield f"        from {home} import {group.class_name}"
+            yield ""
+            yield f"        return {group.class_name}(self._async.{name}, self._lease)"
+
+    def _check_group(self, item: Class, name: str, group: Group) -> None:
+        if group.class_name not in self._homes:
+            raise UnknownError(f"{item.name}.{name}: {group.class_name} has no sync twin")
 
     def _field(self, name: str, field: Field) -> Iterator[str]:
         where = f"{self._class.name}.{name}"
@@ -310,3 +331,8 @@ class Writer:
         if name in SYNC_NAMES:
             self._rules.used.add(name)
         return SYNC_NAMES.get(name, name)
+
+
+def _early(item: Class) -> list[tuple[str, Group]]:
+    """Return the groups that are made with their owner, by name."""
+    return [(name, group) for name, group in item.groups.items() if not group.late]

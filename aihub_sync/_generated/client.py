@@ -3,22 +3,17 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from aihub_async.client import AsyncAIHub
 from aihub_sync._compat import check_old_options
 from aihub_sync._facade import Facade, Lease
 from aihub_sync._generated.apps import Apps
-from aihub_sync._generated.audit import Audit
 from aihub_sync._generated.batches import Batches
-from aihub_sync._generated.conversations import Conversations
-from aihub_sync._generated.files import Files
 from aihub_sync._generated.job import IngestJob
 from aihub_sync._generated.jobs import Jobs
-from aihub_sync._generated.queries import Queries
 from aihub_sync._generated.secrets import Secrets
-from aihub_sync._generated.v1_flows import Flows
-from aihub_sync._generated.v1_legacy import Legacy
 from aihub_sync._pages import Pages
 
 if TYPE_CHECKING:
@@ -47,6 +42,12 @@ if TYPE_CHECKING:
     from aihub_async.uploads.contents import Content
     from aihub_async.uploads.engine import OnProgress
     from aihub_async.uploads.sources import Naming, Sources
+    from aihub_sync._generated.audit import Audit
+    from aihub_sync._generated.conversations import Conversations
+    from aihub_sync._generated.files import Files
+    from aihub_sync._generated.queries import Queries
+    from aihub_sync._generated.v1_flows import Flows
+    from aihub_sync._generated.v1_legacy import Legacy
     from aihub_sync._webhooks import WebhookReceiver
 
 
@@ -101,20 +102,8 @@ class AIHub(Facade):
     """See the class."""
     jobs: Jobs
     """Jobs that delete, and waiting for them."""
-    files: Files
-    """The files of connected drives."""
     secrets: Secrets
     """The organization's vault."""
-    audit: Audit
-    """The audit log."""
-    legacy: Legacy
-    """The deprecated endpoints that run apps."""
-    flows: Flows
-    """Flows of the older platform."""
-    conversations: Conversations
-    """Conversations with documents, which left AI Hub in February 2026."""
-    queries: Queries
-    """Questions to apps, which left AI Hub in February 2026."""
 
     def __init__(
         self,
@@ -214,13 +203,49 @@ class AIHub(Facade):
         self.batches = Batches(wrapped.batches, lease)
         self.apps = Apps(wrapped.apps, lease)
         self.jobs = Jobs(wrapped.jobs, lease)
-        self.files = Files(wrapped.files, lease)
         self.secrets = Secrets(wrapped.secrets, lease)
-        self.audit = Audit(wrapped.audit, lease)
-        self.legacy = Legacy(wrapped.legacy, lease)
-        self.flows = Flows(wrapped.flows, lease)
-        self.conversations = Conversations(wrapped.conversations, lease)
-        self.queries = Queries(wrapped.queries, lease)
+
+    @cached_property
+    def files(self) -> Files:
+        """The files of connected drives."""
+        from aihub_sync._generated.files import Files
+
+        return Files(self._async.files, self._lease)
+
+    @cached_property
+    def audit(self) -> Audit:
+        """The audit log."""
+        from aihub_sync._generated.audit import Audit
+
+        return Audit(self._async.audit, self._lease)
+
+    @cached_property
+    def legacy(self) -> Legacy:
+        """The deprecated endpoints that run apps."""
+        from aihub_sync._generated.v1_legacy import Legacy
+
+        return Legacy(self._async.legacy, self._lease)
+
+    @cached_property
+    def flows(self) -> Flows:
+        """Flows of the older platform."""
+        from aihub_sync._generated.v1_flows import Flows
+
+        return Flows(self._async.flows, self._lease)
+
+    @cached_property
+    def conversations(self) -> Conversations:
+        """Conversations with documents, which left AI Hub in February 2026."""
+        from aihub_sync._generated.conversations import Conversations
+
+        return Conversations(self._async.conversations, self._lease)
+
+    @cached_property
+    def queries(self) -> Queries:
+        """Questions to apps, which left AI Hub in February 2026."""
+        from aihub_sync._generated.queries import Queries
+
+        return Queries(self._async.queries, self._lease)
 
     def process(
         self,
