@@ -326,8 +326,8 @@ def test_images_have_the_text_beside_them(tmp_path, kind, suffix):
         )
 
 
-@pytest.mark.skipif(shutil.which("tesseract") is not None, reason="tesseract is installed")
-def test_images_without_ocr_have_no_text_and_say_why(tmp_path):
+def test_images_without_ocr_have_no_text_and_say_why(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
     document = read(tmp_path, "a.tiff", picture("TIFF", frames=2))
     assert (document.text.strip(), len(document.pages)) == ("", 2)
     assert "tesseract" in document.problem
