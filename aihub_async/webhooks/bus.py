@@ -36,6 +36,10 @@ class Bus(Protocol):
         """Claim an event; `NEW` must be followed by `settle`."""
         ...
 
+    async def hold(self, event: str) -> None:
+        """Keep the claim of this process from expiring, until cancelled or until it cannot be kept any longer."""
+        ...
+
     async def settle(self, event: str, *, done: bool) -> None:
         """End a claim: the event is done, or to be handled again."""
         ...
@@ -89,6 +93,10 @@ class LocalBus:
         if len(self._events) > self._remember:
             self._events.popitem(last=False)
         return Claim.NEW
+
+    async def hold(self, event: str) -> None:  # noqa: ARG002 - part of the protocol
+        """Wait until cancelled: the claims of a single process do not expire."""
+        await anyio.sleep_forever()
 
     async def settle(self, event: str, *, done: bool) -> None:
         """End a claim."""

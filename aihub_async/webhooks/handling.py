@@ -39,6 +39,7 @@ class Handlers:
         self._bus = bus
         self._handlers: list[RunHandler] = []
         self._handled = Remembered()
+        self._running: set[str] = set()
 
     def add(self, handler: RunHandler) -> None:
         """Call a function with every run that has ended or waits for review."""
@@ -50,11 +51,21 @@ class Handlers:
     async def handle(self, run: Run) -> int:
         """Call all handlers unless the run has been handled in this status; return the HTTP status to answer with.
 
-        200 handled, 500 a handler failed, 503 another process is handling it, or the bus is not available.
+        200 handled, 500 a handler failed, 503 it is being handled, here or elsewhere, or the bus is not available.
         """
         event = f"{run.id}:{run.status}"
         if event in self._handled:
             return 200
+        if event in self._running:
+            # Whatever the bus knows by now: a claim can be lost while its handler still runs.
+            return 503
+        self._running.add(event)
+        try:
+            return await self._claim_and_call(run, event)
+        finally:
+            self._running.discard(event)
+
+    async def _claim_and_call(self, run: Run, event: str) -> int:
         try:
             claim = await self._bus.claim(event)
         except Exception as error:  # noqa: BLE001 - the bus may raise any exception
@@ -64,12 +75,26 @@ class Handlers:
             return 200 if claim is Claim.DONE else 503
         done = False
         try:
-            done = await self._call_all(run)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._hold, event, run.id)
+                done = await self._call_all(run)
+                tasks.cancel_scope.cancel()
             if done:
                 self._handled.add(event)
         finally:
             await self._settle(event, run.id, done=done)
         return 200 if done else 500
+
+    async def _hold(self, event: str, run_id: str) -> None:
+        """Keep the claim while the handlers run; they continue if that fails."""
+        try:
+            await self._bus.hold(event)
+        except Exception as error:  # noqa: BLE001 - as above
+            logger.warning(
+                "the claim of run %s cannot be kept on the bus (%s): a repeated delivery may run its handlers twice",
+                run_id,
+                _name(error),
+            )
 
     async def _call_all(self, run: Run) -> bool:
         try:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
@@ -11,6 +10,7 @@ from uuid import uuid4
 import anyio
 from anyio.abc import TaskStatus
 
+from aihub_async.clock import Clock
 from aihub_async.webhooks.bus import Claim, LocalBus
 
 if TYPE_CHECKING:
@@ -27,7 +27,26 @@ _LONGEST_RETRY_SECONDS = 2.0
 _SETTLE_SECONDS = 20.0
 """A server that waits for the response to its delivery has timed out after this long."""
 _CLAIM_SECONDS = 5.0
+_RENEWALS = 3
+"""A claim is renewed after this part of its lease, so that one or two failed renewals do not lose it."""
 _DONE = "done"
+
+# Atomic, because a claim that has expired may belong to another process by now. One that is gone without an owner, as
+# after a restart of Redis, is taken again.
+_RENEW = """
+local owner = redis.call("get", KEYS[1])
+if owner and owner ~= ARGV[1] then
+    return 0
+end
+redis.call("set", KEYS[1], ARGV[1], "px", ARGV[2])
+return 1
+"""
+_RELEASE = """
+if redis.call("get", KEYS[1]) == ARGV[1] then
+    redis.call("del", KEYS[1])
+end
+return 1
+"""
 
 
 class RedisBus:
@@ -41,8 +60,12 @@ class RedisBus:
         prefix: Of channel and keys; processes with the same prefix belong together.
         remember: Seconds for which deliveries that came before their wait are remembered.
         remember_events: Seconds for which handled events are remembered.
-        lease: Seconds after which an event whose handler has vanished may be handled again; longer than handlers take.
+        lease: Seconds after which an event whose process has vanished may be handled again. It is renewed while the
+            handlers run. A handler that blocks the event loop prevents that, and must end within the lease.
+        max_hold: Seconds for which the lease of a running handler is renewed at most. An event whose handler hangs is
+            then handled again by the process that receives the next delivery.
         max_connections: Connections of this process at most; further commands wait for a free one.
+        clock: Time and sleep, for tests.
 
     Example:
         >>> receiver = WebhookReceiver("https://me.example/hooks/aihub", bus=RedisBus("redis://localhost"))
@@ -56,13 +79,19 @@ class RedisBus:
         remember: float = 3600,
         remember_events: float = 86_400,
         lease: float = 300,
+        max_hold: float = 86_400,
         max_connections: int = 32,
+        clock: Clock | None = None,
     ) -> None:
         self._url = url
         self._prefix = prefix
         self._remember = int(remember * 1000)
         self._remember_events = int(remember_events * 1000)
         self._lease = lease
+        self._max_hold = max_hold
+        self._clock = clock or Clock()
+        # The values by which the claims of this process are recognized.
+        self._claims: dict[str, str] = {}
         self._max_connections = max_connections
         self._local = LocalBus()
         self._name = uuid4().hex
@@ -159,10 +188,35 @@ class RedisBus:
             text = before.decode() if isinstance(before, bytes) else before
             # Our own value: an earlier try took it, and its answer was lost.
             if text is None or text == mine:
+                self._claims[event] = mine
                 return Claim.NEW
             return Claim.DONE if text == _DONE else Claim.BUSY
 
         return await self._retried(take, _CLAIM_SECONDS)
+
+    async def hold(self, event: str) -> None:
+        """Renew the lease of a claim of this process until cancelled, for `max_hold` seconds at most.
+
+        While Redis is not available, the renewal is tried again for as long as the handler runs.
+        """
+        from redis.exceptions import RedisError  # noqa: PLC0415 - an extra, loaded when used
+
+        key, mine = self._event_key(event), self._claims[event]
+        pause = self._lease / _RENEWALS
+
+        async def renew() -> bool:
+            return bool(await self._connection().eval(_RENEW, 1, key, mine, int(self._lease * 1000)))
+
+        ends = self._clock.monotonic() + self._max_hold
+        while (left := ends - self._clock.monotonic()) > 0:
+            await self._clock.sleep(min(pause, left))
+            try:
+                if not await self._retried(renew, pause):
+                    logger.warning("the claim of %s was lost: another process handles it, too", event)
+                    return
+            except (RedisError, OSError) as error:
+                logger.warning("the claim of %s cannot be renewed (%s); retrying", event, type(error).__name__)
+        logger.warning("a handler of %s has run for %g s: its claim is not renewed any longer", event, self._max_hold)
 
     async def settle(self, event: str, *, done: bool) -> None:
         """End a claim; while Redis is not available, retry for as long as the lease holds, at most 20 seconds.
@@ -170,13 +224,13 @@ class RedisBus:
         Raises:
             redis.RedisError: It could not be recorded.
         """
-        key = self._event_key(event)
+        key, mine = self._event_key(event), self._claims.pop(event, "")
 
         async def record() -> None:
             if done:
                 await self._connection().set(key, _DONE, px=self._remember_events)
             else:
-                await self._connection().delete(key)
+                await self._connection().eval(_RELEASE, 1, key, mine)
 
         await self._retried(record, min(self._lease, _SETTLE_SECONDS))
 
@@ -184,16 +238,16 @@ class RedisBus:
         """Run a command again after errors of the connection, for so many seconds."""
         from redis.exceptions import RedisError  # noqa: PLC0415 - an extra, loaded when used
 
-        ends = time.monotonic() + seconds
+        ends = self._clock.monotonic() + seconds
         pause = _FIRST_RETRY_SECONDS
         while True:
             try:
-                with anyio.fail_after(_COMMAND_SECONDS):
+                with anyio.fail_after(min(_COMMAND_SECONDS, seconds)):
                     return await command()
             except (RedisError, OSError):
-                if time.monotonic() + pause >= ends:
+                if self._clock.monotonic() + pause >= ends:
                     raise
-            await anyio.sleep(pause)
+            await self._clock.sleep(pause)
             pause = min(_LONGEST_RETRY_SECONDS, 2 * pause)
 
     async def aclose(self) -> None:
