@@ -21,7 +21,7 @@ PAGES = [README, *sorted(DOCS.glob("*.md"))]
 ELSEWHERE = {"emulator.md": "tests/emulator/test_emulator_docs.py", "command-line.md": "tests/cli/test_cli_docs.py"}
 """Guides whose blocks are run by tests of their own."""
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-EXTRAS = ("fastapi", "uvicorn", "opentelemetry", "pandas")
+EXTRAS = ("fastapi", "uvicorn", "opentelemetry", "pandas", "structlog")
 
 
 def blocks(*languages: str) -> list[object]:

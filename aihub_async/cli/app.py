@@ -86,12 +86,12 @@ app.add_typer(webhook.app, name="webhook", rich_help_panel=LOCAL)
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     words = sys.argv[1:] if arguments is None else arguments
-    # Also for arguments that the parser refuses, before any command has its options.
-    terminal.set_up(json="--json" in words, quiet=False)
     terminal.replace_unencodable()
     code: object = None
     try:
         with terminal.logging_restored(), ending_in_one_line():
+            # Also for arguments that the parser refuses, before any command has its options.
+            terminal.set_up(json="--json" in words, quiet=False)
             try:
                 code = app(words, standalone_mode=False, prog_name="aihub")
             except typer.Abort:

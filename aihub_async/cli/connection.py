@@ -1,45 +1,15 @@
 """The client of a command."""
 
 import contextlib
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from aihub_async.cli import terminal
 from aihub_async.cli.exits import ending_in_one_line, usage
 from aihub_async.cli.options import AnyConnection, Connection
 from aihub_async.client import AsyncAIHub
 from aihub_async.config import as_secret
 from aihub_async.profiles import with_profile
 from aihub_async.secrecy import SecretValue
-from aihub_async.transport.events import AttemptEvent
-
-_SILENT_SECONDS = 5.0
-"""Retries are not mentioned before they have lasted this long."""
-_NOTICE_EVERY = 15.0
-
-
-class RetryNotice:
-    """Report on standard error that the server does not answer, once retries last; a hook of the client."""
-
-    def __init__(self) -> None:
-        self._since: float | None = None
-        self._last = 0.0
-
-    def __call__(self, event: AttemptEvent) -> None:
-        """Take note of an attempt."""
-        now = time.monotonic()
-        if event.wait is None:
-            self._since = None
-            return
-        self._since = self._since if self._since is not None else now - event.duration
-        lasted = now + event.wait - self._since
-        if lasted < _SILENT_SECONDS or now - self._last < _NOTICE_EVERY:
-            return
-        self._last = now
-        terminal.warn(
-            f"{event.operation} fails ({event.outcome}); retrying: attempt {event.number}, next in {event.wait:.0f} s"
-        )
 
 
 def arguments_of(connection: Connection) -> SecretValue[dict[str, Any]]:
@@ -57,20 +27,18 @@ def arguments_of(connection: Connection) -> SecretValue[dict[str, Any]]:
 @contextlib.asynccontextmanager
 async def open_client(connection: Connection) -> AsyncIterator[AsyncAIHub]:
     """Open the client of a command: of the service, or of an emulator that ends with the command."""
-    hooks = (RetryNotice(),)
     if not connection.emulator:
         arguments = arguments_of(connection)
         async with AsyncAIHub(
             **arguments.reveal(),
             allow_insecure=connection.allow_insecure,
             max_requests_per_second=connection.max_requests_per_second,
-            hooks=hooks,
         ) as client:
             yield client
         return
     from aihub_async.emulator import Emulator
 
-    async with Emulator() as hub, AsyncAIHub(hub.api_key, api_root=hub.api_root, hooks=hooks) as client:
+    async with Emulator() as hub, AsyncAIHub(hub.api_key, api_root=hub.api_root) as client:
         yield client
 
 

@@ -44,12 +44,15 @@ _settings = _Settings()
 
 class _LogLines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        err.print(f"{record.levelname.lower()}: {record.getMessage()}")
+        if record.levelno == logging.WARNING:
+            warn(record.getMessage())
+        else:
+            err.print(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
 _logger = logging.getLogger("aihub_async")
 _log_lines = _LogLines()
-_LEVELS = (logging.NOTSET, logging.INFO, logging.DEBUG)
+_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
 
 def set_up(*, json: bool, quiet: bool, verbose: int = 0) -> None:
@@ -58,12 +61,14 @@ def set_up(*, json: bool, quiet: bool, verbose: int = 0) -> None:
     Args:
         json: one JSON document in place of tables.
         quiet: no notes.
-        verbose: 1 logs retries on standard error, 2 every request.
+        verbose: 1 logs retries on standard error, 2 every request; warnings of the library are always printed.
     """
     _settings.json, _settings.quiet = json, quiet
+    level = _LEVELS[min(verbose, 2)]
+    _log_lines.setLevel(level)
+    _logger.addHandler(_log_lines)
     if verbose:
-        _logger.setLevel(_LEVELS[min(verbose, 2)])
-        _logger.addHandler(_log_lines)
+        _logger.setLevel(level)
 
 
 @contextlib.contextmanager

@@ -31,6 +31,10 @@ _HINTS = {
     403: " (the organization may be out of consumption units)",
     407: " (the proxy requires credentials: proxy='http://user:password@host:port')",
 }
+LASTING_RETRIES = 5.0
+"""A retry is logged at WARNING instead of INFO when the call will have lasted this many seconds."""
+WARNING_INTERVAL = 15.0
+"""Minimum seconds between two such warnings of one client."""
 _PAGE_HINT = "an HTML page: is api_root right, and is no login page or proxy in between?"
 
 
@@ -45,11 +49,20 @@ class Reporter:
     def __init__(self, settings: ClientConfig, hooks: Sequence[Hook]) -> None:
         self.hooks = tuple(hooks)
         self._redactor = Redactor(settings)
+        self._warned = float("-inf")
 
     def attempt(
-        self, request: Request, outcome: Response | AttemptFailure, attempt: Attempt, wait: float | None
+        self, request: Request, outcome: Response | AttemptFailure, attempt: Attempt, wait: float | None, now: float
     ) -> None:
-        """Call the hooks and log; `wait` is the delay before the next attempt in seconds, None if there is none."""
+        """Call the hooks and log.
+
+        Args:
+            request: What was sent.
+            outcome: What became of it.
+            attempt: When, and for how long.
+            wait: Seconds before the next attempt; None if there is none.
+            now: The monotonic time.
+        """
         operation = request.operation
         if self.hooks:
             event = AttemptEvent(
@@ -65,7 +78,8 @@ class Reporter:
                 received=outcome.received,
             )
             self._call_hooks(event)
-        if wait is None and not logger.isEnabledFor(logging.DEBUG):
+        level = logging.DEBUG if wait is None else self._level_of_retry(attempt, wait, now)
+        if not logger.isEnabledFor(level):
             return
         path = self._redactor.text(request.path)
         fields = {
@@ -77,19 +91,30 @@ class Reporter:
             "aihub_status": attempt.status,
             "aihub_duration": attempt.duration,
             "aihub_wait": wait,
+            "aihub_elapsed": attempt.started + attempt.duration,
         }
         if wait is None:
             logger.debug("%s %s: %s in %.3f s", operation.method, path, attempt.outcome, attempt.duration, extra=fields)
         else:
-            logger.info(
-                "%s %s: %s, attempt %d; next attempt in %.2f s",
+            logger.log(
+                level,
+                "%s %s: %s, attempt %d, after %.1f s; next attempt in %.2f s",
                 operation.method,
                 path,
                 attempt.outcome,
                 attempt.number,
+                fields["aihub_elapsed"],
                 wait,
                 extra=fields,
             )
+
+    def _level_of_retry(self, attempt: Attempt, wait: float, now: float) -> int:
+        """Return INFO, or WARNING when the retries of a call last, for one call in a while."""
+        lasts = attempt.started + attempt.duration + wait >= LASTING_RETRIES
+        if not lasts or now - self._warned < WARNING_INTERVAL:
+            return logging.INFO
+        self._warned = now
+        return logging.WARNING
 
     def _call_hooks(self, event: AttemptEvent) -> None:
         for hook in self.hooks:

@@ -333,7 +333,7 @@ class Transport:
         number = len(call.attempts) + 1
         attempt = Attempt(number, tried.began - call.started, now - tried.began, text, status, wait or 0.0)
         call.attempts.append(attempt)
-        self.reporter.attempt(call.request, outcome, attempt, wait)
+        self.reporter.attempt(call.request, outcome, attempt, wait, now)
 
     def details(self, request: Request, response: Response) -> RequestDetails:
         """Describe a request and its answer for an error, with secrets removed."""

@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aihub_async.cli.connection import RetryNotice
 from aihub_async.cli.serve import reachable_root
-from aihub_async.transport.events import AttemptEvent
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Command
@@ -134,28 +132,3 @@ def test_deliveries_as_json_lines(aihub: "Command") -> None:
         delivery = json.loads(line(listener))
         stop(listener)
     assert (delivery["method"], delivery["json"], delivery["text"]) == ("POST", {"job_id": "r1"}, None)
-
-
-def test_retries_are_mentioned_once_they_last(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    now = 100.0
-    monkeypatch.setattr("time.monotonic", lambda: now)
-    notice = RetryNotice()
-
-    def attempt(wait: float | None, number: int = 1) -> str:
-        notice(AttemptEvent("listBatches", "GET", "/v2/batches", number, "503", 503, 0.1, wait, 0, 0))
-        return capsys.readouterr().err
-
-    assert attempt(0.5) == ""
-    now += 2
-    assert attempt(1.0, 2) == ""
-    now += 3
-    assert "listBatches fails (503)" in attempt(2.0, 3)
-    now += 2
-    assert attempt(2.0, 4) == ""
-    now += 15
-    assert "attempt 5" in attempt(2.0, 5)
-    assert attempt(None, 6) == ""
-    now += 20
-    assert attempt(0.5) == ""

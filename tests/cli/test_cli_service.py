@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aihub_async.cli.exits import ExitCode
-from aihub_async.emulator import Emulator
+from aihub_async.emulator import Emulator, Fault
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Call, Command
@@ -134,6 +134,19 @@ def test_a_person_is_asked_before_a_deletion(aihub: "Command", emulator: Emulato
     code, shown = aihub.on_terminal("batches", "delete", batch, typed="y\n")
     assert code == 0, shown
     assert aihub("batches", "show", batch).returncode == 1
+
+
+@pytest.mark.parametrize("options", [(), ("--quiet",), ("-v",)])
+def test_retries_that_last_are_mentioned_once(
+    call: "Call", emulator: Emulator, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("aihub_async.transport.reporting.LASTING_RETRIES", 0.0)
+    emulator.faults.add(Fault(kind="status", status=503, operation="listBatches", times=2))
+    code, _, err = call("batches", "list", *options)
+    assert code == 0
+    warnings = [text for text in err.splitlines() if text.startswith("aihub: warning: GET /v2/batches: 503, attempt 1")]
+    assert len(warnings) == 1, err
+    assert ("info: GET /v2/batches: 503, attempt 2" in err) == (options == ("-v",))
 
 
 def test_verbose_quiet_and_logs(call: "Call", batch: str) -> None:

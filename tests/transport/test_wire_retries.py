@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import errno
+import logging
 import socket
 import time
 
@@ -390,3 +391,23 @@ async def test_hooks_see_every_attempt_and_cannot_break_the_call(server, make_cl
     assert (events[1].operation, events[1].received, events[1].sent) == ("getBatch", 20, 0)
     assert caplog.text.count("the call continues") == 2
     assert len(server.seen) == 2
+
+
+async def test_retries_that_last_are_logged_as_warnings(server, make_client, wire, busy, fake_clock, caplog):
+    """Of one call from five seconds on; of all calls of a client at most once in fifteen seconds."""
+    caplog.set_level(logging.INFO, "aihub_async")
+    client = make_client(max_retries=8)
+
+    def levels():
+        records = [record for record in caplog.records if hasattr(record, "aihub_wait")]
+        caplog.clear()
+        return [(record.levelname, round(record.aihub_elapsed + record.aihub_wait, 1)) for record in records]
+
+    server.says(busy(503, Retry_After="2"), busy(503, Retry_After="2"), busy(503, Retry_After="2"), OK)
+    await client.batches.get(1)
+    first = levels()
+    assert [level for level, _ in first] == ["INFO", "INFO", "WARNING"]
+    assert first[1][1] < 5 <= first[2][1]
+    server.says(*[busy(503, Retry_After="6")] * (len(server.seen) + 3), OK)
+    await client.batches.get(1)
+    assert [level for level, _ in levels()] == ["INFO", "INFO", "WARNING"]
