@@ -5,7 +5,6 @@ import asyncio
 import itertools
 import json
 import os
-import re
 import resource
 import statistics
 import subprocess
@@ -18,6 +17,7 @@ from typing import Any, Self
 
 import anyio
 import attrs
+import msgspec
 
 from aihub_async import AsyncAIHub, AttemptEvent
 from aihub_async.ingest import IngestJob, JobOptions
@@ -29,7 +29,6 @@ from benchmarks.record import Record, add_option
 
 _BARE = "upload engine, batch after batch"
 _PAGE = 100
-_BATCH = re.compile(r"/batches/(\d+)/files/(.+)")
 
 
 class StubWire:
@@ -48,9 +47,8 @@ class StubWire:
 
     def note(self, request: Request) -> None:
         """Keep a file's name for the results."""
-        found = _BATCH.search(request.path)
-        assert found is not None
-        self._files.setdefault(found[1], []).append(found[2])
+        batch, _, name = request.path.partition("/batches/")[2].partition("/files/")
+        self._files.setdefault(batch, []).append(name)
 
     def _json(self, name: str, request: Request) -> Any:
         match name:
@@ -95,7 +93,7 @@ def _content(request: Request) -> bytes:
 
 
 def _answer(status: int, value: Any) -> Response:
-    return Response(status, "", {}, b"" if value is None else json.dumps(value).encode())
+    return Response(status, "", {}, b"" if value is None else msgspec.json.encode(value))
 
 
 @attrs.frozen
@@ -196,31 +194,50 @@ class UploadsOnly(StubWire):
         return await self._wire.attempt(request, seconds)
 
 
-async def against_upload(root: str, scans: Path, folder: Path, batch_files: int) -> tuple[float, float, float]:
-    """Seconds of the bare uploads, of a job until its last file is up, and of the whole job."""
+@attrs.frozen
+class Spent:
+    """Seconds since a moment: wall time, and CPU time of this process with all of its threads."""
+
+    wall: float
+    cpu: float
+
+    @classmethod
+    def now(cls) -> Self:
+        return cls(time.perf_counter(), time.process_time())
+
+    def since(self, began: "Spent") -> "Spent":
+        return Spent(self.wall - began.wall, self.cpu - began.cpu)
+
+
+Turn = tuple[Spent, Spent, Spent]
+
+
+async def against_upload(root: str, scans: Path, folder: Path, batch_files: int) -> Turn:
+    """What the bare uploads take, a job until its last file is up, and the whole job; the server is not in it."""
     paths = sorted(scans.iterdir())
-    uploaded = began = 0.0
+    began = Spent.now()
+    uploaded = began
 
     def watch(event: AttemptEvent) -> None:
         nonlocal uploaded
         if event.operation == "addFileToBatch":
-            uploaded = time.perf_counter() - began
+            uploaded = Spent.now()
 
     async with AsyncAIHub("key", api_root=root, hooks=[watch]) as client:
         client._transport.wire = UploadsOnly(client._transport.wire)
         await client.batches.upload(1, paths[:100])
-        began = time.perf_counter()
+        began = Spent.now()
         for start in range(0, len(paths), batch_files):
             batch = await client.batches.create("bare")
             await client.batches.upload(batch.id, paths[start : start + batch_files])
-        bare = time.perf_counter() - began
-        began = time.perf_counter()
+        bare = Spent.now().since(began)
+        began = Spent.now()
         status = await client.ingest(scans, app_name="stub", out=folder, batch_files=batch_files).run()
         assert status.done == len(paths), status
-        return bare, uploaded, time.perf_counter() - began
+        return bare, uploaded.since(began), Spent.now().since(began)
 
 
-def compare(count: int, size: int, delay: float, rounds: int) -> list[tuple[float, float, float]]:
+def compare(count: int, size: int, delay: float, rounds: int) -> list[Turn]:
     with tempfile.TemporaryDirectory() as name:
         scans = Path(name) / "scans"
         scans.mkdir()
@@ -285,13 +302,17 @@ def tables(options: argparse.Namespace, record: Record) -> Iterator[tuple[str, T
     yield "The journal alone", durable
     for delay in (0.0, 0.025):
         rounds_taken = compare(options.uploads, options.size, delay, options.rounds)
-        table = Table("seconds", "median", "of the bare upload")
-        bare = statistics.median(turn[0] for turn in rounds_taken)
+        table = Table("step", "wall, s", "of the bare upload", "CPU, s", "of the bare upload")
         for index, label in enumerate((_BARE, "job, last file up", "job, all results")):
-            seconds = statistics.median(turn[index] for turn in rounds_taken)
-            table.add(label, f"{seconds:.2f}", f"{seconds / bare:.2f}")
+            cells = []
+            for kind in ("wall", "cpu"):
+                seconds = statistics.median(getattr(turn[index], kind) for turn in rounds_taken)
+                # Paired by round: the machine may be busier in one than in another.
+                ratio = statistics.median(getattr(turn[index], kind) / getattr(turn[0], kind) for turn in rounds_taken)
+                cells += [f"{seconds:.2f}", f"{ratio:.2f}"]
+            table.add(label, *cells)
             work = f"{options.uploads:,} files of {options.size:,} bytes, {delay * 1e3:.0f} ms per request"
-            rounds = [{"wall": turn[index]} for turn in rounds_taken]
+            rounds = [attrs.asdict(turn[index]) for turn in rounds_taken]
             record.add(work, {label: rounds}, units=options.uploads, unit="file", baseline=_BARE)
         what = f"{options.uploads:,} files of {options.size:,} bytes to a sink, {delay * 1e3:.0f} ms per request"
         yield f"{what}, {options.rounds} rounds; runs end at once", table

@@ -76,7 +76,9 @@ class _Reader:
     def file(self, path: str, name: str, given: str = "", folder: str | None = None) -> Candidate:
         """Return one file, refused if it cannot be sent; `folder` is its group when folders are groups."""
         found = self._file(path, name, given)
-        return found if found.refused is not None else found._replace(group=self._rules.group_of(path, folder))
+        if found.refused is not None or self._rules.group is None:
+            return found
+        return found._replace(group=self._rules.group_of(path, folder))
 
     def _file(self, path: str, name: str, given: str) -> Candidate:
         folder, base = os.path.split(path)

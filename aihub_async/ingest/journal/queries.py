@@ -47,6 +47,18 @@ def settle_files(connection: sqlite3.Connection, ids: Iterable[int], state: File
     connection.executemany("UPDATE files SET state = ?, crc = ? WHERE id = ?", changed)
 
 
+def put_uploaded(connection: sqlite3.Connection, rows: Iterable[FileRow]) -> None:
+    """Record that files have arrived, with the size and time that they had when they were sent.
+
+    The rows must be as the journal has them otherwise: they are not read again.
+    """
+    uploaded = (row._replace(state=int(FileState.UPLOADED)) for row in rows)
+    connection.executemany(
+        "UPDATE files SET size = ?, mtime_ns = ?, state = ?, crc = ? WHERE id = ?",
+        ((row.size, row.mtime_ns, row.state, row.checksum(), row.id) for row in uploaded),
+    )
+
+
 def fail_files(
     connection: sqlite3.Connection, failed: Iterable[tuple[int, str, str]], state: FileState = FileState.FAILED
 ) -> None:
@@ -148,9 +160,13 @@ def count_files(connection: sqlite3.Connection, row: BatchRow, state: FileState)
 
 def sources_of(connection: sqlite3.Connection, row: BatchRow) -> dict[str, tuple[int, str]]:
     """Return the uploaded files of a batch: their ids and local paths by their names in the batch."""
-    rows = files_of(connection, row, FileState.UPLOADED)
-    paths = folders(connection, (file.folder for file in rows))
-    return {file.upload_name: (file.id, _path(paths[file.folder], file.base)) for file in rows}
+    found = connection.execute(
+        "SELECT coalesce(nullif(name, ''), base), id, folder, base FROM files "
+        "WHERE id BETWEEN ? AND ? AND batch = ? AND state = ?",
+        (row.first, row.last, row.no, int(FileState.UPLOADED)),
+    ).fetchall()
+    paths = folders(connection, (folder for _, _, folder, _ in found))
+    return {name: (number, _path(paths[folder], base)) for name, number, folder, base in found}
 
 
 def count_by_state(connection: sqlite3.Connection) -> dict[FileState, tuple[int, int]]:

@@ -152,10 +152,14 @@ class _Part:
         for document in file.documents:
             for name, field in unique_names(document).items():
                 value, error = value_and_error(field)
-                numbers = self._fields.setdefault(name, [0, 0, 0])
+                numbers = self._fields.get(name)
+                if numbers is None:
+                    numbers = self._fields[name] = [0, 0, 0]
                 numbers[0] += 1
-                numbers[1] += value not in (None, "")
-                numbers[2] += error is not None
+                if error is not None:
+                    numbers[2] += 1
+                if value is not None and value != "":
+                    numbers[1] += 1
 
     def _origin(self, source: str | None, name: str) -> Origin:
         return Origin(source, name, self._batch.batch_id, self._batch.run_id, self._extra)

@@ -1,9 +1,9 @@
 """Sending the files of one batch, and recording what became of each."""
 
+import functools
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import attrs
 
@@ -75,15 +75,13 @@ class Sender:
         await self.journal.call(lambda db: queries.fail_files(db, recorded))
         self.progress.failed(len(recorded))
 
-    def _sources(self, rows: list[FileRow], folders: dict[int, str]) -> Iterator[tuple[str, str | Path]]:
+    def _sources(self, rows: list[FileRow], folders: dict[int, str]) -> Iterator[tuple[str, str]]:
         for row in rows:
             if self.stopping():
                 return
-            path = os.path.join(folders[row.folder], row.base)  # noqa: PTH118 - one Path object is enough
-            if "://" in path:
+            path = os.path.join(folders[row.folder], row.base)  # noqa: PTH118 - a Path object costs 10 µs
+            if "://" in path or not self._is_emptied(row, path):
                 yield row.upload_name, path
-            elif not self._is_emptied(row, path):
-                yield row.upload_name, Path(path)
 
     def _is_emptied(self, row: FileRow, path: str) -> bool:
         """Compare a file with its plan; a changed one is sent as it is now, a missing one fails when it is opened."""
@@ -103,15 +101,10 @@ class Sender:
         done = [record for record in page if record.error is None]
         failed = [(self._rows[record.name], record.error) for record in page if record.error is not None]
         if done:
-            ids = [self._rows[record.name].id for record in done]
-            changed = [self._changed[number] for number in ids if number in self._changed]
-
-            def record_done(db: sqlite3.Connection) -> None:
-                for row in changed:
-                    queries.put_file(db, row)
-                queries.settle_files(db, ids, FileState.UPLOADED)
-
-            await self.journal.call(record_done)
+            rows = [self._rows[record.name] for record in done]
+            if self._changed:
+                rows = [self._changed.get(row.id, row) for row in rows]
+            await self.journal.call(functools.partial(queries.put_uploaded, rows=rows))
             self.arrived += len(done)
             size = sum(record.size or 0 for record in done)
             self.progress.uploaded(len(done), size, sum(max(record.attempts - 1, 0) for record in done))
