@@ -9,6 +9,7 @@ import argparse
 import ast
 import difflib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -25,7 +26,10 @@ ROOT = Path(__file__).parent.parent
 
 @attrs.frozen
 class Scope:
-    """What to mutate, and the tests that must notice: the fast ones that test it directly."""
+    """What to mutate, and the tests that must notice: those that test it directly, the fastest first.
+
+    Each mutant meets those that call its function, in this order, up to the first failure.
+    """
 
     sources: str
     tests: tuple[str, ...]
@@ -43,7 +47,14 @@ SCOPES = {
             "tests/transport/test_outages.py::TestCircuitBreaker",
         ),
     ),
-    "reconcile": Scope("aihub_async/reconcile/*.py", ("tests/waiting/test_once.py", "tests/resources/test_flows.py")),
+    "reconcile": Scope(
+        "aihub_async/reconcile/*.py",
+        (
+            "tests/reconcile/test_once_rules.py",
+            "tests/reconcile/test_named.py",
+            "tests/reconcile/test_run_lookups.py",
+        ),
+    ),
     "waiting": Scope(
         "aihub_async/waiting/*.py",
         (
@@ -63,10 +74,18 @@ SCOPES = {
 }
 
 # Each mutant meets the same few examples: random ones would make the outcome depend on luck.
-_PROFILE = """
+_PLUGIN = """
+
 from hypothesis import settings
 settings.register_profile("mutation", max_examples=25, derandomize=True, database=None, deadline=None)
 settings.load_profile("mutation")
+
+_ORDER = {order}
+
+
+def pytest_collection_modifyitems(items):
+    ranks = {{name: rank for rank, name in enumerate(_ORDER)}}
+    items.sort(key=lambda item: ranks.get(item.nodeid.split("::")[0], len(ranks)))
 """
 
 # mutmut's exit codes: pytest's, its own and those of signals.
@@ -90,7 +109,7 @@ def prepare(folder: Path, scope: Scope) -> None:
     for name in ("pyproject.toml", "README.md", "CHANGELOG.md"):
         shutil.copy(ROOT / name, folder / name)
     with (folder / "tests/conftest.py").open("a", encoding="utf-8") as file:
-        file.write(_PROFILE)
+        file.write(_PLUGIN.format(order=[test.split("::")[0] for test in scope.tests]))
     settings = {
         "source_paths": ["aihub_async"],
         "only_mutate": [scope.sources],
@@ -98,7 +117,7 @@ def prepare(folder: Path, scope: Scope) -> None:
         "pytest_add_cli_args_test_selection": [test for test in scope.tests if (ROOT / test.split("::")[0]).exists()],
         "pytest_add_cli_args": ["-p", "no:cacheprovider", "-W", "default"],
         "timeout_multiplier": 6.0,
-        "timeout_constant": 2.0,
+        "timeout_constant": 1.0,
         "track_dependencies": False,
         "use_git_change_detection": False,
     }
@@ -111,8 +130,14 @@ def mutate(folder: Path, processes: int, only: Sequence[str]) -> None:
     """Run mutmut in a prepared folder."""
     command = [sys.executable, "-c", "from mutmut.__main__ import cli; cli()", "run", "--max-children", str(processes)]
     log = folder / "mutmut.log"
+    # pytest removes old folders of the tests at its end: not those of other sessions on this machine.
+    temporary = folder / "temporary"
+    temporary.mkdir(exist_ok=True)
+    environment = os.environ | {"PYTEST_DEBUG_TEMPROOT": str(temporary)}
     with log.open("w", encoding="utf-8") as output:
-        done = subprocess.run([*command, *only], cwd=folder, stdout=output, stderr=subprocess.STDOUT, check=False)
+        done = subprocess.run(
+            [*command, *only], cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT, check=False
+        )
     if done.returncode:
         tail = log.read_text(encoding="utf-8", errors="replace")[-3000:]
         raise SystemExit(f"mutmut failed with exit status {done.returncode}:\n{tail}")

@@ -11,7 +11,7 @@ from aihub_async.models.decode import DecodeError, decode
 from aihub_async.reconcile.once import NotCreated, Undecidable, UnreadableList, server_time_at
 from aihub_async.transport.messages import Response
 
-T = TypeVar("T")
+L = TypeVar("L", ListBatches, ListSecrets)
 PageCall = Callable[[int], Awaitable[Response]]
 
 _MAX_PAGES = 1000
@@ -72,7 +72,7 @@ class BatchFinder:
         moment = server_time_at(self.began, answer, self.clock)
         offset = 0
         for _ in range(_MAX_PAGES):
-            batches = _decoded(ListBatches, answer).batches
+            batches = _decoded(ListBatches, "batches", answer).batches
             if not batches:
                 return list(found.values()), moment
             found |= {batch.id: batch for batch in batches if batch.name == self.name}
@@ -105,7 +105,7 @@ class SecretFinder:
         """
         answer = await self.list_by_alias()
         moment = server_time_at(self.began, answer, self.clock)
-        secrets = [secret for secret in _decoded(ListSecrets, answer).secrets if secret.alias == self.alias]
+        secrets = [secret for secret in _decoded(ListSecrets, "secrets", answer).secrets if secret.alias == self.alias]
         _only_new([(index, secret.created_at) for index, secret in enumerate(secrets)], moment)
 
 
@@ -126,8 +126,13 @@ def _only_new(found: list[tuple[int, float | None]], moment: float | None) -> in
     return recent[0]
 
 
-def _decoded(cls: type[T], answer: Response) -> T:
+def _decoded(cls: type[L], items: str, answer: Response) -> L:
+    """Decode a list; an object without its items, such as a gateway's ``{"error": ...}``, proves no absence."""
     try:
-        return decode(cls, answer.body)
+        listed = decode(cls, answer.body)
+        is_list = isinstance(listed.raw.get(items), list)
     except DecodeError:
         raise UnreadableList from None
+    if not is_list:
+        raise UnreadableList
+    return listed

@@ -50,7 +50,7 @@ class Undecidable(Inconclusive):
 
 
 class UnreadableList(Inconclusive):
-    """The list was not JSON, such as a login page."""
+    """The answer was not a list, such as a login page."""
 
 
 @attrs.frozen

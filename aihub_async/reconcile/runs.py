@@ -185,7 +185,7 @@ class RunFinder:
 
 def _decoded(answer: Response) -> list[RunSummary]:
     try:
-        return run_summaries(answer.body)
+        return run_summaries(answer.body, as_proof=True)
     except DecodeError:
         raise UnreadableList from None
 

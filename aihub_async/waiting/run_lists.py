@@ -32,7 +32,7 @@ class _Item(msgspec.Struct):
 
 
 class _Listing(msgspec.Struct):
-    runs: list[msgspec.Raw] = []
+    runs: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
 
 
 _read_listing = msgspec.json.Decoder(_Listing).decode
@@ -58,10 +58,15 @@ class RunSummary:
         return decode(Run, bytes(self._raw))
 
 
-def run_summaries(body: bytes) -> list[RunSummary]:
+def run_summaries(body: bytes, *, as_proof: bool = False) -> list[RunSummary]:
     """Decode the runs on a page only as far as polling needs: a page of 1,000 takes a few milliseconds.
 
     Runs that cannot be read are left out; they are polled one by one.
+
+    Args:
+        body: The answer.
+        as_proof: Whether an empty list is to prove that there are no more runs: then an answer without `runs`, such as
+            a gateway's ``{"error": ...}`` with status 200, is refused instead of read as an empty list.
 
     Raises:
         DecodeError: The body is not a list of runs.
@@ -70,7 +75,11 @@ def run_summaries(body: bytes) -> list[RunSummary]:
         items = _read_listing(body).runs
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DecodeError(f"not a list of runs: {error}") from None
-    return list(_summaries(items))
+    if items is not msgspec.UNSET:
+        return list(_summaries(items))
+    if as_proof:
+        raise DecodeError("not a list of runs: it has no `runs`")
+    return []
 
 
 def _summaries(items: list[msgspec.Raw]) -> Iterator[RunSummary]:
