@@ -228,6 +228,13 @@ async def test_the_deadline_is_of_the_whole_call(time: PassingTime, deadline: fl
     assert send.calls == sent
 
 
+async def test_no_lookup_starts_after_the_deadline(time: PassingTime) -> None:
+    find = Script([NotCreated()], time)
+    with pytest.raises(OutcomeUnknownError):
+        await send_once(Script([unknown()]), find, time.policy(deadline=40))
+    assert find.moments == MOMENTS[:7]
+
+
 @pytest.mark.parametrize(("deadline", "sent"), [(60.0, 1), (60.01, 2)])
 async def test_nothing_is_sent_again_when_a_lookup_has_used_up_the_deadline(
     time: PassingTime, deadline: float, sent: int

@@ -266,6 +266,8 @@ async def test_a_page_that_is_no_list_is_unreadable(lists: Lists, body: bytes) -
         ({"input_dir": "acme/in"}, {"input_dir": "/acme/in/"}, True),
         ({"input_dir": "/acme/in/"}, {"input_dir": "acme/in"}, True),
         ({"input_dir": "acme/in"}, {"input_dir": "acme/input"}, False),
+        ({"input_dir": "acme/in"}, {"input_dir": "acme/in/X"}, False),
+        ({"input_dir": "acme/in/X"}, {"input_dir": "acme/in"}, False),
         ({"input_dir": "acme/in"}, {}, True),
         ({}, {"input_dir": "acme/in"}, True),
         ({"batch_id": 7, "input_dir": "a"}, {"batch_id": 7, "input_dir": "b"}, True),

@@ -50,7 +50,7 @@ class JournalLock:
             lock.execute("PRAGMA journal_mode=MEMORY")
             lock.execute("BEGIN EXCLUSIVE")
             self._owner_path.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
             lock.close()
             if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
                 raise self._busy() from None

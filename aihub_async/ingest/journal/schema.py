@@ -80,9 +80,9 @@ MIGRATIONS: dict[int, Callable[[sqlite3.Connection], object]] = {
 def create(path: Path, meta: dict[str, Any], fill: Callable[[sqlite3.Connection], object] = lambda _: None) -> None:
     """Create a new journal with what `fill` writes; it appears at `path` complete or not at all."""
     temporary = path.with_name(f"{path.name}.new-{os.getpid()}")
-    temporary.unlink(missing_ok=True)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)
         with contextlib.closing(sqlite3.connect(temporary, isolation_level=None)) as connection:
             connection.execute("PRAGMA synchronous=FULL")
             connection.executescript(f"BEGIN; {_TABLES} {_SAMPLES} {_FIELDS}")
@@ -95,7 +95,8 @@ def create(path: Path, meta: dict[str, Any], fill: Callable[[sqlite3.Connection]
         temporary.replace(path)
         sync_folder(path.parent)
     except (OSError, sqlite3.Error) as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise JournalError(f"cannot create the journal {path}: {error}") from error
 
 
