@@ -10,6 +10,8 @@ from aihub_async.operations import Operation
 
 T = TypeVar("T")
 
+_REPEATED = "the server repeats a page; does it ignore the offset? Servers of 2024 need api_version='2024'"
+
 
 @attrs.frozen
 class Page(Generic[T]):
@@ -82,14 +84,14 @@ class Pages(Generic[T]):
         """Drop items of the previous page: lists by offset shift when something is added meanwhile."""
         if self._key is None:
             if page.items and page.items == self._last_items:
-                raise self._error("the server repeats a page; does it ignore the offset?")
+                raise self._error(_REPEATED)
             self._last_items = page.items
             return page.items
         keys = [self._key(item) for item in page.items]
         items = [item for item, key in zip(page.items, keys, strict=True) if key not in self._last_keys]
         if keys and not items:
             if not page.short:
-                raise self._error("the server repeats a page; does it ignore the offset?")
+                raise self._error(_REPEATED)
             # The end of a list that grew at its beginning meanwhile, as the audit log does with every request.
             self._done = True
         self._last_keys = frozenset(keys)

@@ -1,9 +1,7 @@
 """What the file operations outside the published specification need."""
 
 import contextlib
-from collections.abc import AsyncGenerator
-
-import msgspec
+from collections.abc import AsyncGenerator, Mapping
 
 from aihub_async.models import DeletionJob, FileJob
 from aihub_async.transport.body import Body, ContentBody
@@ -32,10 +30,8 @@ def file_job(response: Response) -> FileJob:
     if location is not None:
         return FileJob(DeletionJob.from_location(location).job_id, location)
     try:
-        return FileJob(msgspec.json.decode(response.body, type=_Named).job_id)
-    except msgspec.DecodeError:
+        answer = response.json()
+    except ValueError:
         return FileJob()
-
-
-class _Named(msgspec.Struct):
-    job_id: str | None = None
+    job_id = answer.get("job_id") if isinstance(answer, Mapping) else None
+    return FileJob(None if job_id is None else str(job_id))

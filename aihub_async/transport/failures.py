@@ -49,7 +49,8 @@ def _no_connection(error: aiohttp.ClientConnectorError | aiohttp.ConnectionTimeo
     cause = getattr(error, "os_error", error)
     # A resolver that says "try again later" is a shortage like that of descriptors: all requests slow down and wait.
     later = isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_AGAIN
-    if isinstance(error, aiohttp.ClientProxyConnectionError):
+    unresolved = isinstance(error, aiohttp.ClientConnectorDNSError)
+    if isinstance(error, aiohttp.ClientProxyConnectionError) or (unresolved and f"{error.host}:{error.port}" != server):
         server = f"the proxy {error.host}:{error.port}"
     message = f"no connection to {server} ({_connect_reason(error, cause)})"
     return AttemptFailure(FailureKind.NOT_SENT, message, overloaded=later or is_out_of_descriptors(cause))
@@ -71,6 +72,8 @@ def not_http(message: str, name: str) -> AttemptFailure:
     """Describe an answer that the parser refused. Its message quotes the answer, which may echo a secret."""
     if message.startswith("Got more than"):
         reason = f"a header of the answer is longer than {HEADER_LIMIT // 1024} KB"
+    elif message.startswith("Can not decode content-encoding"):
+        reason = "the answer has a Content-Encoding that was not requested and cannot be decoded"
     elif "many headers" in message.lower():
         reason = "the answer has too many headers"
     else:

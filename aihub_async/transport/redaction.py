@@ -7,10 +7,9 @@ import re
 import urllib.parse
 from collections.abc import Iterable, Mapping
 
-import msgspec
-
 from aihub_async.config import ClientConfig
 from aihub_async.models.files import Headers
+from aihub_async.models.raw import DecodeError, parse
 from aihub_async.secrecy import SecretValue
 
 _REQUEST_IDS = frozenset({"x-request-id", "request-id", "x-correlation-id", "x-trace-id"})
@@ -49,8 +48,11 @@ class Redactor:
         return self._pattern.reveal().sub(_MASK, text)
 
     def line(self, text: str) -> str:
-        """The text without secrets and control characters, so that it can neither forge a log nor steer a terminal."""
-        return _CONTROL.sub(" ", self.text(text))
+        """The text without secrets and control characters, so that it can neither forge a log nor steer a terminal.
+
+        A lone surrogate becomes its escape: it could not be printed.
+        """
+        return _CONTROL.sub(" ", self.text(text)).encode("utf-8", "backslashreplace").decode()
 
     def beginning(self, body: bytes) -> bytes:
         """The first bytes of a body without secrets, not even the half of one at the cut."""
@@ -111,8 +113,8 @@ def server_message(body: bytes, redact: Redactor) -> str | None:
     if len(body) > _LONGEST_READ:
         return None
     try:
-        answer = msgspec.json.decode(body)
-    except (msgspec.DecodeError, ValueError, RecursionError):
+        answer = parse(body)
+    except DecodeError:
         return None
     if not isinstance(answer, dict):
         return None

@@ -1,5 +1,6 @@
 """Read the states of many runs from lists, page by page, in a bounded number of requests."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
@@ -10,6 +11,7 @@ from aihub_async import operations as ops
 from aihub_async.errors import BadRequestError, NotFoundError, ProtocolError, RequestDetails, UnprocessableError
 from aihub_async.models import Run
 from aihub_async.models.decode import DecodeError, decode
+from aihub_async.models.raw import parse
 from aihub_async.policies.polling import MAX_ROUND_REQUESTS
 from aihub_async.waiting.entries import Watch
 from aihub_async.waiting.pollables import Pollable
@@ -73,13 +75,24 @@ def run_summaries(body: bytes, *, as_proof: bool = False) -> list[RunSummary]:
     """
     try:
         items = _read_listing(body).runs
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise DecodeError(f"not a list of runs: {error}") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        items = _read_leniently(body)
     if items is not msgspec.UNSET:
         return list(_summaries(items))
     if as_proof:
         raise DecodeError("not a list of runs: it has no `runs`")
     return []
+
+
+def _read_leniently(body: bytes) -> list[msgspec.Raw] | msgspec.UnsetType:
+    """Split a page into its runs by Python's `json`: one odd text of a run must not make the page unreadable."""
+    answer = parse(body)
+    runs = answer.get("runs", msgspec.UNSET) if isinstance(answer, dict) else None
+    if runs is msgspec.UNSET:
+        return msgspec.UNSET
+    if not isinstance(runs, list):
+        raise DecodeError("not a list of runs")
+    return [msgspec.Raw(json.dumps(run).encode()) for run in runs]
 
 
 def _summaries(items: list[msgspec.Raw]) -> Iterator[RunSummary]:

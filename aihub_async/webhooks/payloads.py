@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import attrs
-import msgspec
+
+from aihub_async.models.raw import DecodeError, parse
 
 RunIdExtractor = Callable[[Any], str | Iterable[str] | None]
 """Gets the decoded JSON of a delivery and returns the ids of the runs that it is about."""
@@ -47,8 +48,8 @@ def decoded(body: bytes) -> Any:
         NotADeliveryError: It is not JSON, or is nested too deeply.
     """
     try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return parse(body)
+    except DecodeError:
         raise NotADeliveryError("the body is not JSON") from None
 
 

@@ -232,6 +232,12 @@ async def test_run_sync_gives_json_and_csv(client: AsyncAIHub, hub: Emulator) ->
     assert hub.runs() == []
 
 
+async def test_an_object_with_an_odd_number_is_no_csv(recorder, offline: AsyncAIHub) -> None:
+    recorder.says(b'{"records":[],"job_id":"j","score":NaN}')
+    results = await offline.flows.run_sync("b", {"x": b"1"}, "csv")
+    assert (results.csv, results.job_id) == (None, "j")
+
+
 @pytest.mark.parametrize(("body", "text"), [(b"a,b\r\n1,2\r\n", "a,b\r\n1,2\r\n"), (b'"a,b"', "a,b"), (b"7", "7")])
 async def test_csv_is_taken_in_any_form(recorder, offline: AsyncAIHub, body: bytes, text: str) -> None:
     recorder.says(body, Content_Type="text/csv")

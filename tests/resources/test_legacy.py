@@ -275,6 +275,23 @@ async def test_a_webhook_header_that_comes_back_is_hidden(recorder, offline: Asy
     assert "hook-password-1" not in f"{caught.value}{caught.value.body}"
 
 
+@pytest.mark.parametrize("odd", ['"msg":"caf\\ud83d"', '"msg":"caf","n":NaN', '"msg":"caf","n":1e999'])
+async def test_an_error_of_the_v1_api_is_found_in_any_json(recorder, offline: AsyncAIHub, odd: str) -> None:
+    """msgspec refuses what servers written in Python send; such an error must not pass for an empty result."""
+    recorder.says(f'{{"status":"ERROR",{odd}}}'.encode())
+    calls = (
+        lambda: offline.flows.run_sync("b", {"a": b"x"}),
+        lambda: offline.flows.run("b", "in"),
+        lambda: offline.flows.jobs.status("j"),
+        offline.legacy.jobs.list,
+        lambda: offline.legacy.apps.run_sync("b", {"a": b"x"}),
+    )
+    for call in calls:
+        with pytest.raises(LegacyAPIError, match="caf") as caught:
+            await call()
+        str(caught.value).encode()
+
+
 async def test_the_clients_webhook_ends_the_wait(hub: Emulator) -> None:
     receiver: WebhookReceiver | None = None
 

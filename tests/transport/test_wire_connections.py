@@ -111,6 +111,19 @@ async def test_errors_name_host_and_port(server, make_client, wire):
         with pytest.raises(errors.ConnectError, match=rf"no connection to the proxy 127\.0\.0\.1:{port}") as caught:
             await proxied.batches.get(1)
         assert "S3CRET" not in str(caught.value)
+    unknown = make_client(max_retries=0, api_root="https://hub.example/api", proxy="proxy.invalid:3128")
+    with pytest.raises(errors.ConnectError, match=r"no connection to the proxy proxy\.invalid:3128"):
+        await unknown.batches.get(1)
+    unknown = make_client(max_retries=0, api_root="https://hub.invalid/api")
+    with pytest.raises(errors.ConnectError, match=r"no connection to hub\.invalid:443"):
+        await unknown.batches.get(1)
+
+
+async def test_an_encoding_that_was_not_requested_is_named(server, make_client, wire):
+    server.says(wire.answer(200, b"\x0b\x02\x80{}\x03", Content_Encoding="br"))
+    for call in (lambda client: client.batches.get(1), lambda client: client.batches.add_file(1, "a.txt", b"1")):
+        with pytest.raises(errors.ConnectionLostError, match="a Content-Encoding that was not requested"):
+            await call(make_client(max_retries=0))
 
 
 @pytest.mark.parametrize("status", [403, 407])

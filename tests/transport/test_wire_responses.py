@@ -94,6 +94,14 @@ async def test_what_is_not_the_api_is_a_protocol_error_after_one_request(server,
     assert len(server.seen) == 1
 
 
+@pytest.mark.parametrize("odd", ['"message":"no \\ud83d here"', '"message":"no   here","n":NaN'])
+async def test_the_message_of_an_error_is_read_as_by_json_of_python(server, client, wire, odd):
+    server.says(wire.answer(400, f"{{{odd}}}".encode()))
+    with pytest.raises(errors.BadRequestError, match=r"no .* here") as caught:
+        await client.batches.get(1)
+    str(caught.value).encode()
+
+
 async def test_bom_and_duplicate_keys_are_understood(server, client, wire):
     server.says(wire.answer(200, b'\xef\xbb\xbf{"id": 1, "name": "first", "name": "last"}'))
     assert (await client.batches.get(1)).name == "last"

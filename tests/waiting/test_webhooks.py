@@ -385,11 +385,11 @@ def without_data(event: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 async def woken(receiver: WebhookReceiver, body: Any) -> tuple[int, list[str]]:
-    """What a delivery is answered, and whom it wakes."""
+    """Return the status of a delivery (plain types, or bytes as they are) and the ids that it notifies."""
     ids: list[str] = []
     async with anyio.create_task_group() as tasks:
         await tasks.start(lambda task_status: receiver.listen(ids.append, task_status=task_status))
-        status = await receiver.handle(GOOD, json.dumps(body).encode())
+        status = await receiver.handle(GOOD, body if isinstance(body, bytes) else json.dumps(body).encode())
         tasks.cancel_scope.cancel()
     return status, sorted(ids)
 
@@ -409,6 +409,20 @@ async def woken(receiver: WebhookReceiver, body: Any) -> tuple[int, list[str]]:
 async def test_event_grid_and_cloud_events_are_read(body: Any, ids: list[str]) -> None:
     receiver = WebhookReceiver("https://me.example/hook", secret="s3cret")
     assert await woken(receiver, body) == (200, ids)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b'{"job_id": "run-1", "msg": "caf\\ud83d"}', 200),
+        (b'{"job_id": "run-1", "confidence": NaN}', 200),
+        (b'\xef\xbb\xbf{"job_id": "run-1"}', 200),
+        (b'{"job_id": "run-\\ud83d"}', 400),
+    ],
+)
+async def test_deliveries_are_read_as_by_json_of_python(body: bytes, status: int) -> None:
+    receiver = WebhookReceiver("https://me.example/hook", secret="s3cret")
+    assert await woken(receiver, body) == (status, ["run-1"] if status == 200 else [])
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from aihub_async.errors import LegacyAPIError
+from aihub_async.models.raw import DecodeError, parse
 from aihub_async.operations import Operation
 from aihub_async.resources._base import Resource, build_request, read_answer
 from aihub_async.resources._run_settings import secrets_in
@@ -58,14 +59,24 @@ def refuse_error(transport: Transport, request: Request, response: Response) -> 
     Raises:
         LegacyAPIError: its content is ``{"status": "ERROR"}``.
     """
-    try:
-        answer = msgspec.json.decode(response.body.removeprefix(_BOM), type=_Envelope)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        # Something else: decoding it into its model reports the problem better.
-        return
-    if str(answer.status).upper() == "ERROR":
+    if str(_status(response.body.removeprefix(_BOM))).upper() == "ERROR":
         details = transport.details(request, response)
         raise LegacyAPIError(details.server_message or "the server answered with status ERROR", details)
+
+
+def _status(body: bytes) -> Any:
+    """Return the `status` of an answer, without decoding the rest; None if there is none."""
+    try:
+        return _read_envelope(body).status
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        # Servers written in Python send NaN and lone surrogates, which msgspec refuses.
+        answer = parse(body)
+    except DecodeError:
+        # Something else: decoding it into its model reports the problem better.
+        return None
+    return answer.get("status") if isinstance(answer, Mapping) else None
 
 
 def _secrets_in(body: object) -> tuple[str, ...]:
@@ -74,3 +85,6 @@ def _secrets_in(body: object) -> tuple[str, ...]:
 
 class _Envelope(msgspec.Struct):
     status: Any = None
+
+
+_read_envelope = msgspec.json.Decoder(_Envelope).decode

@@ -4,8 +4,6 @@ import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from aihub_async import operations as ops
 from aihub_async.errors import InvalidRequestError
 from aihub_async.limits import MAX_JOB_ID_LENGTH, MAX_SYNC_FILES
@@ -16,6 +14,7 @@ from aihub_async.models import (
     LegacyResults,
     flow_settings_dict,
 )
+from aihub_async.models.raw import DecodeError, parse
 from aihub_async.reconcile.jobs import JobFinder
 from aihub_async.reconcile.once import OncePolicy, send_once
 from aihub_async.resources._base import given, read_answer
@@ -199,8 +198,8 @@ def _csv(body: bytes) -> str | None:
     """The answer's text; None if it is a JSON object, which may hold the CSV in an undocumented form."""
     text = body.decode("utf-8", "replace")
     try:
-        answer = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+        answer = parse(body)
+    except DecodeError:
         return text
     if isinstance(answer, dict):
         return None
