@@ -2,11 +2,12 @@
 
 import os
 import re
+from pathlib import Path
 
 from aihub_async.errors import InvalidRequestError
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*::)*[A-Za-z][A-Za-z0-9+.-]*://")
-_FOLDED_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(?!/)")
+_FOLDED_URL = re.compile(r"((?:[A-Za-z][A-Za-z0-9+.-]*::)*[A-Za-z][A-Za-z0-9+.-]+):/(?!/)")
 """What `pathlib.Path` makes of a URL. One letter is a drive of Windows."""
 
 
@@ -31,8 +32,10 @@ def folded_url(path: str) -> str | None:
     return None if found is None else f"{found[1]}://{path[found.end() :]}"
 
 
-def local_path(path: str | os.PathLike[str], what: str) -> str:
-    """Return the path of a local file or folder to write to; `what` names the argument in errors.
+def local_path(path: str | os.PathLike[str], what: str) -> Path:
+    """Return the path of a local file or folder; `what` names the argument in errors.
+
+    A URL would otherwise become a local folder such as ``s3:``.
 
     Raises:
         InvalidRequestError: it is a URL, or what a path object makes of one.
@@ -40,5 +43,5 @@ def local_path(path: str | os.PathLike[str], what: str) -> str:
     text = os.fsdecode(path)
     url = text if is_url(text) else folded_url(text)
     if url is not None:
-        raise InvalidRequestError(f"{what} is a path on this machine, and not a URL: {url!r}")
-    return text
+        raise InvalidRequestError(f"{what} must be a path on this machine, not a URL: {url!r}")
+    return Path(text)

@@ -13,7 +13,9 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 import attrs
 import typer
 
+from aihub_async import paths
 from aihub_async.cli import terminal
+from aihub_async.errors import InvalidRequestError
 
 C = TypeVar("C", bound=Callable[..., None])
 
@@ -234,17 +236,15 @@ def _options_of(group: type) -> list[inspect.Parameter]:
 
 
 def local_path(text: str, option: str) -> Path:
-    """Return the path of a file on this machine.
-
-    A URL would otherwise be taken for a folder of that name.
-    """
+    """Return the path of a file on this machine; end the command if it is a URL."""
     from aihub_async.cli.exits import usage
 
-    if "://" in text:
-        usage(f"{option} {text}: a URL is not supported here; pass a path on this machine")
     if "\0" in text:
         usage(f"{option} {text}: a path cannot hold a null character")
-    return Path(text)
+    try:
+        return paths.local_path(text, option)
+    except InvalidRequestError as error:
+        usage(str(error))
 
 
 def truthy(variable: str) -> bool:

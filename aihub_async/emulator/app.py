@@ -21,6 +21,7 @@ from aihub_async.emulator.settings import EmulatorSettings, ids_from
 from aihub_async.emulator.state import EmulatorState, builtin_apps
 from aihub_async.emulator.wire import RequestLog
 from aihub_async.emulator.world import World
+from aihub_async.paths import local_path
 
 
 class Emulator(EmulatorControls):
@@ -85,7 +86,7 @@ class Emulator(EmulatorControls):
         self.requests = RequestLog()
         self._webhook_plan = script.webhooks
         self._host, self._port = host, port
-        self._data_dir = None if data_dir is None else Path(data_dir)
+        self._data_dir = None if data_dir is None else local_path(data_dir, "data_dir")
         self._temporary: str | None = None
         self._server: Server | None = None
         self._api_root = ""

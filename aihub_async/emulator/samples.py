@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from aihub_async.paths import local_path
+
 _LINE_HEIGHT, _TOP, _LEFT, _SIZE = 18, 740, 72, 12
 
 
@@ -145,7 +147,7 @@ def write_samples(folder: Path | str) -> list[Path]:
         >>> [path.name for path in write_samples("samples")]
         ['delivery.txt', 'expenses.csv', 'invoice.pdf', 'lease.pdf', 'order.eml', 'receipt.html']
     """
-    target = Path(folder)
+    target = local_path(folder, "folder")
     target.mkdir(parents=True, exist_ok=True)
     contents = {
         "delivery.txt": _MEMO.encode(),

@@ -158,7 +158,7 @@ class IngestJob:
                 await anyio.to_thread.run_sync(claim)
                 await shards.merge_all(journal, patience=self._options.outage_patience)
                 await self._outputs.reopen_lost(journal)
-                mover = None if move is None else Mover(journal, Path(source), Path(move))
+                mover = None if move is None else Mover(journal, Path(source), move)
                 if mover is not None:
                     await mover.move_all()
                 pipeline = self._new_pipeline(journal, None if mover is None else mover.move)
@@ -214,8 +214,7 @@ class IngestJob:
         """
         from aihub_async.ingest.report import write_report  # noqa: PLC0415 - charts are loaded when they are used
 
-        await anyio.to_thread.run_sync(write_report, self._options.journal, Path(target))
-        return Path(target)
+        return await anyio.to_thread.run_sync(write_report, self._options.journal, target)
 
     async def rebuild(self, job: str | None = None) -> IngestStatus:
         """Recreate a lost journal from the names and tags on the server, the source and the results folder.

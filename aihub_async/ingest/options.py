@@ -7,11 +7,12 @@ from typing import Any
 
 import attrs
 
-from aihub_async.errors import ConfigurationError
+from aihub_async.errors import ConfigurationError, InvalidRequestError
 from aihub_async.ingest.scan import Sources
 from aihub_async.limits import MAX_FILES_PER_RUN, MAX_TAGS_LENGTH
 from aihub_async.models import RunSettings, settings_dict
 from aihub_async.models.settings import conceal_settings
+from aihub_async.paths import local_path
 from aihub_async.results.files import FORMATS
 from aihub_async.results.gates import Gate
 from aihub_async.results.rows import Requested, Shape
@@ -39,16 +40,12 @@ def _concealed(settings: RunSettings | Mapping[str, Any] | SettingsOf | None) ->
     return settings if callable(settings) else conceal_settings(settings)
 
 
-def _local_path(path: "str | os.PathLike[str]") -> Path:
-    """Return a path; refuse a URL, which would become a folder of that name.
-
-    Raises:
-        ConfigurationError: it is a URL.
-    """
-    text = os.fspath(path)
-    if "://" in text:
-        raise ConfigurationError(f"{text!r} is a URL; a journal is a local file")
-    return Path(path)
+def _check_local(_options: object, attribute: "attrs.Attribute[Path]", path: Path) -> None:
+    """Refuse a URL, which would become a folder of that name."""
+    try:
+        local_path(path, attribute.name)
+    except InvalidRequestError as error:
+        raise ConfigurationError(str(error)) from None
 
 
 def _patterns(patterns: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -61,8 +58,8 @@ def _patterns(patterns: str | Sequence[str] | None) -> tuple[str, ...]:
 class JobOptions:
     """The options of a job; `AsyncAIHub.ingest` describes each of them."""
 
-    out: Path = attrs.field(converter=_local_path)
-    journal: Path = attrs.field(converter=_local_path)
+    out: Path = attrs.field(converter=Path, validator=_check_local)
+    journal: Path = attrs.field(converter=Path, validator=_check_local)
     publish_to: str | None = None
     """URL to which the results in `out` are copied."""
     app_name: str | None = None

@@ -4,6 +4,7 @@ import contextlib
 import datetime as dt
 import html
 import itertools
+import os
 import shlex
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,7 @@ from aihub_async.ingest.journal import counts, queries, schema
 from aihub_async.ingest.journal.rows import BatchRow, BatchState, FailedFile
 from aihub_async.ingest.progress import IngestStatus, read_status
 from aihub_async.ingest.report_style import STYLE
+from aihub_async.paths import local_path
 
 _FAILURES_SHOWN = 200
 _BATCHES_SHOWN = 200
@@ -34,14 +36,15 @@ _SIZES = (
 )
 
 
-def write_report(journal: Path, target: Path) -> None:
-    """Write a self-contained HTML page about a job; also while the job runs.
+def write_report(journal: Path, target: str | os.PathLike[str]) -> Path:
+    """Write a self-contained HTML page about a job, also while the job runs, and return its path.
 
     Args:
         journal: the job's journal.
         target: the page; it appears when it is whole.
 
     Raises:
+        InvalidRequestError: `target` is a URL.
         JournalError: there is no journal, or it cannot be read.
         IngestError: the page cannot be written.
 
@@ -49,6 +52,7 @@ def write_report(journal: Path, target: Path) -> None:
         >>> def report(out):
         ...     write_report(out / ".aihub" / "job.db", out / "report.html")
     """
+    target = local_path(target, "target")
     with contextlib.closing(schema.connect_readonly(journal)) as connection:
         page = _Report(connection, journal).page()
     temporary = target.with_name(f".{target.name}.tmp")
@@ -59,6 +63,7 @@ def write_report(journal: Path, target: Path) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise IngestError(f"cannot write {target}: {error.strerror or error}") from error
+    return target
 
 
 class _Report:

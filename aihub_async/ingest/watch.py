@@ -18,6 +18,7 @@ from aihub_async.ingest.journal import queries
 from aihub_async.ingest.journal.file import Journal
 from aihub_async.ingest.journal.rows import BatchRow, BatchState, FileRow, FileState
 from aihub_async.ingest.stopping import StopRequest
+from aihub_async.paths import local_path
 
 logger = logging.getLogger("aihub_async")
 
@@ -132,10 +133,10 @@ class Mover:
     A file that has changed since it was sent stays: it is a new one.
     """
 
-    def __init__(self, journal: Journal, source: Path, target: Path) -> None:
+    def __init__(self, journal: Journal, source: Path, target: str | os.PathLike[str]) -> None:
         self._journal = journal
         self._source = source
-        self._target = target
+        self._target = local_path(target, "move")
 
     async def move_all(self) -> None:
         """Move the files of all batches that are done: a killed process may have left some."""

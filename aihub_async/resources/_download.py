@@ -160,7 +160,7 @@ def checked_target(to: str | os.PathLike[str]) -> Path:
         InvalidRequestError: a URL.
         FileNotFoundError: its folder does not exist.
     """
-    target = Path(local_path(to, "to"))
+    target = local_path(to, "to")
     if not target.is_dir() and not target.absolute().parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "there is no such folder to store a download in", str(target.parent))
     return target

@@ -67,9 +67,10 @@ def as_kind(value: Any, kind: str) -> Any:
     return float(value) if kind == FLOAT and value is not None else value
 
 
-_FORMULA = re.compile(r"[=+\-@\t\r]")
+# The characters that OWASP lists for CSV injection; East Asian versions of Excel also take the full-width forms.
+_FORMULA = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 # Digits with marks and spaces between them, in any locale, perhaps with a currency: there is nothing to run.
-_NUMBER = re.compile(r"[+-]?\s?[$€£¥]?\s?[\d.,'\u00a0\u202f ]+([eE][+-]?\d+)?\s?[%$€£¥]?\Z|-+\Z")
+_NUMBER = re.compile(r"[+\-\uff0b\uff0d]?\s?[$€£¥]?\s?[\d.,'\u00a0\u202f ]+([eE][+-]?\d+)?\s?[%$€£¥]?\Z|[-\uff0d]+\Z")
 
 
 def neutralized(text: str) -> str:

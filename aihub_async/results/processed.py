@@ -10,6 +10,7 @@ import attrs
 from aihub_async.models import CaseInfo, ResultFile, Run
 from aihub_async.models.reprs import html_card
 from aihub_async.models.uploads import UploadReport
+from aihub_async.paths import local_path
 from aihub_async.results import codegen
 from aihub_async.results.binding import Record, bind
 from aihub_async.results.columns import ColumnSet
@@ -194,12 +195,14 @@ class Processed:
 
         Raises:
             ConfigurationError: the extra `view` is not installed, or `source` does not exist.
+            InvalidRequestError: `path` or `source` is a URL.
 
         Example:
             >>> async def look(client):
             ...     processed = await client.process("scans/", app_name="Invoices", include_source_info=True)
             ...     processed.view("invoices.html", on_size=print)
         """
+        target = local_path(path, "path")
         page = View(
             self.run,
             self.files,
@@ -209,7 +212,7 @@ class Processed:
             gate=gate,
             max_pages=max_pages,
         )
-        return page.write(Path(path), on_size)
+        return page.write(target, on_size)
 
     def _table_rows(self, shape: Shape, extra: Mapping[str, str | int | None]) -> Iterator[Row]:
         sources = self.sources

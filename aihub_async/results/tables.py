@@ -6,6 +6,7 @@ from typing import Any
 
 from aihub_async.errors import ConfigurationError
 from aihub_async.models.reprs import html_rows
+from aihub_async.paths import local_path
 from aihub_async.results import arrow, cells
 from aihub_async.results.columns import ColumnSet
 from aihub_async.results.extras import load
@@ -80,8 +81,9 @@ class Table:
 
         Raises:
             ConfigurationError: an unknown extension, or one whose package is not installed.
+            InvalidRequestError: a URL.
         """
-        path = Path(path)
+        path = local_path(path, "path")
         with RowFile(path, format_of(path), self._columns.copy(), formulas=formulas) as output:
             output.write(list(self._rows))
             output.commit()

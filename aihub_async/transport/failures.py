@@ -49,9 +49,9 @@ def _no_connection(error: aiohttp.ClientConnectorError | aiohttp.ConnectionTimeo
     cause = getattr(error, "os_error", error)
     # A resolver that says "try again later" is a shortage like that of descriptors: all requests slow down and wait.
     later = isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_AGAIN
-    unresolved = isinstance(error, aiohttp.ClientConnectorDNSError)
-    if isinstance(error, aiohttp.ClientProxyConnectionError) or (unresolved and f"{error.host}:{error.port}" != server):
-        server = f"the proxy {error.host}:{error.port}"
+    if isinstance(error, aiohttp.ClientConnectorDNSError | aiohttp.ClientProxyConnectionError):
+        host = f"{error.host}:{error.port}"
+        server = host if host == server else f"the proxy {host}"
     message = f"no connection to {server} ({_connect_reason(error, cause)})"
     return AttemptFailure(FailureKind.NOT_SENT, message, overloaded=later or is_out_of_descriptors(cause))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from aihub_async.errors import ConfigurationError
+from aihub_async.paths import local_path
 
 SourceFiles: TypeAlias = str | os.PathLike[str] | Mapping[str, str | os.PathLike[str] | bytes]
 """A folder, or paths and contents by name of the file."""
@@ -17,7 +18,7 @@ class FileFinder:
     def __init__(self, source: SourceFiles | None, uploaded: Mapping[str, str]) -> None:
         self._given: Mapping[str, str | os.PathLike[str] | bytes] = source if isinstance(source, Mapping) else {}
         self._uploaded = uploaded
-        self._folder = None if source is None or isinstance(source, Mapping) else Path(source).resolve()
+        self._folder = None if source is None or isinstance(source, Mapping) else local_path(source, "source").resolve()
         if self._folder is not None and not self._folder.exists():
             raise ConfigurationError(f"the source {source} does not exist")
         self._by_base: dict[str, list[Path]] | None = None
