@@ -87,9 +87,9 @@ def run_summaries(body: bytes, *, as_proof: bool = False) -> list[RunSummary]:
 def _read_leniently(body: bytes) -> list[msgspec.Raw] | msgspec.UnsetType:
     """Split a page into its runs by Python's `json`: one odd text of a run must not make the page unreadable."""
     answer = parse(body)
-    runs = answer.get("runs", msgspec.UNSET) if isinstance(answer, dict) else None
-    if runs is msgspec.UNSET:
+    if isinstance(answer, dict) and "runs" not in answer:
         return msgspec.UNSET
+    runs = answer["runs"] if isinstance(answer, dict) else None
     if not isinstance(runs, list):
         raise DecodeError("not a list of runs")
     return [msgspec.Raw(json.dumps(run).encode()) for run in runs]

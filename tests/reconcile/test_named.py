@@ -24,7 +24,7 @@ NO_LISTS = [
     b'{"batches": 5}',
     b'{"batches": {}}',
 ]
-UNDATED = "the server does not say when the one of this name was created"
+UNDATED = "the server does not report when the one of this name was created"
 
 
 class Batches:
@@ -140,7 +140,8 @@ async def test_a_batch_that_appears_later_may_be_somebody_elses(batches: Batches
         await finder(thorough=True)
     batch = batches.add("march")
     with pytest.raises(
-        Undecidable, match=f"^batch {batch} of this name has appeared since, and may be somebody else's$"
+        Undecidable,
+        match=f"^batch {batch} of this name has appeared since, and may have been created by another client$",
     ):
         await finder(thorough=True)
 
