@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import datetime as dt
-import importlib.metadata
 import os
 import platform
 import shutil
@@ -69,6 +68,8 @@ def extras() -> Finding:
 
 
 def _version(name: str) -> str | None:
+    import importlib.metadata
+
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

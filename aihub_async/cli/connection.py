@@ -1,15 +1,17 @@
 """The client of a command."""
 
 import contextlib
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
 
-from aihub_async.cli.exits import ending_in_one_line, usage
+from aihub_async.cli.exits import ending_in_one_line, run, usage
 from aihub_async.cli.options import AnyConnection, Connection
 from aihub_async.client import AsyncAIHub
 from aihub_async.config import as_secret
 from aihub_async.profiles import with_profile
 from aihub_async.secrecy import SecretValue
+
+T = TypeVar("T")
 
 
 def arguments_of(connection: Connection) -> SecretValue[dict[str, Any]]:
@@ -40,6 +42,28 @@ async def open_client(connection: Connection) -> AsyncIterator[AsyncAIHub]:
 
     async with Emulator() as hub, AsyncAIHub(hub.api_key, api_root=hub.api_root) as client:
         yield client
+
+
+def call_service(
+    connection: Connection,
+    work: Callable[[AsyncAIHub], Awaitable[T]],
+    *,
+    interrupted: Callable[[], str | None] = lambda: None,
+) -> T:
+    """Open the client of a command, run its work, and return the result; failures end the command with one line.
+
+    Args:
+        connection: how to reach the service.
+        work: gets the client.
+        interrupted: as for `exits.run`.
+    """
+
+    async def session() -> T:
+        async with open_client(connection) as client:
+            return await work(client)
+
+    check_key(connection)
+    return run(session(), interrupted=interrupted)
 
 
 def check_key(connection: Connection) -> None:

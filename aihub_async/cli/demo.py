@@ -15,12 +15,12 @@ from aihub_async.cli.exits import run, usage
 from aihub_async.cli.options import Output, local_path
 from aihub_async.cli.output import check_writable, print_table
 from aihub_async.client import AsyncAIHub
-from aihub_async.results.processed import Processed
 from aihub_async.transport.events import AttemptEvent
 
 if TYPE_CHECKING:
     from aihub_async.emulator import Emulator
     from aihub_async.ingest.progress import IngestStatus
+    from aihub_async.results.processed import Processed
 
 APP = "key-values"
 SCRIPT = """\
@@ -80,7 +80,7 @@ def demo(
     _tell(target, processed, faults, resumed, seconds)
 
 
-async def _work(paths: Sequence[Path]) -> tuple[Processed, int, _Resumed]:
+async def _work(paths: Sequence[Path]) -> "tuple[Processed, int, _Resumed]":
     from aihub_async.emulator import Emulator, Fault
 
     watch = _Watch()
@@ -127,7 +127,7 @@ def _sent(hub: "Emulator") -> int:
     )
 
 
-def _tell(folder: Path, processed: Processed, faults: int, resumed: _Resumed, seconds: float) -> None:
+def _tell(folder: Path, processed: "Processed", faults: int, resumed: _Resumed, seconds: float) -> None:
     rows = list(processed.rows())
     per_document: dict[tuple[str, int], int] = {}
     shown = []

@@ -1,9 +1,7 @@
 """`aihub doctor`: what works, what does not, and what to do about it."""
 
-import importlib.metadata
 import os
 import platform
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -131,6 +129,9 @@ def _print(findings: Sequence[Finding]) -> None:
 
 def _write_bundle(target: Path, findings: Sequence[Finding], connection: Connection) -> None:
     """Write what support needs: the findings, the packages, and the names of variables; no keys, ids or user names."""
+    import importlib.metadata
+    import zipfile
+
     content: dict[str, Any] = {
         "checks": [attrs.asdict(finding) for finding in findings],
         "platform": platform.platform(),

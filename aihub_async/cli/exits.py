@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import enum
-import importlib.metadata
 import os
 import re
 import sys
@@ -140,6 +139,8 @@ def explain(error: BaseException) -> str:
 
 def _extra_of(module: str | None) -> str | None:
     """Return the smallest extra of this package that brings a module; None if none does."""
+    import importlib.metadata
+
     distributions = importlib.metadata.packages_distributions().get(module or "", [module or ""])
     wanted = {name.lower() for name in distributions}
     extras: dict[str, list[str]] = {}

@@ -1,18 +1,19 @@
 """`aihub files`: the files of connected drives, not of this machine."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from aihub_async.cli import terminal
-from aihub_async.cli.batches import Yes, show_nodes
-from aihub_async.cli.connection import check_key, open_client
-from aihub_async.cli.exits import confirm, run, usage
-from aihub_async.cli.options import FLAG, Connection, Output, command, local_path
+from aihub_async.cli.batches import show_nodes
+from aihub_async.cli.connection import call_service, check_key
+from aihub_async.cli.exits import confirm, usage
+from aihub_async.cli.options import FLAG, Connection, Output, Yes, command, local_path
 from aihub_async.cli.output import check_writable
+from aihub_async.cli.showing import show_one
 from aihub_async.cli.text import plain
-from aihub_async.models import FileMetadata, FileNode
+from aihub_async.client import AsyncAIHub
+from aihub_async.models import FileNode
 
 app = typer.Typer(help="Files of connected drives: list, get, put, delete.", no_args_is_help=True)
 
@@ -25,26 +26,18 @@ RemotePath = Annotated[
 def list_files(path: RemotePath, output: Output, connection: Connection) -> None:
     """List a folder. The published API does not specify this listing."""
     del output
-    check_key(connection)
 
-    async def work() -> list[FileNode]:
-        async with open_client(connection) as client:
-            return [node async for node in client.files.iter_folder(path)]
+    async def work(client: AsyncAIHub) -> list[FileNode]:
+        return [node async for node in client.files.iter_folder(path)]
 
-    show_nodes(run(work()))
+    show_nodes(call_service(connection, work))
 
 
 @command(app, "info", example="aihub files info '/acme/finance/fs/Instabase Drive/in/a.pdf'")
 def info(path: RemotePath, output: Output, connection: Connection) -> None:
     """Show type, size and date of a file or folder."""
     del output
-    check_key(connection)
-
-    async def work() -> FileMetadata:
-        async with open_client(connection) as client:
-            return await client.files.get_file_metadata(path)
-
-    found = run(work())
+    found = call_service(connection, lambda client: client.files.get_file_metadata(path))
     modified = found.last_modified
     facts: dict[str, Any] = {
         "path": path,
@@ -52,10 +45,7 @@ def info(path: RemotePath, output: Output, connection: Connection) -> None:
         "size": found.size,
         "modified": modified.isoformat() if modified else None,
     }
-    if terminal.is_json():
-        terminal.emit(facts)
-    else:
-        terminal.print_facts(facts)
+    show_one(facts, facts)
 
 
 @command(app, "get", example="aihub files get '/acme/finance/fs/Instabase Drive/out/a.json' .")
@@ -70,13 +60,11 @@ def get(
     local = local_path(target, "TARGET")
     if not local.is_dir():
         check_writable(local, "TARGET")
-    check_key(connection)
-
-    async def work() -> Path:
-        async with open_client(connection) as client:
-            return await client.files.download(path, local)
-
-    saved = run(work(), interrupted=lambda: "the same command continues the download")
+    saved = call_service(
+        connection,
+        lambda client: client.files.download(path, local),
+        interrupted=lambda: "the same command continues the download",
+    )
     size = saved.stat().st_size
     terminal.note(f"{size:,} bytes")
     if terminal.is_json():
@@ -100,13 +88,7 @@ def put(
     local = local_path(source, "FILE")
     if not local.is_file():
         usage(f"{source}: there is no such file")
-    check_key(connection)
-
-    async def work() -> None:
-        async with open_client(connection) as client:
-            await client.files.write(path, local, if_none_match=no_clobber)
-
-    run(work())
+    call_service(connection, lambda client: client.files.write(path, local, if_none_match=no_clobber))
     size = local.stat().st_size
     terminal.note(f"{size:,} bytes written to {path}")
     if terminal.is_json():
@@ -120,14 +102,13 @@ def delete(path: RemotePath, output: Output, connection: Connection, yes: Yes = 
     check_key(connection)
     confirm(f"Delete {path} and, if it is a folder, all that is in it?", yes=yes)
 
-    async def work() -> str | None:
-        async with open_client(connection) as client:
-            job_id = (await client.files.delete(path)).job_id
-            if job_id:
-                await client.jobs.wait(job_id)
-            return job_id
+    async def work(client: AsyncAIHub) -> str | None:
+        job_id = (await client.files.delete(path)).job_id
+        if job_id:
+            await client.jobs.wait(job_id)
+        return job_id
 
-    job_id = run(work(), interrupted=lambda: "the deletion continues on the server")
+    job_id = call_service(connection, work, interrupted=lambda: "the deletion continues on the server")
     terminal.note(f"{path} is deleted")
     if terminal.is_json():
         terminal.emit({"path": path, "job_id": job_id or None})

@@ -84,6 +84,7 @@ UseEmulator = Annotated[
     ),
 ]
 Sources = Annotated[list[str], typer.Argument(help="Files and folders.", show_default=False, metavar="SOURCE")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", metavar=FLAG, help="Skip the confirmation prompt.")]
 Out = Annotated[
     str | None,
     typer.Option(

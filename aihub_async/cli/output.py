@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aihub_async.cli import terminal
 from aihub_async.cli.exits import end_partial, usage
@@ -11,12 +11,11 @@ from aihub_async.cli.options import Shape, local_path
 from aihub_async.cli.terminal import Column
 from aihub_async.cli.text import value_text
 from aihub_async.errors import ConfigurationError
-from aihub_async.results.columns import ColumnSet
-from aihub_async.results.field_rows import FieldRow
-from aihub_async.results.fields import FACTS
-from aihub_async.results.files import FORMATS, RowFile
-from aihub_async.results.processed import Processed
-from aihub_async.results.rows import Shape as RowShape
+
+if TYPE_CHECKING:
+    from aihub_async.results.field_rows import FieldRow
+    from aihub_async.results.processed import Processed
+    from aihub_async.results.rows import Shape as RowShape
 
 STDOUT = "-"
 """The value of --out that means standard output."""
@@ -58,6 +57,8 @@ def check_target(text: str | None) -> Path | None:
     """Refuse an output that cannot be written, before any work; return the file, None for standard output."""
     if text is None or text == STDOUT:
         return None
+    from aihub_async.results.files import FORMATS
+
     path = local_path(text, "--out")
     extension = path.suffix.removeprefix(".").lower()
     if extension not in FORMATS:
@@ -91,8 +92,11 @@ def _check_package(extension: str, text: str) -> None:
         usage(f"--out {text} needs {package}: pip install 'aihub-async[{extra}]'")
 
 
-def check_shape(shape: Shape, target: str | None) -> RowShape:
+def check_shape(shape: Shape, target: str | None) -> "RowShape":
     """Refuse options about rows that do not go together, before any work; return the shape of the rows."""
+    from aihub_async.results.fields import FACTS
+    from aihub_async.results.rows import Shape as RowShape
+
     if shape.add and not shape.wide:
         usage("--add needs --wide")
     if shape.wide and target in {None, STDOUT}:
@@ -104,7 +108,7 @@ def check_shape(shape: Shape, target: str | None) -> RowShape:
         usage(f"--add {' --add '.join(shape.add or ())}: the words are {words}")
 
 
-def present(processed: Processed, target: str | None, shape: Shape) -> None:
+def present(processed: "Processed", target: str | None, shape: Shape) -> None:
     """Show or write what a run found; end with code 3 if there are files from which nothing could be extracted."""
     path = None if target in {None, STDOUT} else Path(str(target))
     rows = list(processed.rows())
@@ -120,7 +124,7 @@ def present(processed: Processed, target: str | None, shape: Shape) -> None:
     _report_failed(processed)
 
 
-def _write(processed: Processed, rows: Sequence[FieldRow], path: Path, shape: Shape) -> str:
+def _write(processed: "Processed", rows: "Sequence[FieldRow]", path: Path, shape: Shape) -> str:
     """Write the output file; return the message about it."""
     if not shape.wide:
         write_rows(path, rows, formulas=shape.keep_formulas)
@@ -132,14 +136,14 @@ def _write(processed: Processed, rows: Sequence[FieldRow], path: Path, shape: Sh
     return f"{said}; {renamed}" if renamed else said
 
 
-def _show_packet(processed: Processed) -> None:
+def _show_packet(processed: "Processed") -> None:
     """Print the fields of the packet, on a terminal; the other outputs of rows hold the fields of documents."""
     packet = [{**row, "value": shortened(row["value"])} for row in processed.case_table()]
     if packet and terminal.out.is_terminal:
         terminal.out.print(terminal.table(_PACKET, packet, title="Packet fields"))
 
 
-def _report_failed(processed: Processed) -> None:
+def _report_failed(processed: "Processed") -> None:
     failed = processed.failed
     if not failed:
         return
@@ -149,7 +153,7 @@ def _report_failed(processed: Processed) -> None:
     end_partial(message)
 
 
-def _document(processed: Processed, rows: Sequence[FieldRow], path: Path | None) -> dict[str, Any]:
+def _document(processed: "Processed", rows: "Sequence[FieldRow]", path: Path | None) -> dict[str, Any]:
     document: dict[str, Any] = {
         "run": processed.run.to_dict(),
         "batch_id": processed.batch_id,
@@ -164,7 +168,7 @@ def _document(processed: Processed, rows: Sequence[FieldRow], path: Path | None)
     return document
 
 
-def show(rows: Iterable[FieldRow]) -> None:
+def show(rows: "Iterable[FieldRow]") -> None:
     """Print fields: a table on a terminal, tab-separated values elsewhere."""
     if not terminal.out.is_terminal:
         terminal.write_tsv(_TSV, (row._asdict() for row in rows))
@@ -176,7 +180,7 @@ def show(rows: Iterable[FieldRow]) -> None:
         terminal.note("no fields were found")
 
 
-def print_table(rows: Sequence[FieldRow], *, title: str = "Extracted fields") -> None:
+def print_table(rows: "Sequence[FieldRow]", *, title: str = "Extracted fields") -> None:
     """Print the table of fields; what repeats from row to row is shown once."""
     last: tuple[str, int] | None = None
     shown = []
@@ -197,8 +201,11 @@ def shortened(value: object) -> str:
     return text if len(text) <= _MAX_VALUE else text[: _MAX_VALUE - 1] + "…"
 
 
-def write_rows(path: Path, rows: Iterable[FieldRow], *, formulas: bool = False) -> None:
+def write_rows(path: Path, rows: "Iterable[FieldRow]", *, formulas: bool = False) -> None:
     """Write one row per field; the file appears when it is complete, in the format that its extension names."""
+    from aihub_async.results.columns import ColumnSet
+    from aihub_async.results.files import RowFile
+
     columns = ColumnSet(_KINDS, is_open=False)
     with RowFile(path, path.suffix.removeprefix(".").lower(), columns, formulas=formulas) as output:
         plain = [row._asdict() for row in rows]

@@ -1,6 +1,6 @@
 """`aihub process`, and `aihub results`."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,7 +14,9 @@ from aihub_async.cli.sending import Selection, Trail, check_selection, checked_r
 from aihub_async.cli.text import counted
 from aihub_async.limits import MAX_FILES_PER_RUN
 from aihub_async.process_run import check_app
-from aihub_async.results.processed import Processed
+
+if TYPE_CHECKING:
+    from aihub_async.results.processed import Processed
 
 Timeout = Annotated[
     float | None,
@@ -79,7 +81,7 @@ def process(
     display = WorkDisplay()
     trail = Trail(display, is_lasting=not connection.emulator)
 
-    async def work() -> Processed:
+    async def work() -> "Processed":
         reader = await checked_reader(paths, selection, most=MAX_FILES_PER_RUN) if paths else None
         async with open_client(connection) as client:
             with display:
@@ -135,7 +137,7 @@ def results(
     request = check_shape(shape, out).request
     check_key(connection)
 
-    async def work() -> Processed:
+    async def work() -> "Processed":
         async with open_client(connection) as client:
             with WorkDisplay() as display:
                 await client.apps.runs.wait(run_id, timeout, on_update=display.run, through_review=through_review)

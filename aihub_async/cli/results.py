@@ -3,7 +3,7 @@
 import enum
 import webbrowser
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,9 +13,11 @@ from aihub_async.cli.exits import ending_in_one_line, run, usage
 from aihub_async.cli.options import FLAG, Connection, Output, local_path
 from aihub_async.cli.output import check_writable, shortened
 from aihub_async.cli.terminal import Column
-from aihub_async.results.comparing import Comparison, Score, compare, read_truth, score
-from aihub_async.results.processed import Processed
-from aihub_async.results.view.page import ViewSize
+
+if TYPE_CHECKING:
+    from aihub_async.results.comparing import Comparison, Score
+    from aihub_async.results.processed import Processed
+    from aihub_async.results.view.page import ViewSize
 
 RunId = Annotated[str, typer.Argument(help="Id of the run.", metavar="RUN_ID")]
 
@@ -73,7 +75,7 @@ def view(
     check_key(connection)
     processed = run(_load(connection, run_id, everything=True))
 
-    def say(size: ViewSize) -> None:
+    def say(size: "ViewSize") -> None:
         terminal.note(f"{target}: {size}")
 
     with ending_in_one_line():
@@ -111,10 +113,12 @@ def compare_runs(
     connection: Connection,
 ) -> None:
     """List the fields in which two runs differ, by document."""
+    from aihub_async.results.comparing import compare
+
     del output
     check_key(connection)
 
-    async def work() -> Comparison:
+    async def work() -> "Comparison":
         async with open_client(connection) as client:
             first = await client.apps.runs.processed(run_a)
             second = await client.apps.runs.processed(run_b)
@@ -145,6 +149,8 @@ def score_run(
     connection: Connection,
 ) -> None:
     """Compare the results of a run with the truth: precision and recall by field."""
+    from aihub_async.results.comparing import read_truth, score
+
     del output
     path = local_path(truth, "TRUTH.csv")
     check_key(connection)
@@ -160,7 +166,7 @@ def score_run(
     _note_files(found)
 
 
-def _note_files(found: Score) -> None:
+def _note_files(found: "Score") -> None:
     if found.missing_files:
         terminal.warn(f"the run has no document of {len(found.missing_files):,} files: {_some(found.missing_files)}")
     if found.unscored_files:
@@ -171,7 +177,7 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
 
 
-async def _load(connection: Connection, run_id: str, *, everything: bool = False) -> Processed:
+async def _load(connection: Connection, run_id: str, *, everything: bool = False) -> "Processed":
     async with open_client(connection) as client:
         return await client.apps.runs.processed(
             run_id,

@@ -7,13 +7,15 @@ from typing import Annotated, Any
 import typer
 
 from aihub_async.cli import terminal
-from aihub_async.cli.connection import check_key, open_client
-from aihub_async.cli.exits import confirm, run, usage
-from aihub_async.cli.options import FLAG, Connection, Output, command
+from aihub_async.cli.connection import call_service, check_key
+from aihub_async.cli.exits import confirm, usage
+from aihub_async.cli.options import FLAG, Connection, Output, Yes, command
 from aihub_async.cli.process import ThroughReview, Timeout, results
 from aihub_async.cli.progress import WorkDisplay
+from aihub_async.cli.showing import cells_of, first, moment, show_list, show_one
 from aihub_async.cli.terminal import Column
-from aihub_async.models import JobStatus, Run, RunDeletion
+from aihub_async.client import AsyncAIHub
+from aihub_async.models import Run, RunDeletion
 from aihub_async.models.runs import RunStatus
 
 app = typer.Typer(help="List runs, wait for them, read their results, delete them.", no_args_is_help=True)
@@ -51,33 +53,22 @@ def list_runs(
     """List runs, newest first."""
     del output
     begin = _seconds(since)
-    check_key(connection)
 
-    async def work() -> list[Run]:
-        found: list[Run] = []
-        async with open_client(connection) as client:
-            async for each in client.apps.runs.iter(
-                app_name=app_name,
-                app_id=app_id,
-                deployment_id=deployment_id,
-                status=[str(state) for state in status] if status else None,
-                from_timestamp=begin,
-                sort_by="start_timestamp",
-                order="DESCENDING",
-                page_size=min(limit, 100),
-            ):
-                found.append(each)
-                if len(found) == limit:
-                    break
-        return found
+    async def work(client: AsyncAIHub) -> list[Run]:
+        pages = client.apps.runs.iter(
+            app_name=app_name,
+            app_id=app_id,
+            deployment_id=deployment_id,
+            status=[str(state) for state in status] if status else None,
+            from_timestamp=begin,
+            sort_by="start_timestamp",
+            order="DESCENDING",
+            page_size=min(limit, 100),
+        )
+        return await first(pages, limit)
 
-    found = run(work())
-    if terminal.is_json():
-        terminal.emit([each.to_dict() for each in found])
-        return
-    terminal.print_rows(_COLUMNS, [_row(each) for each in found])
-    if not found:
-        terminal.note(f"no runs since {since}; --since 30d looks further back")
+    found = call_service(connection, work)
+    show_list(_COLUMNS, found, _row, nothing=f"no runs since {since}; --since 30d looks further back")
 
 
 def _seconds(text: str) -> int:
@@ -93,31 +84,22 @@ def _seconds(text: str) -> int:
 def _row(each: Run) -> dict[str, Any]:
     started, finished = each.started_at, each.finished_at
     return {
-        **{column.key: getattr(each, column.key, None) for column in _COLUMNS},
-        "started": f"{started:%Y-%m-%d %H:%M}" if started else None,
+        **cells_of(_COLUMNS, each),
+        "started": moment(started),
         "seconds": f"{(finished - started).total_seconds():.1f}" if started and finished else None,
     }
 
 
 def show_run(each: Run) -> None:
     """Print one run."""
-    if terminal.is_json():
-        terminal.emit(each.to_dict())
-        return
-    terminal.print_facts(_row(each) | {"tags": each.tags})
+    show_one(each.to_dict(), _row(each) | {"tags": each.tags})
 
 
 @command(app, "show", example="aihub runs show 8b1e42d0-…")
 def show(run_id: RunId, output: Output, connection: Connection) -> None:
     """Show the state of a run."""
     del output
-    check_key(connection)
-
-    async def work() -> Run:
-        async with open_client(connection) as client:
-            return await client.apps.runs.status(run_id)
-
-    show_run(run(work()))
+    show_run(call_service(connection, lambda client: client.apps.runs.status(run_id)))
 
 
 @command(app, "wait", example="aihub runs wait 8b1e42d0-… --timeout 3600 && aihub runs results 8b1e42d0-…")
@@ -130,16 +112,14 @@ def wait(
 ) -> None:
     """Wait for the end of a run; the exit code shows how it ended."""
     del output
-    check_key(connection)
 
-    async def work() -> Run:
-        async with open_client(connection) as client:
-            with WorkDisplay() as display:
-                return await client.apps.runs.wait(
-                    run_id, timeout, on_update=display.run, through_review=through_review
-                )
+    async def work(client: AsyncAIHub) -> Run:
+        with WorkDisplay() as display:
+            return await client.apps.runs.wait(run_id, timeout, on_update=display.run, through_review=through_review)
 
-    show_run(run(work(), interrupted=lambda: f"the run continues: aihub runs wait {run_id}"))
+    show_run(
+        call_service(connection, work, interrupted=lambda: f"the run continues: aihub runs wait {run_id}"),
+    )
 
 
 command(app, "results", example="aihub runs results 8b1e42d0-… --out results.csv")(results)
@@ -154,7 +134,7 @@ def delete(
         bool, typer.Option("--keep-input", metavar=FLAG, help="Keep the input: the run's batch.")
     ] = False,
     keep_output: Annotated[bool, typer.Option("--keep-output", metavar=FLAG, help="Keep the output files.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", metavar=FLAG, help="Skip the confirmation prompt.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Delete a run, its logs, its output, and by default its input: the whole batch."""
     del output
@@ -162,12 +142,13 @@ def delete(
     batch = "" if keep_input else " and the batch that it processed"
     confirm(f"Delete run {run_id}{batch}?", yes=yes)
 
-    async def work() -> tuple[RunDeletion, list[JobStatus]]:
-        async with open_client(connection) as client:
-            deletion = await client.apps.runs.delete(run_id, delete_input=not keep_input, delete_output=not keep_output)
-            return deletion, [await client.jobs.wait(job) for job in deletion.job_ids]
+    async def work(client: AsyncAIHub) -> RunDeletion:
+        deletion = await client.apps.runs.delete(run_id, delete_input=not keep_input, delete_output=not keep_output)
+        for job_id in deletion.job_ids:
+            await client.jobs.wait(job_id)
+        return deletion
 
-    deletion, _ = run(work(), interrupted=lambda: "the deletion continues on the server")
+    deletion = call_service(connection, work, interrupted=lambda: "the deletion continues on the server")
     terminal.note(f"run {run_id} is deleted")
     if terminal.is_json():
         terminal.emit({"run_id": run_id, "jobs": list(deletion.job_ids)})
