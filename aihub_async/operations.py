@@ -42,6 +42,9 @@ class Lane(enum.Enum):
     CONTROL = "control"
     """Polls, cancels and deletions: a few places are reserved, so that they never wait behind uploads."""
 
+    # Each request looks its lane up ten times, and the hash of `enum.Enum` is a function of Python.
+    __hash__ = object.__hash__
+
 
 class Standing(enum.Enum):
     """How well an operation is documented."""
@@ -92,6 +95,7 @@ _PLACEHOLDER = re.compile(r"\{(?P<name>\w+)(?P<many>\*?)\}")
 # `.` and `..` would be folded into the parent by every URL library: a file DELETE would become a batch DELETE.
 _FOLDED = frozenset({"", ".", ".."})
 _FORBIDDEN = re.compile(r"[\x00\r\n]")
+_UNRESERVED = re.compile(r"[A-Za-z0-9_.~-]+")
 _NOT_AN_ID = re.compile(r"[\s/?#%\\]")
 
 
@@ -121,7 +125,8 @@ def encode_segment(label: str, value: str) -> str:
     if len(value) > MAX_NAME_LENGTH:
         raise InvalidRequestError(f"{label} has {len(value)} characters; the API takes {MAX_NAME_LENGTH} at most")
     try:
-        return quote(value, safe="")
+        # Most names have only such characters, and `quote` takes six times as long to find that out.
+        return value if _UNRESERVED.fullmatch(value) else quote(value, safe="")
     except UnicodeEncodeError:
         raise InvalidRequestError(f"{label} {value!r} is not valid Unicode; use a name that is") from None
 

@@ -13,6 +13,10 @@ class Limit:
         self.when = when
         self.expired = False
 
+    def extend(self, seconds: float) -> None:
+        """Allow more time."""
+        self.when += seconds
+
 
 class Deadlines:
     """Cancels tasks whose deadline has passed.

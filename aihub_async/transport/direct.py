@@ -27,7 +27,7 @@ from aihub_async.transport._aiohttp import (
 from aihub_async.transport.answers import read_answer
 from aihub_async.transport.body import CHUNK, Body
 from aihub_async.transport.deadlines import Deadlines, Limit
-from aihub_async.transport.failures import not_http
+from aihub_async.transport.failures import failed_before_answer, not_http, timed_out
 from aihub_async.transport.messages import AttemptFailure, Request, Response
 from aihub_async.transport.payload import Progress
 
@@ -57,8 +57,10 @@ class Direct:
         headers: Mapping[str, str],
         settings: ClientConfig,
         trace_config: aiohttp.TraceConfig,
+        server: str,
     ) -> None:
         self.session = session
+        self._server = server
         self._settings = settings
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout)
         self._origin = Origin(session, root, trace_config)
@@ -71,26 +73,25 @@ class Direct:
         self._content_type = fixed.pop(hdrs.CONTENT_TYPE, None)
         self._fixed = "".join(f"{name}: {value}\r\n" for name, value in fixed.items())
 
-    async def attempt(
-        self, request: Request, body: Body, seconds: float, progress: Progress
-    ) -> Response | AttemptFailure | None:
-        """Send a request once; None when `seconds` ran out.
-
-        Raises:
-            aiohttp.ClientError, OSError: an error of the network; `progress` shows whether anything was sent.
-        """
+    async def attempt(self, request: Request, seconds: float, progress: Progress) -> Response | AttemptFailure:
+        """Send a request that `fits` once, within `seconds`; `progress` records whether anything was sent."""
         limit = self._deadlines.start(seconds)
         cancelling = limit.task.cancelling()
         try:
-            return await self._exchange(await self._connect(progress), request, body, progress, limit)
-        except SourceError as error:
-            progress.error = error
-            raise
+            connection = await self._origin.take_kept()
+            if connection is None:
+                connection = await self._connect(progress)
+            else:
+                progress.reused = True
+            return await self._exchange(connection, request, progress, limit)
         except ParserError as error:
             return not_http(str(getattr(error, "message", "")), type(error).__name__)
+        except (aiohttp.ClientError, OSError, SourceError) as error:
+            progress.error = error if isinstance(error, SourceError) else None
+            return failed_before_answer(error, progress, self._server)
         except asyncio.CancelledError:
             if limit.expired and limit.task.uncancel() <= cancelling:
-                return None
+                return timed_out(seconds, progress)
             raise
         finally:
             self._deadlines.stop(limit)
@@ -109,8 +110,10 @@ class Direct:
         ).encode()
 
     async def _exchange(
-        self, connection: DirectConnection, request: Request, body: Body, progress: Progress, limit: Limit
+        self, connection: DirectConnection, request: Request, progress: Progress, limit: Limit
     ) -> Response | AttemptFailure:
+        body = request.body
+        assert body is not None  # noqa: S101  # `fits` has looked
         try:
             # Read as late as possible and released immediately: the bytes of the next file find the same memory warm.
             message = self._head(request, body) + await body.read_all()
@@ -123,13 +126,13 @@ class Direct:
             connection.write(message)
             del message
             head, content = await connection.read_head()
-
-            def extend(seconds: float) -> None:
-                limit.when += seconds
-
-            outcome = await read_answer(
-                (head.code, head.reason or "", head.headers), content, request, self._settings, extend
-            )
+            begin = (head.code, head.reason or "", head.headers)
+            outcome: Response | AttemptFailure
+            if content.at_eof() and content.exception() is None:
+                # The usual answer has no body.
+                outcome = Response(*begin, b"")
+            else:
+                outcome = await read_answer(begin, content, request, self._settings, limit.extend)
             connection.release(complete=isinstance(outcome, Response))
         except BaseException:
             connection.close()

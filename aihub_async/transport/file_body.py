@@ -146,7 +146,7 @@ class FileBody:
         except (OSError, ValueError) as error:
             raise _unreadable(name, error) from None
         if not stat.S_ISREG(status.st_mode):
-            raise SourceError(f"{name!r} is not a regular file", name=name)
+            raise _not_regular(name)
         return cls(name, Fingerprint.of(status), 0, status.st_size, name=name)
 
     @classmethod
@@ -162,10 +162,10 @@ class FileBody:
         Raises:
             SourceError: it cannot be read, or changed since it was measured.
         """
-        descriptor, status = open_regular(self.path)
+        descriptor = open_file(self.path)
         try:
-            self._check(descriptor, status, {})
             data = self._read(descriptor, self.offset, self.length)
+            # Whatever happened since it was measured would show now, too: a look before would be a call more.
             now = os.fstat(descriptor)
             if not self.fingerprint.is_of(now):
                 self._check_content(descriptor, now, data)
@@ -177,12 +177,13 @@ class FileBody:
 
     def _check_content(self, descriptor: int, status: os.stat_result, data: bytes) -> None:
         """Compare what was read with what is there now, which times alone cannot show."""
+        if not stat.S_ISREG(status.st_mode):
+            raise _not_regular(self.path)
         again = self._read(descriptor, self.offset, self.length)
         if again != data or not self.fingerprint.may_be_of(os.fstat(descriptor)):
             raise self._changed()
-        if not Fingerprint.of(status).is_of(os.fstat(descriptor)):
-            # Another program is writing it.
-            raise self._touched(descriptor)
+        # It may have been touched before it was opened, and then be another version than the parts before this one.
+        raise self._touched(descriptor)
 
     async def write_to(self, write: Write) -> None:
         """Write the bytes between `offset` and `offset + length`."""
@@ -291,19 +292,31 @@ def open_regular(path: str | int) -> tuple[int, os.stat_result]:
     Raises:
         SourceError: it does not exist, is not readable or is no regular file.
     """
-    try:
-        if isinstance(path, int):
-            descriptor = os.dup(path)
-        else:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except (OSError, ValueError) as error:
-        # The transport sees from the cause that waiting will help.
-        raise _unreadable(path, error) from (error if is_out_of_descriptors(error) else None)
+    descriptor = open_file(path)
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
-        raise SourceError(f"{path!r} is not a regular file", name=str(path))
+        raise _not_regular(path)
     return descriptor, status
+
+
+def open_file(path: str | int) -> int:
+    """Open a file of any kind for reading, without waiting for anything.
+
+    Raises:
+        SourceError: it does not exist, or is not readable.
+    """
+    try:
+        if isinstance(path, int):
+            return os.dup(path)
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (OSError, ValueError) as error:
+        # The transport sees from the cause that waiting will help.
+        raise _unreadable(path, error) from (error if is_out_of_descriptors(error) else None)
+
+
+def _not_regular(path: str | int) -> SourceError:
+    return SourceError(f"{path!r} is not a regular file", name=str(path))
 
 
 def _unreadable(name: str | int, error: OSError | ValueError) -> SourceError:

@@ -101,7 +101,7 @@ class Governor:
         """
         gate = self.gates[lane]
         while True:
-            probe = await gate.enter()
+            probe = gate.breaker.is_open and await gate.enter()
             try:
                 await self._take_place(lane, size)
             except BaseException:

@@ -18,7 +18,6 @@ from aihub_async.config import ClientConfig
 from aihub_async.errors import SourceError
 from aihub_async.operations import Repeat
 from aihub_async.transport.answers import read_answer
-from aihub_async.transport.body import Body
 from aihub_async.transport.direct import Direct, fits
 from aihub_async.transport.failures import failed_before_answer, not_http, timed_out
 from aihub_async.transport.messages import AttemptFailure, Request, Response
@@ -74,7 +73,8 @@ class HTTPWire:
     def _open_direct(self, session: aiohttp.ClientSession) -> Direct:
         if self._direct is None or self._direct.session is not session:
             root = self._target.url("/", "")
-            self._direct = Direct(session, root, self._headers, self._settings, self._pool.trace_config)
+            trace_config = self._pool.trace_config
+            self._direct = Direct(session, root, self._headers, self._settings, trace_config, self._target.server)
         return self._direct
 
     async def attempt(self, request: Request, seconds: float) -> Response | AttemptFailure:
@@ -85,7 +85,7 @@ class HTTPWire:
         progress = Progress()
         try:
             if self._own_headers is None and fits(request, session, self._pool.trace_config):
-                outcome = await self._attempt_directly(session, request, seconds, progress)
+                outcome = await self._open_direct(session).attempt(request, seconds, progress)
             else:
                 outcome = await self._attempt_by_session(session, request, seconds, progress)
         except asyncio.CancelledError as error:
@@ -94,17 +94,6 @@ class HTTPWire:
         if isinstance(outcome, AttemptFailure) and outcome.stale:
             self._pool.closes_silently = True
         return outcome
-
-    async def _attempt_directly(
-        self, session: aiohttp.ClientSession, request: Request, seconds: float, progress: Progress
-    ) -> Response | AttemptFailure:
-        body: Body | None = request.body
-        assert body is not None  # noqa: S101  # `fits` has looked
-        try:
-            outcome = await self._open_direct(session).attempt(request, body, seconds, progress)
-        except (aiohttp.ClientError, OSError, SourceError) as error:
-            return failed_before_answer(error, progress, self._target.server)
-        return timed_out(seconds, progress) if outcome is None else outcome
 
     async def _attempt_by_session(
         self, session: aiohttp.ClientSession, request: Request, seconds: float, progress: Progress

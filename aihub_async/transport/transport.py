@@ -68,7 +68,7 @@ class _Call:
         return CallEnd(now - self.started, self.queued, tuple(self.attempts), status, size, error)
 
 
-@attrs.frozen
+@attrs.define
 class _Tried:
     """One attempt: its outcome, when it began, whether it was the probe of an outage."""
 
@@ -160,33 +160,33 @@ class Transport:
 
     async def _send(self, call: _Call, timeout: float) -> Response:
         try:
-            return await self._try(call, timeout)
+            while True:
+                tried = await self._attempt_in_turn(call, timeout)
+                outcome = tried.outcome
+                if call.last is not None and tried.result is FailureKind.QUEUED:
+                    # The earlier error of the server explains more than the lack of time for another attempt.
+                    raise self._error(call, call.last)
+                call.last = outcome
+                verdict, delay = self._decide(call, tried)
+                if verdict is Verdict.RETRY:
+                    if delay:
+                        await self.clock.sleep(delay)
+                    continue
+                if verdict is Verdict.ACCEPT and isinstance(outcome, Response):
+                    return self._accept(call, outcome)
+                if tried.result == 401 and await self._renew_key(call):
+                    continue
+                raise self._error(call, outcome, ambiguous=verdict is Verdict.AMBIGUOUS)
         finally:
             if call.attempts[1:]:
                 self.governor.gates[call.request.lane].breaker.ended(call.number)
 
-    async def _try(self, call: _Call, timeout: float) -> Response:
-        while True:
-            tried = await self._attempt_in_turn(call, timeout)
-            outcome = tried.outcome
-            if call.last is not None and tried.result is FailureKind.QUEUED:
-                # The earlier error of the server explains more than the lack of time for another attempt.
-                raise self._error(call, call.last)
-            call.last = outcome
-            verdict, delay = self._decide(call, tried)
-            if verdict is Verdict.RETRY:
-                if delay:
-                    await self.clock.sleep(delay)
-                continue
-            if verdict is Verdict.ACCEPT and isinstance(outcome, Response):
-                response = accepted(outcome, call.attempts)
-                record_response(response)
-                if not call.request.operation.returns_file and is_web_page(response.headers):
-                    raise self.reporter.unreadable(call.request, response, "expected what the API sends")
-                return response
-            if tried.result == 401 and await self._renew_key(call):
-                continue
-            raise self._error(call, outcome, ambiguous=verdict is Verdict.AMBIGUOUS)
+    def _accept(self, call: _Call, outcome: Response) -> Response:
+        response = accepted(outcome, call.attempts)
+        record_response(response)
+        if not call.request.operation.returns_file and is_web_page(response.headers):
+            raise self.reporter.unreadable(call.request, response, "expected what the API sends")
+        return response
 
     async def _renew_key(self, call: _Call) -> bool:
         """Return whether the call may be tried with a newer key, once; a refused request was not carried out."""
@@ -202,11 +202,11 @@ class Transport:
     async def _attempt_in_turn(self, call: _Call, timeout: float) -> _Tried:
         """Wait for a place, then try once; queueing is charged to the deadline but not to the attempt's timeout."""
         request, governor, monotonic = call.request, self.governor, self.clock.monotonic
-        began = monotonic()
+        lane, began = request.lane, monotonic()
         size = request.body.held if request.body is not None else 0
         probe = False
-        # Most requests need not wait, and then a cancel scope would cost more than the acquisition itself.
-        if not governor.try_acquire(request.lane, size):
+        # Most requests need not wait, and then a scope of their own would cost more than their turn.
+        if not governor.try_acquire(lane, size):
             turn = await self._queue(call, size)
             queued_from, began = began, monotonic()
             call.queued += began - queued_from
@@ -214,13 +214,13 @@ class Transport:
                 return _Tried(AttemptFailure(FailureKind.QUEUED, self._why_queued(call)), began)
             probe = turn
         try:
-            remaining = call.remaining(monotonic())
+            remaining = call.remaining(began)
             if remaining <= 0:
                 return _Tried(AttemptFailure(FailureKind.QUEUED, self._why_queued(call)), began)
             outcome = await self.wire.attempt(request, min(timeout, remaining))
             return _Tried(outcome, began, probe)
         finally:
-            governor.release(request.lane, size, probe=probe)
+            governor.release(lane, size, probe=probe)
 
     async def _queue(self, call: _Call, size: int) -> bool | None:
         """Wait for a place until the call's deadline.
@@ -309,7 +309,7 @@ class Transport:
 
     def _inform_gate(self, call: _Call, tried: _Tried, verdict: Verdict, asked: float | None) -> None:
         gate, outcome = self.governor.gates[call.request.lane], tried.outcome
-        failed = verdict in {Verdict.RETRY, Verdict.AMBIGUOUS} and tried.result not in _ANSWERED
+        failed = (verdict is Verdict.RETRY or verdict is Verdict.AMBIGUOUS) and tried.result not in _ANSWERED
         if failed:
             if isinstance(outcome, AttemptFailure) and outcome.overloaded:
                 return

@@ -397,6 +397,8 @@ def test_this_aiohttp_has_all_parts():
         (aiohttp.client_proto.ResponseHandler, "force_close", "ResponseHandler.force_close"),
         (aiohttp.client_proto.ResponseHandler, "set_response_params", "set_response_params"),
         (aiohttp.connector.Connection, "release", "Connection.release"),
+        (aiohttp.BaseConnector, "_get", "BaseConnector._get"),
+        (aiohttp.ClientRequest, "connection_key", "ClientRequest.connection_key"),
     ],
 )
 async def test_a_missing_part_turns_the_direct_way_off(server, monkeypatch, caplog, owner, name, missing):
@@ -427,3 +429,27 @@ def test_a_changed_signature_turns_the_direct_way_off(monkeypatch):
         "BaseConnector.connect(timeout=)",
         "BaseConnector.connect(traces=)",
     ]
+
+
+async def test_a_connector_with_a_connect_of_its_own_sees_every_request(server):
+    class Counting(aiohttp.TCPConnector):
+        count = 0
+
+        async def connect(self, req, traces, timeout):
+            self.count += 1
+            return await super().connect(req, traces, timeout)
+
+    server.says(STORED, STORED, STORED)
+    async with Counting() as connector, AsyncAIHub("key", api_root=server.root, connector=connector) as client:
+        for name in ("a", "b", "c"):
+            await client.batches.add_file(1, name, b"1")
+        assert connector.count == 3
+
+
+async def test_kept_connections_of_small_uploads_are_used_again(server):
+    server.says(STORED, STORED, STORED)
+    async with AsyncAIHub("key", api_root=server.root) as client:
+        for name in ("a", "b", "c"):
+            await client.batches.add_file(1, name, b"1")
+    assert len(server.seen) == 3
+    assert server.connections == 1

@@ -63,14 +63,14 @@ async def test_a_file_that_changes_is_never_half_uploaded(
 
 async def test_a_file_that_changes_between_measuring_and_sending(client, hub, batch, folder, monkeypatch):
     path = folder.add("replaced.bin", b"x" * 100)
-    real = bodies.open_regular
+    real = bodies.open_file
 
     def replaced_first(name):
         other = folder.add("other.bin", b"y" * 100)
         other.replace(path)
         return real(name)
 
-    monkeypatch.setattr(bodies, "open_regular", replaced_first)
+    monkeypatch.setattr(bodies, "open_file", replaced_first)
     with pytest.raises(SourceChangedError):
         await client.batches.add_file(batch, "replaced.bin", path)
     assert hub.requests.total == 0
