@@ -79,19 +79,18 @@ class Lease:
             raise refusal
         call = Call(coroutine)
         try:
-            future = shared.start(call)
-            error = _failure(future)
+            value, error = _outcome(shared.start(call))
         except BaseException:
             # Ctrl-C, or another exception of a signal handler.
             call.abandon()
             raise
         if error is None:
-            return cast("T", future.result()[0])
+            return cast("T", value)
         try:
             raise self._presentable(error)
         finally:
             # The traceback holds this frame: without this they would keep each other alive.
-            del error, future, call
+            del error, call
 
     def _refusal(self, name: str) -> ClosedClientError | None:
         if isinstance(threading.current_thread(), LoopThread):
@@ -123,13 +122,13 @@ class Lease:
             concurrent.futures.wait((closing,), CLOSE_GRACE)
 
 
-def _failure(future: "concurrent.futures.Future[tuple[Any, BaseException | None]]") -> BaseException | None:
-    """Wait for a call, and return what it raised."""
+def _outcome(future: "concurrent.futures.Future[tuple[T | None, BaseException | None]]") -> tuple[T | None, Any]:
+    """Wait for a call, and return its result and what it raised."""
     try:
         error = future.exception()
     except concurrent.futures.CancelledError:
-        return ClosedClientError("the client was closed, or the process ended, during the call")
-    return future.result()[1] if error is None else error
+        return None, ClosedClientError("the client was closed, or the process ended, during the call")
+    return future.result() if error is None else (None, error)
 
 
 class Facade:

@@ -28,25 +28,23 @@ class Pages(Iterator[T]):
     """
 
     def __init__(self, pages: AsyncPages[T], lease: Lease) -> None:
-        self._pages: AsyncPages[T] | None = pages
+        self._pages = pages
         self._lease = lease
         self._left: Iterator[T] = iter(())
+        self._has_ended = False
         self.answer: Any = None
-        self._text = repr(pages)
 
     def __repr__(self) -> str:
-        return self._text if self._pages is None else repr(self._pages)
+        return repr(self._pages)
 
     def next_page(self) -> list[T] | None:
         """Return the rest of the current page, else the items of the next one; None after the last."""
         left = list(self._left)
-        if left or self._pages is None:
+        if left or self._has_ended:
             return left or None
         page = self._lease.run(self._pages.next_page())
         self.answer = getattr(self._pages, "answer", None)
-        self._text = repr(self._pages)
-        if page is None:
-            self._pages = None
+        self._has_ended = page is None
         return page
 
     def __iter__(self) -> Self:
@@ -56,10 +54,9 @@ class Pages(Iterator[T]):
         while True:
             for item in self._left:
                 return item
-            page = self.next_page()
-            if page is None:
+            self._left = iter(self.next_page() or ())
+            if self._has_ended:
                 raise StopIteration
-            self._left = iter(page)
 
     def close(self) -> None:
         """Stop iterating; a second call does nothing."""
@@ -68,8 +65,8 @@ class Pages(Iterator[T]):
             self._lease.run(aclose())
 
     def _release(self) -> Callable[[], Coroutine[Any, Any, None]] | None:
-        pages, self._pages, self._left = self._pages, None, iter(())
-        return getattr(pages, "aclose", None)
+        had_ended, self._has_ended, self._left = self._has_ended, True, iter(())
+        return None if had_ended else getattr(self._pages, "aclose", None)
 
     def __enter__(self) -> Self:
         return self
