@@ -1,9 +1,12 @@
 import logging
+import faulthandler
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import pytest
 import pytest
 import pytest_asyncio
 
@@ -14,6 +17,29 @@ os.environ["AIHUB_PROFILES_FILE"] = os.path.join(os.sep, "nonexistent", "profile
 
 # Tests share code as `tests.…`. Last in the path: the installed packages are tested, not those of the checkout.
 sys.path.append(str(Path(__file__).parent.parent))
+
+FORKED_SECONDS = 60
+
+
+def _end_a_hanging_child() -> None:
+    """Let a test's forked child that hangs print where it hangs and end, since its parent waits for it without a limit.
+
+    An alarm, not `faulthandler.dump_traceback_later`: in the child, that waits forever for the watchdog thread that
+    pytest started in the parent.
+    """
+    if "PYTEST_CURRENT_TEST" in os.environ:
+        signal.alarm(FORKED_SECONDS)
+        faulthandler.register(signal.SIGALRM, file=2, all_threads=True, chain=True)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_end_a_hanging_child)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Exempt the slow tests from `faulthandler_timeout`, which ends the session."""
+    if item.get_closest_marker("slow"):
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest_asyncio.fixture

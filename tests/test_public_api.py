@@ -201,7 +201,7 @@ except AttributeError as error:
 else:
     raise AssertionError
 """
-    subprocess.run([sys.executable, "-c", script], check=True)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
 def test_a_client_imports_what_its_groups_stand_on_with_their_first_use() -> None:
@@ -217,7 +217,7 @@ assert client.flows is client.flows
 assert "aihub_async.resources.v1.flows" in sys.modules
 assert "flows" in dir(client)
 """
-    subprocess.run([sys.executable, "-c", script], check=True)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
 def test_groups_show_their_documentation() -> None:

@@ -157,7 +157,7 @@ def test_serve_prints_its_root_once_it_answers_and_stops_on_ctrl_c(aihub: "Comma
         _, errors = server.communicate(timeout=10)
     finally:
         server.kill()
-        server.communicate()
+        server.communicate(timeout=20)
     assert server.returncode == 0
     assert "Traceback" not in errors
 
@@ -183,7 +183,7 @@ def test_webhook_listen_shows_deliveries_and_hides_secrets(aihub: "Command") -> 
         shown, _ = listener.communicate(timeout=10)
     finally:
         listener.kill()
-        listener.communicate()
+        listener.communicate(timeout=20)
     assert listener.returncode == 0
     assert '"job_id": "r1"' in shown
     assert "hush" not in shown

@@ -165,7 +165,7 @@ def own_certificate(tmp_path: Path) -> Iterator[int]:
     import subprocess
 
     line = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout key.pem -out cert.pem"
-    subprocess.run(line.split(), cwd=tmp_path, check=True, capture_output=True)
+    subprocess.run(line.split(), cwd=tmp_path, check=True, capture_output=True, timeout=60)
     server = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
@@ -175,7 +175,7 @@ def own_certificate(tmp_path: Path) -> Iterator[int]:
     yield server.server_port
     server.shutdown()
     server.server_close()
-    thread.join()
+    thread.join(20)
 
 
 def test_doctor_names_a_certificate_that_is_refused(call: "Call", own_certificate: int) -> None:

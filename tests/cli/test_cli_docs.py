@@ -40,7 +40,13 @@ def test_the_commands_run(aihub: "Command", documents: "Path") -> None:
     (commands,) = re.findall(r"^```bash\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
     script = f'aihub() {{ "{sys.executable}" -m aihub_async.cli "$@"; }}\nset -e\n{commands}'
     done = subprocess.run(
-        ["bash", "-c", script], env=aihub.environment, cwd=aihub.folder, capture_output=True, text=True, check=False
+        ["bash", "-c", script],
+        env=aihub.environment,
+        cwd=aihub.folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert (aihub.folder / "march.csv").read_text().startswith("file,document,class_name")

@@ -31,7 +31,7 @@ def interrupted(aihub: "Command", ready: Callable[[], bool], *arguments: str) ->
         out, err = process.communicate(timeout=30)
     finally:
         process.kill()
-        process.wait()
+        process.wait(20)
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert len(err.splitlines()[-1:]) == 1

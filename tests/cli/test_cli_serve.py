@@ -26,7 +26,7 @@ def running(aihub: "Command", *arguments: str, stdout: Any = subprocess.PIPE) ->
         yield process
     finally:
         process.kill()
-        process.communicate()
+        process.communicate(timeout=20)
 
 
 def line(process: "subprocess.Popen[str]") -> str:

@@ -13,7 +13,7 @@ __all__ = ["aihub_emulator"]
 
 def get(hub, path):
     request = urllib.request.Request(hub.api_root + path, headers={"Authorization": f"Bearer {hub.api_key}"})
-    with urllib.request.urlopen(request) as answer:
+    with urllib.request.urlopen(request, timeout=20) as answer:
         return answer.read()
 
 
@@ -44,7 +44,7 @@ def test_the_plugin_loads_no_server():
         "import sys, aihub_async.emulator.pytest_plugin\n"
         "print([name for name in sys.modules if name.startswith('aihub_async.emulator') or name == 'pypdf'])"
     )
-    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert loaded.stdout == "['aihub_async.emulator', 'aihub_async.emulator.pytest_plugin']\n"
 
 

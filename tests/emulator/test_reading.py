@@ -229,7 +229,8 @@ def test_pdfs_are_read_by_many_threads(tmp_path):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads)
     assert failures == []
 
 
@@ -358,7 +359,7 @@ def test_ocr(tmp_path):
     image = pdf[0].render(scale=3).to_pil()
     stream = io.BytesIO()
     image.save(stream, "PNG", dpi=(216, 216))
-    assert subprocess.run(["tesseract", "--version"], capture_output=True, check=True).returncode == 0
+    assert subprocess.run(["tesseract", "--version"], capture_output=True, check=True, timeout=60).returncode == 0
     document = read(tmp_path, "a.png", stream.getvalue())
     assert "7788" in document.text
     assert document.pages[0].ocr > 0.5

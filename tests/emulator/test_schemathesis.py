@@ -44,7 +44,7 @@ def existing(server: Emulator) -> dict[str, object]:
     def call(method: str, path: str, **body: object) -> dict[str, Any]:
         content = json.dumps(body).encode() if body else b"Order: 7"
         headers = {"Authorization": f"Bearer {server.api_key}"}
-        with urlopen(Request(server.api_root + path, content, headers, method=method)) as answer:
+        with urlopen(Request(server.api_root + path, content, headers, method=method), timeout=60) as answer:
             return json.loads(answer.read() or b"{}")
 
     batch_id = call("POST", "/v2/batches", name="b")["id"]

@@ -60,6 +60,8 @@ def run(task: dict[str, Any]) -> int:
 def child(task: dict[str, Any]) -> dict[str, int]:
     pid = os.fork()
     if pid == 0:
+        # The parent waits without a limit.
+        signal.alarm(600)
         code = 70
         try:
             code = run(task)

@@ -35,7 +35,7 @@ def test_another_thread_stops_it(hub: Emulator, make_files: MakeFiles, tmp_path:
         timer = threading.Timer(0.5, job.stop)
         timer.start()
         assert not job.run().complete
-        timer.join()
+        timer.join(20)
         hub.release_runs()
         assert client.ingest(scans, app_name="Invoices", out=tmp_path / "out").run().complete
     assert len(hub.runs()) == 1

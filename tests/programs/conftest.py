@@ -45,7 +45,7 @@ class Stage:
                     process.wait(PATIENCE)
                 except subprocess.TimeoutExpired:
                     process.kill()
-                    process.wait()
+                    process.wait(PATIENCE)
                 print(log.read_text(errors="replace"))
 
     def _popen(

@@ -182,7 +182,7 @@ def block(event):
 blocked = threading.Event()
 client = AIHub(sys.argv[1], api_root=sys.argv[2], hooks=[block])
 threading.Thread(target=client.batches.list, daemon=True).start()
-blocked.wait()
+blocked.wait(20)
 """
 
 

@@ -57,7 +57,7 @@ def site(make_client: Callable[..., AIHub]) -> Iterator[Site]:
         thread.start()
         yield Site(receiver, make_client(webhooks=receiver, clock=attrs.evolve(Clock(), sleep=never)), url)
         server.shutdown()
-        thread.join()
+        thread.join(20)
 
 
 def run_of(client: AIHub) -> Run:

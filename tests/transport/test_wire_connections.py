@@ -218,6 +218,7 @@ def client_certificate(tmp_path_factory):
         ],
         check=True,
         capture_output=True,
+        timeout=60,
     )
     both.write_bytes(key.read_bytes() + cert.read_bytes())
     return both

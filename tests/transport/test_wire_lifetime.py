@@ -17,7 +17,7 @@ from aihub_async import AsyncAIHub, errors
 ROOT = Path(aihub_async.__file__).parents[1]
 
 SERVE = """
-import asyncio, os, sys, threading
+import asyncio, os, signal, sys, threading
 from aihub_async import AsyncAIHub
 BODY = b'HTTP/1.1 200 OK\\r\\nContent-Length: 20\\r\\n\\r\\n{"id":1, "name":"a"}'
 
@@ -39,7 +39,7 @@ def server_thread():
         await asyncio.Event().wait()
     asyncio.run(main())
 threading.Thread(target=server_thread, daemon=True).start()
-started.wait()
+started.wait(20)
 client = AsyncAIHub(api_key="key", api_root=f"http://127.0.0.1:{PORT}/api")
 """
 
@@ -86,6 +86,8 @@ def test_fork_gets_a_pool_of_its_own():
             await governor.acquire(__import__("aihub_async.operations").operations.Lane.BULK, 5)
             child = os.fork()
             if child == 0:
+                # The parent waits without a limit.
+                signal.alarm(20)
                 ok = 1
                 try:
                     ok = 0 if asyncio.run(get()) == 1 and governor.in_flight == 0 else 2
@@ -140,7 +142,7 @@ async def test_use_from_another_loop_while_the_first_runs_is_refused(server, cli
 
     thread = threading.Thread(target=other)
     thread.start()
-    await asyncio.to_thread(thread.join)
+    await asyncio.to_thread(thread.join, 20)
     assert "another event loop" in str(caught[0])
     await client.batches.list()
     assert len(server.seen) == 2

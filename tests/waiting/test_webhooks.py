@@ -813,4 +813,4 @@ async def test_without_its_redis_a_receiver_asks_for_another_delivery(hub: Emula
 def test_redis_is_loaded_only_when_used() -> None:
     modules = "sys, aihub_async, aihub_async.webhooks.receiver, aihub_async.webhooks.redis"
     code = f"import {modules}; assert 'redis' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2], timeout=60)
