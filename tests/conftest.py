@@ -1,12 +1,11 @@
-import logging
 import faulthandler
+import logging
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import pytest
 import pytest
 import pytest_asyncio
 

@@ -69,19 +69,30 @@ def _names_file(exported: Sequence[str], homes: Mapping[str, str], late: Collect
         imports.add(module, name, typing_only=name in late)
     if late:
         imports.add("typing", "Any")
-        imports.add("aihub_async", None)
+        imports.add("importlib", None)
     names = sorted(origins, key=lambda name: (import_order(name)[0], name))
     listed = "\n".join(f'    "{name}",' for name in names)
     header = f'# Written by `{COMMAND}`. DO NOT EDIT.\n"""The public names."""\n'
-    return f"{header}\n{imports.text(PACKAGE)}\n\n__all__ = [\n{listed}\n]\n{_LATE_NAMES if late else ''}"
+    return (
+        f"{header}\n{imports.text(PACKAGE)}\n\n__all__ = [\n{listed}\n]\n{_late_names(origins, late) if late else ''}"
+    )
+
+
+def _late_names(origins: Mapping[str, str], late: Collection[str]) -> str:
+    """Return the part of the file of names that imports a name on first use: a twin from its own module."""
+    homes = sorted((name, origins[name]) for name in late if origins.get(name, "aihub_async") != "aihub_async")
+    return _LATE_NAMES.format(homes="".join(f'    "{name}": "{home}",\n' for name, home in homes))
 
 
 _LATE_NAMES = """
+_HOMES = {{
+{homes}}}
+
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(aihub_async, name)
+        raise AttributeError(f"module {{__name__!r}} has no attribute {{name!r}}")
+    return getattr(importlib.import_module(_HOMES.get(name, "aihub_async")), name)
 """
 
 

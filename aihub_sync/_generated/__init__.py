@@ -1,9 +1,9 @@
 # Written by `python -m aihub_sync._generate`. DO NOT EDIT.
 """The public names."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
-import aihub_async
 from aihub_async import (
     AIHubError,
     Attempt,
@@ -310,8 +310,15 @@ __all__ = [
     "models",
 ]
 
+_HOMES = {
+    "IngestJob": "aihub_sync._generated.job",
+    "LegacyJobHandle": "aihub_sync._generated.v1_handles",
+    "LegacyRunHandle": "aihub_sync._generated.v1_handles",
+    "WebhookReceiver": "aihub_sync._webhooks",
+}
+
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(aihub_async, name)
+    return getattr(importlib.import_module(_HOMES.get(name, "aihub_async")), name)

@@ -66,7 +66,12 @@ async def test_a_second_holder_is_refused_and_told_who_holds_it(path: Path) -> N
         with pytest.raises(JournalBusyError, match=f"process {os.getpid()} on"):
             await Journal.open(path, SPEC)
         other = subprocess.run(
-            [sys.executable, "-c", _OPEN, str(path)], capture_output=True, text=True, check=False, cwd=Path.cwd(), timeout=60
+            [sys.executable, "-c", _OPEN, str(path)],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=Path.cwd(),
+            timeout=60,
         )
         assert "JournalBusyError" in other.stdout
         assert f"process {os.getpid()} on" in other.stdout

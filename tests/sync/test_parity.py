@@ -135,6 +135,15 @@ def test_every_return_type_can_be_imported_from_the_package(path: str, sync: typ
         assert set(re.findall(r"[A-Za-z]\w*", returned)) <= known, f"{path}.{name}"
 
 
+# A bus runs on the loop of the receiver.
+@pytest.mark.parametrize("name", sorted({*dir(aihub_sync)} - {"Bus", "RedisBus"}))
+def test_a_class_with_async_methods_is_never_what_the_sync_package_offers(name: str) -> None:
+    offered = getattr(aihub_sync, name)
+    if inspect.isclass(offered):
+        waiting = [method for method, made in vars(offered).items() if inspect.iscoroutinefunction(made)]
+        assert waiting == []
+
+
 def test_unknown_names_are_attribute_errors() -> None:
     with pytest.raises(AttributeError, match="no attribute 'AsyncAIHub'"):
         aihub_sync.AsyncAIHub  # noqa: B018

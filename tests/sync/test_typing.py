@@ -18,5 +18,7 @@ def test_scripts_of_users_pass(checker: list[str]) -> None:
     command = shutil.which(name, path=str(Path(sys.executable).parent))
     if command is None:
         pytest.skip(f"{name} is in the extra dev")
-    done = subprocess.run([command, *options, *SCRIPTS], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(
+        [command, *options, *SCRIPTS], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
+    )
     assert done.returncode == 0, done.stdout + done.stderr
