@@ -77,7 +77,11 @@ class Server:
             entry.status = response.status
             return await send(request, response)
         exchange = Exchange(request, handle, self._state.background, self._state.settings.clock)
-        stream = await apply_faults(exchange, faults)
+        try:
+            stream = await apply_faults(exchange, faults)
+        except ConnectionError:
+            # The client has disconnected: nobody receives this response.
+            return web.Response(status=400)
         entry.status = exchange.status
         return stream
 

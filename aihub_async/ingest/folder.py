@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from aihub_async.errors import IngestError
+from aihub_async.errors import AIHubError, IngestError
 from aihub_async.ingest.journal.file import no_crash_hook
 from aihub_async.ingest.journal.rows import BatchRow
 from aihub_async.results.columns import ColumnSet
@@ -153,7 +153,8 @@ class _Explained(AbstractContextManager[None]):
         self._path = path
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        if isinstance(error, OSError):
+        # A request that timed out is a TimeoutError, and thereby an OSError, too: it has nothing to do with this file.
+        if isinstance(error, OSError) and not isinstance(error, AIHubError):
             raise IngestError(
                 f"cannot write {self._path}: {error.strerror or error}; what is done is kept: when the cause is fixed, "
                 "run the same job again to resume it"

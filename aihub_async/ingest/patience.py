@@ -33,6 +33,8 @@ _OUTAGE = (
     errors.ServerError,
     errors.ProtocolError,
 )
+_PASSING = frozenset({408, 425})
+"""Statuses without an error class of their own that a later request may not meet."""
 _NO_OUTAGE = (errors.CertificateError, errors.RedirectError, errors.ResponseTooLargeError, errors.PaginationError)
 
 _FIRST_DELAY = 0.5
@@ -41,6 +43,8 @@ _LONGEST_DELAY = 30.0
 
 def is_outage(error: BaseException | None) -> bool:
     """Return whether an error means that the server, or the way to it, does not work at the moment."""
+    if isinstance(error, errors.StatusError) and error.status in _PASSING:
+        return True
     return isinstance(error, _OUTAGE) and not isinstance(error, _NO_OUTAGE) and not is_unreadable(error)
 
 

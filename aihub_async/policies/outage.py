@@ -53,6 +53,10 @@ class CircuitBreaker:
         """Record that a call is finished: from now on it is not one of those that fail concurrently."""
         self._failing.discard(call)
 
+    def is_failing(self, call: int) -> bool:
+        """Return whether a call has failed, and nobody has got an answer since then."""
+        return call in self._failing
+
     def open(self, retry_after: float | None = None) -> None:
         """Let nothing but probes be sent until one of them succeeds."""
         if self.is_open:

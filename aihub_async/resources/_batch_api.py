@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from aihub_async import operations as ops
+from aihub_async.clock import Clock
 from aihub_async.errors import ProtocolError, RequestDetails
 from aihub_async.models import FileNode, MultipartUploadPart, MultipartUploadSession
 from aihub_async.operations import encode_segment
@@ -31,6 +32,11 @@ class BatchAPI:
         self._batch_id = batch_id
         # All files of a batch have the same path but for its last segment: the rest is put together once.
         self._prefix = ops.ADD_FILE.url_path(batch_id=batch_id, filename="_").removesuffix("_")
+
+    @property
+    def clock(self) -> Clock:
+        """Time, sleep and randomness of the client."""
+        return self._transport.clock
 
     async def put(self, name: str, body: Body) -> int:
         """Send a file whole and return the number of attempts.

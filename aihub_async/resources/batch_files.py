@@ -126,7 +126,7 @@ class BatchFiles(MultipartSessions):
         reader = _reader(sources, naming, include, exclude)
         options = self._options(max_concurrency, digest, multipart_threshold, on_progress)
         stops = is_error_of_all if on_error == "collect" else _any_error
-        records = await collect(self._api(batch_id), reader, attrs.evolve(options, stops=stops))
+        records = await collect(self._patient_api(batch_id), reader, attrs.evolve(options, stops=stops))
         if verify:
             nodes = {node.name: node.metadata async for node in self.iter_files(batch_id)}
             records = verified(records, {name: data.size if data else None for name, data in nodes.items() if name})
@@ -163,7 +163,7 @@ class BatchFiles(MultipartSessions):
             ...             print(record.name, record.error or "uploaded")
         """
         options = self._options(max_concurrency, digest, multipart_threshold, on_progress)
-        return Uploads(self._api(batch_id), _reader(sources, naming, include, exclude), options)
+        return Uploads(self._patient_api(batch_id), _reader(sources, naming, include, exclude), options)
 
     def _options(
         self, max_concurrency: int | None, digest: bool, multipart_threshold: int, on_progress: OnProgress | None
@@ -232,6 +232,9 @@ class BatchFiles(MultipartSessions):
             return await upload_one(api, filename, body, threshold=0, concurrency=max_concurrency, resume=resume)
 
         await with_fresh_body(send, await to_body(source, filename))
+
+    def _patient_api(self, batch_id: Id) -> BatchAPI:
+        return type(self)(self._transport.derive(patient=True))._api(batch_id)
 
     def _api(self, batch_id: Id) -> BatchAPI:
         return BatchAPI(self._transport, self, self.iter_files, batch_id)

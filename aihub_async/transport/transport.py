@@ -1,6 +1,5 @@
 """Every request goes through `Transport.send`: the only retry loop."""
 
-import itertools
 import logging
 from collections.abc import Sequence
 
@@ -9,7 +8,7 @@ import attrs
 from aihub_async.clock import Clock
 from aihub_async.config import ClientConfig
 from aihub_async.errors import Attempt, RequestDetails
-from aihub_async.operations import Lane
+from aihub_async.operations import LIST_BATCHES, Lane
 from aihub_async.policies.pacing import RequestRate
 from aihub_async.policies.retry import (
     Backoff,
@@ -20,11 +19,12 @@ from aihub_async.policies.retry import (
     leaves_unclear,
     parse_retry_after,
 )
+from aihub_async.transport.calls import Call, Tried
 from aihub_async.transport.credentials import Credentials
 from aihub_async.transport.events import Hook, record_response
 from aihub_async.transport.governor import Governor
 from aihub_async.transport.messages import AttemptFailure, Request, Response, Wire, accepted
-from aihub_async.transport.observing import CallEnd, ObservedCall, Telemetry
+from aihub_async.transport.observing import ObservedCall, Telemetry
 from aihub_async.transport.reporting import Reporter, is_web_page
 
 logger = logging.getLogger("aihub_async")
@@ -34,51 +34,6 @@ _ANSWERED = frozenset({FailureKind.TOO_LARGE, FailureKind.PROTOCOL})
 """Failures that show a working server."""
 _MAX_STALE = 3
 """Free attempts after connections that the server had closed; on a new connection one is enough."""
-_numbers = itertools.count()
-
-
-@attrs.define
-class _Call:
-    """The progress of one `send`: what has been tried, and how long it may still take.
-
-    `retries` counts what `max_retries` limits: not the attempts of an outage. `unclear` means that an attempt may have
-    been carried out. `last` is the outcome of the last attempt. `renewed` means that a newer key has been requested.
-    `queued` is the time in seconds that it waited for its turn.
-    """
-
-    request: Request
-    started: float
-    expires: float
-    unclear: bool
-    number: int = attrs.field(factory=lambda: next(_numbers))
-    retries: int = 0
-    stale: int = 0
-    attempts: list[Attempt] = attrs.field(factory=list)
-    last: Response | AttemptFailure | None = None
-    renewed: bool = False
-    queued: float = 0.0
-
-    def remaining(self, now: float) -> float:
-        return self.expires - now
-
-    def end(self, now: float, error: BaseException | None) -> CallEnd:
-        last = self.last
-        status = last.status if isinstance(last, Response) else None
-        size = last.received if last is not None else 0
-        return CallEnd(now - self.started, self.queued, tuple(self.attempts), status, size, error)
-
-
-@attrs.define
-class _Tried:
-    """One attempt: its outcome, when it began, whether it was the probe of an outage."""
-
-    outcome: Response | AttemptFailure
-    began: float
-    probe: bool = False
-
-    @property
-    def result(self) -> int | FailureKind:
-        return self.outcome.status if isinstance(self.outcome, Response) else self.outcome.failure
 
 
 class Transport:
@@ -95,8 +50,10 @@ class Transport:
         hooks: Sequence[Hook] = (),
         credentials: Credentials | None = None,
         telemetry: Telemetry | None = None,
+        patient: bool = False,
     ) -> None:
         self.settings = settings
+        self._patient = patient
         if credentials is None and settings.key_source is not None:
             credentials = Credentials(settings.key_source)
         self.credentials = credentials
@@ -125,17 +82,23 @@ class Transport:
     def hooks(self, hooks: Sequence[Hook]) -> None:
         self.reporter.hooks = tuple(hooks)
 
-    def derive(self, settings: ClientConfig) -> "Transport":
-        """Return a transport with other settings on the same pool."""
+    def derive(self, settings: ClientConfig | None = None, *, patient: bool = False) -> "Transport":
+        """Return a transport with other settings on the same pool.
+
+        With `patient` it is for the requests of an upload, which wait out an outage also when they are few. Many calls
+        that fail concurrently show an outage; the last ones of an upload cannot. So before the last retry of a call
+        another request is sent, and if that fails, too, it is an outage.
+        """
         return Transport(
-            settings,
-            wire=self.wire.derive(settings),
+            settings or self.settings,
+            wire=self.wire if settings is None else self.wire.derive(settings),
             clock=self.clock,
             governor=self.governor,
             quota=self.quota,
             hooks=self.hooks,
             credentials=self.credentials,
             telemetry=self.telemetry,
+            patient=patient,
         )
 
     async def send(self, request: Request) -> Response:
@@ -150,7 +113,7 @@ class Transport:
             request = await self.credentials.sign(request)
         transfer = request.body.length / settings.min_throughput if request.body is not None else 0.0
         expires = float("inf") if settings.deadline is None else started + settings.deadline + transfer
-        call = _Call(request, started, expires, request.unclear)
+        call = Call(request, started, expires, request.unclear)
         timeout = settings.timeout + request.operation.seconds + transfer
         if self.telemetry is None:
             return await self._send(call, timeout)
@@ -158,7 +121,7 @@ class Transport:
         call.request = observed.request
         return await observed.run(self._send(call, timeout), lambda error: call.end(self.clock.monotonic(), error))
 
-    async def _send(self, call: _Call, timeout: float) -> Response:
+    async def _send(self, call: Call, timeout: float) -> Response:
         try:
             while True:
                 tried = await self._attempt_in_turn(call, timeout)
@@ -171,6 +134,8 @@ class Transport:
                 if verdict is Verdict.RETRY:
                     if delay:
                         await self.clock.sleep(delay)
+                    if self._patient:
+                        await self._test_for_outage(call, timeout)
                     continue
                 if verdict is Verdict.ACCEPT and isinstance(outcome, Response):
                     return self._accept(call, outcome)
@@ -178,17 +143,16 @@ class Transport:
                     continue
                 raise self._error(call, outcome, ambiguous=verdict is Verdict.AMBIGUOUS)
         finally:
-            if call.attempts[1:]:
-                self.governor.gates[call.request.lane].breaker.ended(call.number)
+            self.governor.gates[call.request.lane].breaker.ended(call.number)
 
-    def _accept(self, call: _Call, outcome: Response) -> Response:
+    def _accept(self, call: Call, outcome: Response) -> Response:
         response = accepted(outcome, call.attempts)
         record_response(response)
         if not call.request.operation.returns_file and is_web_page(response.headers):
             raise self.reporter.unreadable(call.request, response, "expected what the API sends")
         return response
 
-    async def _renew_key(self, call: _Call) -> bool:
+    async def _renew_key(self, call: Call) -> bool:
         """Return whether the call may be tried with a newer key, once; a refused request was not carried out."""
         if self.credentials is None or call.renewed:
             return False
@@ -199,7 +163,7 @@ class Transport:
         call.request = request
         return True
 
-    async def _attempt_in_turn(self, call: _Call, timeout: float) -> _Tried:
+    async def _attempt_in_turn(self, call: Call, timeout: float) -> Tried:
         """Wait for a place, then try once; queueing is charged to the deadline but not to the attempt's timeout."""
         request, governor, monotonic = call.request, self.governor, self.clock.monotonic
         lane, began = request.lane, monotonic()
@@ -211,18 +175,18 @@ class Transport:
             queued_from, began = began, monotonic()
             call.queued += began - queued_from
             if turn is None:
-                return _Tried(AttemptFailure(FailureKind.QUEUED, self._why_queued(call)), began)
+                return Tried(AttemptFailure(FailureKind.QUEUED, self._why_queued(call)), began)
             probe = turn
         try:
             remaining = call.remaining(began)
             if remaining <= 0:
-                return _Tried(AttemptFailure(FailureKind.QUEUED, self._why_queued(call)), began)
+                return Tried(AttemptFailure(FailureKind.QUEUED, self._why_queued(call)), began)
             outcome = await self.wire.attempt(request, min(timeout, remaining))
-            return _Tried(outcome, began, probe)
+            return Tried(outcome, began, probe)
         finally:
             governor.release(lane, size, probe=probe)
 
-    async def _queue(self, call: _Call, size: int) -> bool | None:
+    async def _queue(self, call: Call, size: int) -> bool | None:
         """Wait for a place until the call's deadline.
 
         Returns:
@@ -233,12 +197,12 @@ class Transport:
         remaining = call.remaining(self.clock.monotonic())
         return await self.governor.acquire_within(call.request.lane, size, remaining)
 
-    def _why_queued(self, call: _Call) -> str:
+    def _why_queued(self, call: Call) -> str:
         if self.governor.gates[call.request.lane].breaker.is_open:
             return "the deadline passed while the server failed all requests; this one was not sent"
         return "the deadline passes before it is the request's turn"
 
-    def _decide(self, call: _Call, tried: _Tried) -> tuple[Verdict, float]:
+    def _decide(self, call: Call, tried: Tried) -> tuple[Verdict, float]:
         """Judge an attempt, record it everywhere, and return the delay before the next one in seconds."""
         outcome, result = tried.outcome, tried.result
         call.expires += outcome.received / self.settings.min_throughput
@@ -263,7 +227,7 @@ class Transport:
         value = outcome.headers.get("Retry-After")
         return parse_retry_after(value, now=self.clock.now(), maximum=self.settings.max_retry_after)
 
-    def _is_stale(self, call: _Call, outcome: Response | AttemptFailure) -> bool:
+    def _is_stale(self, call: Call, outcome: Response | AttemptFailure) -> bool:
         """Whether a kept connection was already closed by the server: another one is tried, free of every limit."""
         if isinstance(outcome, Response) or not outcome.stale or call.stale >= _MAX_STALE:
             return False
@@ -271,7 +235,7 @@ class Transport:
         call.request = attrs.evolve(call.request, fresh=True)
         return True
 
-    def _delay(self, call: _Call, outcome: Response | AttemptFailure, asked: float | None) -> float | None:
+    def _delay(self, call: Call, outcome: Response | AttemptFailure, asked: float | None) -> float | None:
         """Return the seconds before the next attempt, or None when there must be none."""
         remaining = call.remaining(self.clock.monotonic())
         backoff = self._backoff.delay(len(call.attempts) + 1, self.clock.random)
@@ -292,6 +256,27 @@ class Transport:
         breaker.open(asked)
         return 0.0
 
+    async def _test_for_outage(self, call: Call, timeout: float) -> None:
+        """Before the last retry of a call that fails while nobody gets an answer, test whether the server is down.
+
+        If another request fails, too, the call waits for the server's recovery, and all its retries are left for the
+        time after it. If that is answered, failures of this call are its own.
+        """
+        breaker = self.governor.gates[call.request.lane].breaker
+        if call.retries != self.settings.max_retries or breaker.is_open or not breaker.is_failing(call.number):
+            return
+        request = Request(LIST_BATCHES, LIST_BATCHES.path, "limit=1")
+        if self.credentials is not None:
+            request = await self.credentials.sign(request)
+        test = Call(request, self.clock.monotonic(), call.expires, unclear=False)
+        tried = await self._attempt_in_turn(test, timeout)
+        self._decide(test, tried)
+        if judge(request.operation.repeat, tried.result, unclear_before=False) is not Verdict.RETRY:
+            return
+        logger.warning("the server does not answer: uploads wait until a probe shows that it recovered")
+        breaker.open()
+        call.retries = 0
+
     def _inform_governor(self, request: Request, outcome: Response | AttemptFailure, asked: float | None) -> None:
         limit = self.governor.limit
         if isinstance(outcome, AttemptFailure):
@@ -307,7 +292,7 @@ class Transport:
         if asked is not None:
             self.governor.pause(asked)
 
-    def _inform_gate(self, call: _Call, tried: _Tried, verdict: Verdict, asked: float | None) -> None:
+    def _inform_gate(self, call: Call, tried: Tried, verdict: Verdict, asked: float | None) -> None:
         gate, outcome = self.governor.gates[call.request.lane], tried.outcome
         failed = (verdict is Verdict.RETRY or verdict is Verdict.AMBIGUOUS) and tried.result not in _ANSWERED
         if failed:
@@ -326,7 +311,7 @@ class Transport:
                 self.quota.refill()
                 logger.warning("the server answers again")
 
-    def _record(self, call: _Call, tried: _Tried, wait: float | None) -> None:
+    def _record(self, call: Call, tried: Tried, wait: float | None) -> None:
         outcome, now = tried.outcome, self.clock.monotonic()
         status = outcome.status if isinstance(outcome, Response) else None
         text = str(status) if isinstance(outcome, Response) else outcome.failure.value
@@ -339,7 +324,7 @@ class Transport:
         """Describe a request and its answer for an error, with secrets removed."""
         return self.reporter.details(request, response)
 
-    def _error(self, call: _Call, outcome: Response | AttemptFailure, *, ambiguous: bool = False) -> Exception:
+    def _error(self, call: Call, outcome: Response | AttemptFailure, *, ambiguous: bool = False) -> Exception:
         if isinstance(outcome, Response):
             record_response(outcome)
         return self.reporter.error(call.request, outcome, call.attempts, ambiguous=ambiguous)

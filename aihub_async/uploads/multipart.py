@@ -11,7 +11,10 @@ import anyio
 from aihub_async.errors import (
     AIHubError,
     NotFoundError,
+    OutcomeUnknownError,
+    RequestError,
     SourceChangedError,
+    StatusError,
 )
 from aihub_async.models import MultipartUploadSession
 from aihub_async.reconcile.commits import commit_once
@@ -24,6 +27,12 @@ logger = logging.getLogger("aihub_async")
 MAX_PARTS_IN_FLIGHT = 12
 """Parts of one file in flight. They are read as they are sent: each holds one chunk in memory, not its part."""
 _ABORT_SECONDS = 10.0
+_RESENDS = 6
+"""How often parts are sent again that a late copy may have replaced; with the pauses, that takes half a minute."""
+_FIRST_PAUSE = 1.0
+_LONGEST_PAUSE = 15.0
+_REFUSED = frozenset({400, 409, 412, 422})
+"""What a server may answer to a commit that names a part by an id that it does not have any more."""
 
 
 class UploadResume:
@@ -44,11 +53,13 @@ class UploadResume:
     def __init__(self) -> None:
         self.session: MultipartUploadSession | None = None
         self.parts: dict[int, str] = {}
+        self.repeated: set[int] = set()
+        """Parts that were sent more than once: the server may still store an earlier copy, under another id."""
         self._key: object = None
 
     def begin(self, session: MultipartUploadSession, key: object) -> None:
         """Remember a new session."""
-        self.session, self.parts, self._key = session, {}, key
+        self.session, self.parts, self.repeated, self._key = session, {}, set(), key
 
     def fits(self, key: object) -> bool:
         """Whether the session kept here belongs to the same unchanged file."""
@@ -56,7 +67,7 @@ class UploadResume:
 
     def clear(self) -> None:
         """Forget the session."""
-        self.session, self.parts, self._key = None, {}, None
+        self.session, self.parts, self.repeated, self._key = None, {}, set(), None
 
 
 async def upload_in_parts(
@@ -82,7 +93,7 @@ async def upload_in_parts(
         state.begin(await steps.open_session(name, body.length), key)
     try:
         repeated = await _send_parts(steps, body, state, concurrency or MAX_PARTS_IN_FLIGHT, on_bytes)
-        await _commit(steps, name, body.length, state)
+        repeated += await _commit(steps, name, body, state)
     except BaseException as error:
         if isinstance(error, NotFoundError):
             # The server has dropped the session: there is nothing to continue, and nothing to abort.
@@ -119,7 +130,10 @@ async def _send_parts(
                     return
                 offset = (number - 1) * size
                 part = await parts.part(offset, min(size, body.length - offset))
+            first, state.repeated = number not in state.repeated, state.repeated | {number}
             state.parts[number], attempts = await steps.put_part(session.session_id, number, part)
+            if first and attempts == 1:
+                state.repeated.discard(number)
             repeated += attempts - 1
             if on_bytes is not None:
                 on_bytes(part.length)
@@ -150,13 +164,39 @@ def _leaves(failures: BaseExceptionGroup[BaseException]) -> Iterator[BaseExcepti
             yield failure
 
 
-async def _commit(steps: BatchUploadAPI, name: str, size: int, state: UploadResume) -> None:
+async def _commit(steps: BatchUploadAPI, name: str, body: ContentBody, state: UploadResume) -> int:
+    """Commit; return how many parts had to be sent again.
+
+    A part that was sent again after an unclear attempt can be replaced by the copy of that attempt, which a backend
+    stores late: with the same bytes, but under another id, so that the commit is refused. Such parts are sent again.
+    """
+    resent, pause = 0, _FIRST_PAUSE
+    for left in reversed(range(_RESENDS + 1)):
+        try:
+            await _commit_parts(steps, name, body.length, state)
+        except RequestError as error:
+            refusal = error.__cause__ if isinstance(error, OutcomeUnknownError) else error
+            is_refused = isinstance(refusal, StatusError) and refusal.status in _REFUSED
+            if not (left and is_refused and state.repeated):
+                raise
+        else:
+            return resent
+        resent += len(state.repeated)
+        for number in state.repeated:
+            state.parts.pop(number, None)
+        await steps.clock.sleep(pause * (0.5 + 0.5 * steps.clock.random()))
+        pause = min(_LONGEST_PAUSE, 2 * pause)
+        await _send_parts(steps, body, state, MAX_PARTS_IN_FLIGHT, None)
+    raise AssertionError("the last commit either succeeds or raises")
+
+
+async def _commit_parts(steps: BatchUploadAPI, name: str, size: int, state: UploadResume) -> None:
     session = state.session
     if session is None:
         raise RuntimeError("no session")
     parts = dict(sorted(state.parts.items()))
     commit = functools.partial(steps.commit, session.session_id, parts)
-    await commit_once(commit, functools.partial(steps.size_of, name), size)
+    await commit_once(commit, functools.partial(steps.size_of, name), size, steps.clock)
 
 
 async def abort(steps: BatchUploadAPI, state: UploadResume) -> None:

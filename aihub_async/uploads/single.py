@@ -9,6 +9,7 @@ import anyio
 import anyio.to_thread
 import attrs
 
+from aihub_async.clock import Clock
 from aihub_async.errors import SourceError
 from aihub_async.models import MultipartUploadSession
 from aihub_async.transport.body import Body, ContentBody, StreamBody, Write
@@ -23,6 +24,11 @@ _SMALL = 64 * 1024
 
 class BatchUploadAPI(Protocol):
     """The requests of uploads to one batch."""
+
+    @property
+    def clock(self) -> Clock:
+        """Time, sleep and randomness."""
+        ...
 
     async def put(self, name: str, body: ContentBody) -> int:
         """Send a file whole and return the number of attempts."""

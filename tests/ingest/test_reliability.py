@@ -1,6 +1,7 @@
 """Outages, unclear answers, old journals and unreadable values: nothing is lost, and no run is started twice."""
 
 import asyncio
+import errno
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ import pytest
 from aihub_async import AsyncAIHub, errors
 from aihub_async.emulator import Emulator, Fault
 from aihub_async.ingest import IngestJob, IngestStatus
+from aihub_async.ingest.folder import explained
 from aihub_async.ingest.journal.file import Journal
 from aihub_async.ingest.patience import Patience, is_outage
 from aihub_async.ingest.progress import Progress
@@ -304,11 +306,26 @@ def test_what_is_an_outage() -> None:
     assert is_outage(errors.ServerError("503", details))
     assert is_outage(errors.ConnectError("refused", details))
     assert is_outage(errors.ProtocolError("HTML", details))
+    for status in (408, 425):
+        passing = errors.RequestDetails("listRuns", "GET", "/v2/apps/runs", status=status)
+        assert is_outage(errors.StatusError("Request Timeout", passing))
+    refused = errors.RequestDetails("listRuns", "GET", "/v2/apps/runs", status=409)
+    assert not is_outage(errors.StatusError("Conflict", refused))
     assert not is_outage(errors.ProtocolError("JSON of another kind", json_details))
     assert not is_outage(errors.CertificateError("expired", details))
     assert not is_outage(errors.RedirectError("elsewhere", details))
     assert not is_outage(errors.NotFoundError("404", details))
     assert not is_outage(errors.OutcomeUnknownError("?", details))
+
+
+def test_a_request_that_times_out_is_no_error_of_the_file_that_is_written(tmp_path: Path) -> None:
+    """A `RequestTimeoutError` is a `TimeoutError`, and so an `OSError`."""
+    late = errors.RequestTimeoutError("no answer", errors.RequestDetails("getRunResults", "GET", "/"))
+    with pytest.raises(errors.RequestTimeoutError), explained(tmp_path / "part"):
+        raise late
+    assert is_outage(late)
+    with pytest.raises(errors.IngestError, match="No space left"), explained(tmp_path / "part"):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 async def test_patience_ends_and_stopping_ends_it_earlier() -> None:

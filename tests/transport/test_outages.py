@@ -69,6 +69,31 @@ def test_outages_of_every_seed_and_small_concurrency(seed):
     assert len(wire.sent) <= 200 + 4 * 5 + 10
 
 
+@pytest.mark.parametrize("files", [1, 2, 7])
+@pytest.mark.parametrize("seconds", [0.5, 2, 10, 60])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_an_outage_when_few_files_are_left_fails_nothing(files, seconds, fault):
+    """Fewer calls than the breaker needs to open by itself."""
+    for seed in range(5):
+        report, wire, ended = upload(seconds, begin=0.0, fault=FAULTS[fault], files=files, seed=seed)
+        assert report.failed == []
+        assert len(wire.sent) <= files * 6 + 3 + seconds / 2.5
+        # The longest backoff, or the longest pause between two probes.
+        assert ended <= seconds + 20
+
+
+def test_a_single_file_that_cannot_arrive_is_given_up_at_the_deadline():
+    report, wire, ended = upload(1e9, begin=0.0, fault=FAULTS["refused"], files=1)
+    assert isinstance(report.failed[0].error, errors.ConnectError)
+    assert 290 <= ended <= 310
+    assert len(wire.sent) <= 5 + 300 / 2.5
+
+
+def test_without_retries_an_upload_does_not_wait():
+    report, wire, _ = upload(1e9, begin=0.0, fault=FAULTS["refused"], files=3, max_retries=0)
+    assert len(report.failed) == len(wire.sent) == 3
+
+
 def test_during_an_outage_one_probe_at_a_time_is_sent_with_growing_delays():
     _, wire, _ = upload(60)
     probes = [moment for moment, _ in wire.sent if 2 < moment < 61]
@@ -93,9 +118,12 @@ def test_what_has_no_time_left_fails_with_the_last_outcome_and_nothing_hangs():
     assert ended < 20 * 300
 
 
-def test_a_file_that_always_fails_does_not_open_the_breaker():
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_file_that_always_fails_does_not_open_the_breaker(status):
+    """The others are answered, so its failures are its own."""
+
     def answer(request, now):
-        return response(500) if "17.txt" in request.path else response(204)
+        return response(status) if "17.txt" in request.path else response(204)
 
     async def main():
         wire = FakeWire(answer)
@@ -106,7 +134,9 @@ def test_a_file_that_always_fails_does_not_open_the_breaker():
     report, wire = run(main)
     assert [record.name for record in report.failed] == ["17.txt"]
     assert len(report.failed[0].error.attempts) == 5
-    assert len(wire.sent) == 29 + 5
+    assert wire.counts()["addFileToBatch"] == 29 + 5
+    # Whether it is an outage is tested once.
+    assert wire.counts()["listBatches"] == 1
 
 
 def test_a_bad_request_as_the_probe_does_not_keep_the_others_waiting():

@@ -5,11 +5,21 @@ import io
 
 import pytest
 
+from aihub_async import AsyncAIHub
+from aihub_async.clock import Clock
 from aihub_async.emulator.faults import Fault
-from aihub_async.errors import NotFoundError, OutcomeUnknownError, ServerError, SourceChangedError
-from aihub_async.models import FileNode, NodeMetadata
+from aihub_async.errors import (
+    BadRequestError,
+    NotFoundError,
+    OutcomeUnknownError,
+    RequestDetails,
+    ServerError,
+    SourceChangedError,
+)
+from aihub_async.models import FileNode, MultipartUploadSession, NodeMetadata
+from aihub_async.transport.body import BytesBody
 from aihub_async.uploads.contents import ByteStream
-from aihub_async.uploads.multipart import UploadResume
+from aihub_async.uploads.multipart import UploadResume, upload_in_parts
 
 CONTENT = bytes(range(256)) * 40  # ten parts of 1 KiB
 
@@ -132,11 +142,37 @@ async def test_an_older_file_of_the_same_size_is_no_proof(client, hub, batch, st
 
 
 async def test_a_commit_that_stays_unclear_says_so(client, hub, batch):
-    hub.faults.add(Fault(kind="reset-before", operation="commitMultipartUploadSession", times=5))
+    hub.faults.add(Fault(kind="reset-before", operation="commitMultipartUploadSession", times=20))
     with pytest.raises(OutcomeUnknownError):
         await client.batches.add_large_file(batch, "large.bin", CONTENT)
-    # Five commits and the abort: a session is committed once, however often it is asked.
-    assert hub.requests.count("commitMultipartUploadSession") == 6
+    # Twenty commits and the abort: a session is committed once, however often it is requested.
+    assert hub.requests.count("commitMultipartUploadSession") == 21
+
+
+@pytest.mark.parametrize("kind", ["reset-before", "reset-after"])
+async def test_a_commit_that_is_unclear_for_minutes_is_repeated_with_pauses(hub, batch, stored, sha256, kind):
+    pauses = []
+
+    async def sleep(seconds):
+        pauses.append(seconds)
+        await asyncio.sleep(0)
+
+    hub.faults.add(Fault(kind=kind, operation="commitMultipartUploadSession", times=10))
+    clock = Clock(sleep=sleep, random=lambda: 1.0)
+    async with AsyncAIHub(api_key=hub.api_key, api_root=hub.api_root, clock=clock) as client:
+        await client.batches.add_large_file(batch, "large.bin", CONTENT)
+    assert stored() == {"large.bin": sha256(CONTENT)}
+    if kind == "reset-before":
+        assert [pause for pause in pauses if pause] == [0.5, 1, 2, 4, 8, 15, 15, 15, 15, 15]
+
+
+async def test_a_refused_second_commit_is_compared_when_the_list_works_again(client, hub, batch, stored, sha256):
+    hub.faults.add(
+        Fault(kind="reset-after", operation="commitMultipartUploadSession", times=1),
+        Fault(kind="status", status=503, operation="listFiles", times=12),
+    )
+    await client.batches.add_large_file(batch, "large.bin", CONTENT)
+    assert stored() == {"large.bin": sha256(CONTENT)}
 
 
 async def test_a_commit_refused_without_a_file_stays_unclear(client, hub, batch, monkeypatch):
@@ -181,3 +217,67 @@ async def test_a_stream_that_changes_length_aborts(client, hub, batch):
     with pytest.raises(SourceChangedError):
         await client.batches.add_large_file(batch, "large.bin", ByteStream(chunks, len(CONTENT) + 1024))
     assert hub.requests.count("commitMultipartUploadSession") == 1
+
+
+class LateParts:
+    """Stores a second copy of some parts, under another id, before each of the first commits."""
+
+    def __init__(self, late, *, repeated, unclear=False):
+        self.clock = Clock(sleep=self.sleep, random=lambda: 1.0)
+        self.late, self.repeated, self.unclear = list(late), repeated, unclear
+        self.parts, self.sent, self.pauses = {}, [], []
+        self.stored = None
+
+    async def sleep(self, seconds):
+        self.pauses.append(seconds)
+
+    async def open_session(self, _name, _size):
+        return MultipartUploadSession(session_id="s", part_size=1024)
+
+    async def put_part(self, _session, number, body):
+        first = number not in self.sent
+        self.sent.append(number)
+        self.parts[number] = (f"{number}-{len(self.sent)}", bytes(await body.read_all()))
+        return self.parts[number][0], 2 if first and number in self.repeated else 1
+
+    async def commit(self, _session, parts):
+        if self.late:
+            for number in self.late.pop(0):
+                self.parts[number] = (f"late {len(self.late)}", self.parts[number][1])
+        if self.unclear:
+            self.unclear = False
+            raise OutcomeUnknownError("lost", RequestDetails("commitMultipartUploadSession", "POST", "/"))
+        if {number: part_id for number, (part_id, _) in self.parts.items()} != parts:
+            details = RequestDetails("commitMultipartUploadSession", "POST", "/", status=400)
+            raise BadRequestError("no such part", details)
+        self.stored = b"".join(content for _, (_, content) in sorted(self.parts.items()))
+
+    async def abort(self, _session):
+        self.parts = {}
+
+    async def size_of(self, _name):
+        return None if self.stored is None else len(self.stored)
+
+
+@pytest.mark.parametrize("unclear", [False, True])
+async def test_parts_that_a_late_copy_replaced_are_sent_again(unclear):
+    steps = LateParts([{3, 5}, {5}], repeated={3, 5, 7}, unclear=unclear)
+    assert await upload_in_parts(steps, "large.bin", BytesBody(CONTENT)) == 1 + 3 + 2 * 3 - (3 if unclear else 0)
+    assert steps.stored == CONTENT
+    # Only those of which there can be a late copy.
+    assert {number for number in steps.sent if steps.sent.count(number) > 1} == {3, 5, 7}
+
+
+async def test_a_refused_commit_of_parts_that_were_sent_once_is_final():
+    steps = LateParts([{3}], repeated={})
+    with pytest.raises(BadRequestError):
+        await upload_in_parts(steps, "large.bin", BytesBody(CONTENT))
+    assert (len(steps.sent), steps.pauses, steps.parts) == (10, [], {})
+
+
+async def test_parts_that_are_always_replaced_are_given_up():
+    steps = LateParts([{3}] * 100, repeated={3})
+    with pytest.raises(BadRequestError):
+        await upload_in_parts(steps, "large.bin", BytesBody(CONTENT))
+    assert steps.sent.count(3) == 7
+    assert steps.pauses == [1, 2, 4, 8, 15, 15]
