@@ -5,7 +5,6 @@ Every contestant runs in a fresh process against a sink in a process of its own,
 
 import argparse
 import asyncio
-import functools
 import json
 import statistics
 import subprocess
@@ -19,7 +18,7 @@ import anyio
 import attrs
 from anyio.from_thread import start_blocking_portal
 
-from benchmarks.measure import Table, Timing, cpu_seconds, interleave, milliseconds
+from benchmarks.measure import Table, cpu_seconds
 from benchmarks.record import Record, add_option
 from benchmarks.serving import sink
 
@@ -29,7 +28,6 @@ WARM_UP = 50
 GOAL_PER_CALL = 120e-6
 GOAL_UPLOAD = 1.05
 GOAL_PORTAL = 1.1
-GOAL_IMPORT = 0.75
 
 EMPTY, STATUS, ADD_FILE = "empty call", "runs.status", "batches.add_file, 20 KB"
 THREADS, UPLOAD = "runs.status from 32 threads or tasks", "batches.upload, 20 KB each"
@@ -40,10 +38,6 @@ CONTESTANTS = {
     ADD_FILE: ("async", "async uvloop", "sync", "sync uvloop", "official SDK"),
     THREADS: ("async", "async uvloop", "sync", "sync uvloop", "official SDK"),
     UPLOAD: ("async", "async uvloop", "sync", "sync uvloop"),
-}
-IMPORTS = {
-    "aihub_sync": "from aihub_sync import AIHub",
-    "official SDK": "from aihub import AIHub",
 }
 
 
@@ -218,20 +212,6 @@ def verdict(text: str, value: float, goal: float) -> str:
     return f"{'met   ' if value <= goal else 'missed'}  {text}"
 
 
-def import_times(rounds: int) -> tuple[Table, str, Mapping[str, Timing]]:
-    def fresh(statement: str) -> None:
-        subprocess.run([sys.executable, "-c", statement], check=True)
-
-    timings = interleave(rounds, {name: functools.partial(fresh, code) for name, code in IMPORTS.items()})
-    official = timings["official SDK"].wall
-    table = Table("import", "wall, median", "CPU, median", "spread", "share of the official")
-    for name, timing in timings.items():
-        cells = (milliseconds(timing.wall), milliseconds(timing.cpu), f"{timing.spread:.0%}")
-        table.add(name, *cells, f"{timing.wall / official:.2f}")
-    share = timings["aihub_sync"].wall / official
-    return table, verdict(f"import: {share:.2f} of the official SDK's", share, GOAL_IMPORT), timings
-
-
 def main(argv: list[str]) -> int:
     if argv and argv[0] in {name for names in CONTESTANTS.values() for name in names}:
         print(json.dumps(attrs.asdict(contestant(*argv))))
@@ -254,12 +234,7 @@ def main(argv: list[str]) -> int:
             baseline = "official SDK" if "official SDK" in rounds else "async"
             record.add(work, rounds, units=CALLS, unit="call", baseline=baseline)
             verdicts += [f"{line} ({work})" for line in goals(work, loops)]
-    table, line, timings = import_times(3 * options.rounds)
-    print("Import, fresh interpreters, start-up included\n")
-    print(table.markdown() if options.markdown else table.text(), end="\n\n")
-    print("\n".join([*verdicts, line]))
-    rounds = {name: timing.rounds for name, timing in timings.items()}
-    record.add("import in a fresh interpreter", rounds, unit="import", baseline="official SDK")
+    print("\n".join(verdicts))
     record.save(options.json)
     return 0
 
