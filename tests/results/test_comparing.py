@@ -26,7 +26,7 @@ def test_fields_that_differ_by_document() -> None:
     assert (found.documents, found.fields) == (1, 4)
     assert [(each.file, each.document, each.field, each.kind, each.left, each.right) for each in found.differences] == [
         ("a", 0, "total", "value", "1", "2"),
-        ("a", 0, "date", "error", "x", "the extraction failed; the app gave no reason"),
+        ("a", 0, "date", "error", "x", "the extraction failed; the app reported no reason"),
         ("a", 0, "gone", "only left", "g", None),
         ("a", 0, "new", "only right", None, "n"),
         ("b", 0, None, "only left", {"n": 1}, None),
