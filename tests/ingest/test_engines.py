@@ -156,7 +156,7 @@ async def test_workers_of_a_killed_client_are_asked_to_stop_and_waited_for(
     status = await job_of(client, tmp_path).run()
     timer.cancel()
     assert (status.complete, status.done, len(hub.runs())) == (True, 25, 3)
-    assert "asked to stop" in caplog.text
+    assert "signaled to stop" in caplog.text
     await asyncio.gather(*orphans)
 
 
