@@ -41,6 +41,7 @@ class BulkJobs(RawRequests):
         workspace: str | None = None,
         settings: "RunSettings | Mapping[str, Any] | SettingsOf | None" = None,
         group: "str | Callable[[Path], str] | None" = None,
+        group_sorted: bool = False,
         on_review: str = "skip",
         gate: "Gate | None" = None,
         format: str = "jsonl",
@@ -84,7 +85,12 @@ class BulkJobs(RawRequests):
                 a group; not kept in the journal.
             group: ``"folder"`` makes one batch and one run of each subfolder of the source with everything below it
                 (and one of the files directly in the source, named ``"."``); a callable returns the group of a path.
-                The name is a column of every row. A group of more than 1,000 files is refused.
+                The name is a column of every row. A group of more than 1,000 files is refused. The run of a subfolder
+                starts when the next one is read. Those of a callable start when the source has been read, since any
+                later file may belong to any group; see `group_sorted`.
+            group_sorted: the source has the files of each group of a callable one after the other, so that the run of a
+                group starts when the next group begins. A file whose group had ended before is refused: a group never
+                becomes two runs.
             on_review: what to do when a run stops for a human review: ``"skip"`` leaves it to a later call of the same
                 job, which collects the results; ``"wait"`` waits; ``"export"`` writes the current results, if the
                 server returns them, until a later call replaces them.
@@ -140,6 +146,7 @@ class BulkJobs(RawRequests):
             workspace=workspace,
             settings=settings,
             group=group,
+            group_sorted=group_sorted,
             on_review=on_review,
             gate=gate,
             format=format,

@@ -54,8 +54,7 @@ class Adoption:
         Raises:
             StopRequestedError: the job is being stopped.
         """
-        unsettled = await self._journal.call(functools.partial(queries.unsettled, after=0, limit=1 << 31))
-        if any(batch.state <= BatchState.SUBMITTING for batch in unsettled):
+        if await self._journal.call(queries.any_to_start):
             await self._load()
 
     async def adopt(self, batch: BatchRow) -> BatchRow:
@@ -80,9 +79,9 @@ class Adoption:
         Lists may lag, and a server may still be working on what a killed process sent; the wait counts from the start
         of this process, since no calendar connects the two.
         """
-        intents = [
-            batch for batch in await self._journal.call(lambda db: list(queries.batches(db))) if batch.state in INTENTS
-        ]
+        intents = await self._journal.call(
+            lambda db: [batch for state in sorted(INTENTS) for batch in queries.batches_in(db, state)]
+        )
         look = functools.partial(self._remote.known, job_prefix(self._journal.job))
         pause = 0.5
         while True:

@@ -1,5 +1,6 @@
 """What of a source is sent, and under which name: the rules for folders and URLs alike."""
 
+import enum
 import hashlib
 import os
 from collections.abc import Callable
@@ -43,6 +44,18 @@ class Candidate(NamedTuple):
 GroupOf = Callable[[Path], str]
 TOP = "."
 """The group of the files that are directly in the source folder, when each subfolder is a group."""
+
+
+class Grouping(enum.Enum):
+    """How the files of a source belong to groups."""
+
+    NONE = "none"
+    FOLDERS = "folders"
+    """The files of a group follow each other; a group that comes again, in another source folder, is another batch."""
+    SORTED = "sorted"
+    """The files of a group follow each other, as the caller promises: what comes later of a group is refused."""
+    SCATTERED = "scattered"
+    """The files of a group may be anywhere in the source."""
 
 
 @attrs.frozen

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from aihub_async.errors import ConfigurationError, InvalidRequestError
+from aihub_async.ingest.candidates import Grouping
 from aihub_async.ingest.scan import Sources
 from aihub_async.limits import MAX_FILES_PER_RUN, MAX_TAGS_LENGTH
 from aihub_async.models import RunSettings, settings_dict
@@ -86,6 +87,8 @@ class JobOptions:
     outage_patience: float = 1800.0
     """Seconds that the server may be unreachable before the job stops."""
     group: Group = None
+    group_sorted: bool = False
+    """The files of each group that `group` returns follow each other in the source."""
     on_review: str = "skip"
     gate: Gate | None = None
     max_files: int | None = None
@@ -104,6 +107,8 @@ class JobOptions:
             raise ConfigurationError(f"batch_files must be 1 to {MAX_FILES_PER_RUN}, not {self.batch_files!r}")
         if not (self.group in {None, "folder"} if isinstance(self.group, str | None) else callable(self.group)):
             raise ConfigurationError(f"group must be 'folder' or a callable, not {self.group!r}")
+        if self.group_sorted and not callable(self.group):
+            raise ConfigurationError("group_sorted is about the groups of a callable; pass it as group")
         for name, least in _LEAST.items():
             value = getattr(self, name)
             if value is not None and value < least:
@@ -134,9 +139,13 @@ class JobOptions:
         }
 
     @property
-    def is_grouped(self) -> bool | None:
-        """None without groups, else whether the files of a group follow each other in the source."""
-        return None if self.group is None else self.group == "folder"
+    def grouping(self) -> Grouping:
+        """How the files of the source belong to groups."""
+        if self.group is None:
+            return Grouping.NONE
+        if self.group == "folder":
+            return Grouping.FOLDERS
+        return Grouping.SORTED if self.group_sorted else Grouping.SCATTERED
 
     @property
     def shape(self) -> Shape:

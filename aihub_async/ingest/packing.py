@@ -6,10 +6,11 @@ from collections.abc import Iterable
 
 import attrs
 
-from aihub_async.ingest.candidates import LITTER, Candidate
+from aihub_async.ingest.candidates import LITTER, Candidate, Grouping
 from aihub_async.ingest.journal import queries
 from aihub_async.ingest.journal.rows import RETRYABLE, BatchRow, BatchState, FileRow, FileState
 from aihub_async.ingest.journal.schema import set_meta
+from aihub_async.ingest.naming import unique_name
 from aihub_async.ingest.progress import Tally
 from aihub_async.uploads.names import fold
 
@@ -54,13 +55,14 @@ class Planner:
 
     It continues where the journal stops: a batch that was being filled is filled further. A group becomes one batch
     whatever its size; one of more files than a run takes is refused as a whole. Files that appear in a group after its
-    batch was closed become another batch of the group.
+    batch was closed become another batch of the group. A chunk of candidates costs what it adds, however many groups
+    are being filled: up to about 1 KB of memory each.
 
     Args:
         connection: the journal.
         max_files: files of a batch.
         max_bytes: bytes of a batch, about; groups are not split by it.
-        grouped: None without groups, else whether the files of a group follow each other in the source: then a
+        grouping: whether files have groups, and whether those of a group follow each other in the source: then a
             group's batch is full when the next group begins, otherwise at the end of the source.
         is_inbox: a file that changed after it was sent is another file of the same name, and is sent.
         skipped_before: litter that the last scan counted.
@@ -72,16 +74,21 @@ class Planner:
         max_files: int,
         max_bytes: int,
         *,
-        grouped: bool | None = None,
+        grouping: Grouping = Grouping.NONE,
         is_inbox: bool = False,
         skipped_before: int = 0,
     ) -> None:
         self._max_files = max_files
         self._max_bytes = max_bytes
         self._folders: dict[str, int] = {}
-        self._grouped = grouped
+        self._grouping = grouping
         self._is_inbox = is_inbox
         self._open: dict[str, _Filling] = {}
+        self._changed: set[str] = set()
+        """Groups whose batches the journal does not have as they are."""
+        self._group: str | None = None
+        self._passed: set[str] = set()
+        """The group that the scan is at, and those before it; kept where none may come again."""
         self._too_large: set[str] = set()
         self._known: dict[tuple[int, str, str], FileRow] = {}
         self._new: list[FileRow] = []
@@ -90,11 +97,14 @@ class Planner:
         self._tally = Tally(skipped=-skipped_before)
         self._skipped = 0
         self._litter: list[str] = []
+        if grouping is Grouping.SCATTERED:
+            queries.index_batches(connection)
         self._files, self._last_file = queries.last_file(connection)
         self._batches, self._last_batch = queries.last_batch(connection)
         for row in list(queries.batches_in(connection, BatchState.FILLING)):
             names = {fold(file.upload_name) for file in queries.files_of(connection, row)}
             self._open[row.group] = _Filling(row.no, row.first, row.group, row.last, row.files, row.bytes, names)
+        self._filling = {filling.no for filling in self._open.values()}
 
     def add(self, connection: sqlite3.Connection, candidates: Iterable[Candidate]) -> list[int]:
         """Record candidates that are not known yet; returns the numbers of batches that became full."""
@@ -102,6 +112,8 @@ class Planner:
         chunk = [candidate for candidate in candidates if not self._is_litter(candidate)]
         self._look_up(connection, chunk)
         for candidate in chunk:
+            if self._grouping is Grouping.SORTED and candidate.refused is None:
+                self._pass_to(candidate.group)
             folder = self._folder(connection, candidate.folder)
             known = self._known.get((folder, candidate.base, candidate.given))
             if known is not None and not self._again(connection, known, candidate):
@@ -132,6 +144,11 @@ class Planner:
         full = [number for group in list(self._open) for number in self._close(connection, group)]
         self.save(connection)
         return full
+
+    def _pass_to(self, group: str) -> None:
+        if self._group is not None and group != self._group:
+            self._passed.add(self._group)
+        self._group = group
 
     def _is_litter(self, candidate: Candidate) -> bool:
         if candidate.refused is None or candidate.refused[0] != LITTER:
@@ -168,8 +185,7 @@ class Planner:
         return True
 
     def _on_its_way(self, connection: sqlite3.Connection, batch: int) -> bool:
-        is_filling = any(filling.no == batch for filling in self._open.values())
-        return not is_filling and queries.batch(connection, batch).state > BatchState.PLANNED
+        return batch not in self._filling and queries.batch(connection, batch).state > BatchState.PLANNED
 
     def _replace(self, connection: sqlite3.Connection, row: FileRow) -> None:
         self._flush(connection)
@@ -221,7 +237,7 @@ class Planner:
             self._refuse(connection, found, self._too_many(group))
             return full
         batch = self._open.get(group)
-        if self._grouped is None:
+        if self._grouping is Grouping.NONE:
             if batch is not None and (batch.files >= self._max_files or batch.bytes + found.size > self._max_bytes):
                 full = self._close(connection, group)
                 batch = None
@@ -229,15 +245,20 @@ class Planner:
             self._refuse_group(connection, batch)
             self._refuse(connection, found, self._too_many(group))
             return full
-        elif self._grouped and batch is None:
+        elif self._grouping is not Grouping.SCATTERED and batch is None:
+            if group in self._passed:
+                self._refuse(connection, found, _scattered(group))
+                return full
             # The files of the groups before this one have all been seen.
-            full = [number for other in list(self._open) for number in self._close(connection, other)]
+            ended = [group for group in self._open if self._grouping is Grouping.FOLDERS or group in self._passed]
+            full = [number for other in ended for number in self._close(connection, other)]
         number = self._next_file()
         if batch is None:
             self._last_batch += 1
             self._batches += 1
             batch = self._open[group] = _Filling(self._last_batch, number, group)
-        name = _unique(name, batch.names)
+            self._filling.add(batch.no)
+        name = unique_name(name, batch.names)
         row = found._replace(
             id=number, name="" if name == found.base else name, batch=batch.no, state=FileState.PLANNED
         )
@@ -245,6 +266,7 @@ class Planner:
         batch.last = number
         batch.files += 1
         batch.bytes += found.size
+        self._changed.add(group)
         self._tally.files += 1
         self._tally.bytes += found.size
         return full
@@ -265,20 +287,27 @@ class Planner:
             self._tally.refused += 1
         note = reason[1]
         queries.put_batch(connection, attrs.evolve(batch.row(BatchState.FAILED), note=note))
-        del self._open[batch.group]
+        self._forget(batch)
 
     def _close(self, connection: sqlite3.Connection, group: str) -> list[int]:
-        batch = self._open.pop(group, None)
+        batch = self._open.get(group)
         if batch is None:
             return []
+        self._forget(batch)
         queries.put_batch(connection, batch.row(BatchState.PLANNED))
         return [batch.no]
+
+    def _forget(self, batch: _Filling) -> None:
+        del self._open[batch.group]
+        self._filling.discard(batch.no)
+        self._changed.discard(batch.group)
 
     def save(self, connection: sqlite3.Connection) -> None:
         """Record the batches that are being filled, and the counts."""
         self._flush(connection)
-        for batch in self._open.values():
-            queries.put_batch(connection, batch.row(BatchState.FILLING))
+        for group in self._changed:
+            queries.put_batch(connection, self._open[group].row(BatchState.FILLING))
+        self._changed.clear()
         set_meta(connection, "files", self._files)
         set_meta(connection, "batches", self._batches)
         set_meta(connection, "skipped", self._skipped)
@@ -303,18 +332,8 @@ class Planner:
         return number
 
 
-def _unique(name: str, names: set[str]) -> str:
-    """Return a name that no other file of the batch has, and add it to the names.
-
-    Names that differ only in case or in Unicode form would overwrite each other on some drives.
-    """
-    stem, dot, extension = name.rpartition(".")
-    if not dot:
-        stem, extension = name, ""
-    candidate, number = name, 1
-    while (folded := fold(candidate)) in names:
-        number += 1
-        ending = f"~{number}{dot}{extension}"
-        candidate = stem[: 255 - len(ending)] + ending
-    names.add(folded)
-    return candidate
+def _scattered(group: str) -> tuple[str, str]:
+    message = (
+        f"group {group!r} had ended in the source before this file; sort the source by group, or leave out group_sorted"
+    )
+    return "group not sorted", message

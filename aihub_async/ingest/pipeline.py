@@ -172,7 +172,7 @@ class Pipeline:
                 db,
                 options.batch_files,
                 options.batch_bytes,
-                grouped=options.is_grouped,
+                grouping=options.grouping,
                 is_inbox=is_inbox,
                 skipped_before=skipped,
             )

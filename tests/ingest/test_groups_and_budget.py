@@ -1,11 +1,14 @@
 """Cases, deployments, reviews, gates and budgets."""
 
+import contextlib
 import json
+import sqlite3
 import struct
+import threading
 import tracemalloc
 import zlib
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,11 @@ from aihub_async import AsyncAIHub, Gate
 from aihub_async.emulator import Emulator
 from aihub_async.emulator.packets import PacketField, RunDocument
 from aihub_async.errors import ConfigurationError, IngestError
-from aihub_async.ingest import IngestJob
+from aihub_async.ingest import IngestJob, pipeline
+from aihub_async.ingest.candidates import Candidate, Grouping
+from aihub_async.ingest.journal import queries, schema
+from aihub_async.ingest.journal.rows import FileState
+from aihub_async.ingest.packing import Planner
 from aihub_async.ingest.pages import count_pages
 
 MakeFiles = Callable[..., Path]
@@ -302,3 +309,106 @@ async def test_the_plan_prints_pages(client: AsyncAIHub, tmp_path: Path) -> None
 def test_options_that_make_no_job_are_refused(client: AsyncAIHub, tmp_path: Path, wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
         job_of(client, tmp_path, **wrong)
+
+
+def by_parity(path: Path) -> str:
+    return f"digit {int(path.stem) % 2}"
+
+
+async def test_a_sorted_source_starts_the_run_of_each_group_when_the_next_begins(
+    hub: Emulator, client: AsyncAIHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "_CHUNK", 2)
+    paths = sorted(cases(tmp_path, {".": 6}).iterdir(), key=lambda path: (by_parity(path), path))
+    started = threading.Event()
+    waits: list[bool] = []
+
+    class Source:
+        def __iter__(self) -> Iterator[Path]:
+            yield from paths[:4]
+            # The source does not end before the run of its first group has started.
+            waits.append(started.wait(30))
+            yield from paths[4:]
+
+    def watch(_status: Any) -> None:
+        if hub.requests.count("runApp"):
+            started.set()
+
+    job = job_of(client, tmp_path, Source(), group=by_parity, group_sorted=True, on_progress=watch)
+    assert (await job.run()).done == 6
+    assert waits == [True]
+    assert len(hub.runs()) == 2
+
+
+async def test_a_group_that_comes_again_in_a_sorted_source_is_refused_and_never_split(
+    hub: Emulator, client: AsyncAIHub, tmp_path: Path
+) -> None:
+    paths = sorted(cases(tmp_path, {".": 5}).iterdir())
+    mixed = [paths[0], paths[2], paths[1], paths[3], paths[4]]
+    status = await job_of(client, tmp_path, mixed, group=by_parity, group_sorted=True).run()
+    assert (status.done, status.refused, len(hub.runs())) == (4, 1, 2)
+    (failure,) = lines_of(tmp_path / "out" / "failures.jsonl")
+    assert (failure["reason"], failure["source"]) == ("group not sorted", str(paths[4]))
+    assert "leave out group_sorted" in failure["message"]
+    # In a later scan too, although the groups before are known.
+    more = tmp_path / "scans" / "0006.txt"
+    more.write_text("Total: 6\n")
+    status = await job_of(client, tmp_path, [*mixed, more], group=by_parity, group_sorted=True).run()
+    assert (status.done, status.refused, len(hub.runs())) == (4, 2, 2)
+    status = await job_of(client, tmp_path, [*mixed, more], group=by_parity).run()
+    assert (status.done, status.refused, status.failed) == (6, 0, 0)
+
+
+def scattered(count: int, groups: int) -> list[Candidate]:
+    return [
+        Candidate("in", f"{number}.txt", "", f"{number}.txt", 1, 1, None, f"case {number % groups}")
+        for number in range(count)
+    ]
+
+
+def planned(connection: sqlite3.Connection, groups: int, grouping: Grouping) -> int:
+    """Plan groups of three files each, in chunks as the scan does, and return the rows that were written."""
+    planner = Planner(connection, 1000, 1 << 30, grouping=grouping)
+    candidates = scattered(3 * groups, groups)
+    if grouping is Grouping.SORTED:
+        candidates.sort(key=lambda candidate: candidate.group)
+    before = connection.total_changes
+    full = []
+    for start in range(0, len(candidates), 500):
+        full += planner.add(connection, candidates[start : start + 500])
+    full += planner.finish(connection)
+    assert len(full) == groups
+    return connection.total_changes - before
+
+
+@pytest.mark.parametrize("grouping", [Grouping.SCATTERED, Grouping.SORTED])
+def test_what_planning_a_group_writes_does_not_grow_with_their_number(tmp_path: Path, grouping: Grouping) -> None:
+    written = []
+    for groups in (500, 5_000):
+        schema.create(tmp_path / f"{groups}.db", {"files": 0, "batches": 0, "scanned": False})
+        with contextlib.closing(schema.connect(tmp_path / f"{groups}.db")) as connection:
+            written.append(planned(connection, groups, grouping) / groups)
+    # Each file once, its batch when it changes, and some facts of each chunk.
+    assert max(written) < 10
+    assert written[1] < written[0] * 1.1
+
+
+def test_the_files_of_a_scattered_group_are_found_by_an_index(tmp_path: Path) -> None:
+    schema.create(tmp_path / "job.db", {"files": 0, "batches": 0, "scanned": False})
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    with contextlib.closing(schema.connect(tmp_path / "job.db")) as connection:
+        planned(connection, 2_000, Grouping.SCATTERED)
+        connection.set_progress_handler(count, 100)
+        for batch in list(queries.batches(connection)):
+            assert len(queries.files_of(connection, batch, FileState.PLANNED)) == 3
+            assert queries.count_files(connection, batch, FileState.PLANNED) == 3
+            assert queries.sources_of(connection, batch) == {}
+        connection.set_progress_handler(None, 0)
+    # A scan of the range of ids of each group would take hundreds of times as many.
+    assert steps * 100 < 2_000 * 1_000

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from aihub_async.errors import JournalBusyError, JournalError
+from aihub_async.ingest.candidates import Grouping
 from aihub_async.ingest.journal import queries, schema
 from aihub_async.ingest.journal.file import Journal
 from aihub_async.ingest.journal.rows import BatchRow, BatchState, FileState
@@ -110,7 +111,7 @@ class Journaling(RuleBasedStateMachine):
         found = [Candidate("scans", name, "", name, 100 + len(name), 1, group=group) for name in names]
 
         def plan(connection: Any) -> None:
-            planner = Planner(connection, 10, 1 << 30, grouped=True if group else None)
+            planner = Planner(connection, 10, 1 << 30, grouping=Grouping.FOLDERS if group else Grouping.NONE)
             planner.add(connection, found)
             planner.finish(connection)
 

@@ -34,15 +34,10 @@ def put_files(connection: sqlite3.Connection, rows: Iterable[FileRow]) -> None:
 
 def settle_files(connection: sqlite3.Connection, ids: Iterable[int], state: FileState) -> None:
     """Set the state of files."""
-    wanted = set(ids)
-    if not wanted:
-        return
-    # One query for the whole range: the files of a page are close together.
-    found = connection.execute(
-        f"SELECT {_FILE} FROM files WHERE id BETWEEN ? AND ?",  # noqa: S608 - constant names
-        (min(wanted), max(wanted)),
-    )
-    rows = [FileRow(*columns)._replace(state=int(state)) for columns in found if columns[0] in wanted]
+    query = f"SELECT {_FILE} FROM files WHERE id = ?"  # noqa: S608 - constant names
+    # One look-up each: the files of a group may be anywhere in the table.
+    found = [connection.execute(query, (number,)).fetchone() for number in sorted(set(ids))]
+    rows = [FileRow(*columns)._replace(state=int(state)) for columns in found if columns is not None]
     changed = ((int(state), row.checksum(), row.id) for row in rows)
     connection.executemany("UPDATE files SET state = ?, crc = ? WHERE id = ?", changed)
 
@@ -87,6 +82,11 @@ def failures_of(connection: sqlite3.Connection, files: Iterable[FileRow]) -> lis
     return [row for file in files for row in connection.execute(query, (file.id,))]
 
 
+def index_batches(connection: sqlite3.Connection) -> None:
+    """Index the files by batch: those of a group may be anywhere in the table, where other batches are ranges of it."""
+    connection.execute("CREATE INDEX IF NOT EXISTS files_batch ON files(batch)")
+
+
 def put_batch(connection: sqlite3.Connection, row: BatchRow) -> None:
     """Write a batch's row."""
     connection.execute(f"REPLACE INTO batches VALUES ({_BATCH_MARKS})", row.stored())  # noqa: S608 - constant names
@@ -127,6 +127,15 @@ def batches_in(connection: sqlite3.Connection, state: BatchState) -> Iterator[Ba
     found = connection.execute(f"SELECT {_BATCH} FROM batches WHERE state = ? ORDER BY no", (int(state),))  # noqa: S608 - constant names
     for row in found:
         yield BatchRow(*row)
+
+
+def any_to_start(connection: sqlite3.Connection) -> bool:
+    """Return whether the run of any planned batch may not have been started."""
+    found = connection.execute(
+        "SELECT 1 FROM batches WHERE state BETWEEN ? AND ? LIMIT 1",
+        (int(BatchState.PLANNED), int(BatchState.SUBMITTING)),
+    )
+    return found.fetchone() is not None
 
 
 def unsettled(connection: sqlite3.Connection, after: int, limit: int) -> list[BatchRow]:
@@ -185,10 +194,10 @@ def count_batches(connection: sqlite3.Connection) -> tuple[dict[BatchState, int]
 
 def count_uploaded(connection: sqlite3.Connection, state: BatchState) -> int:
     """Return the number of uploaded files in batches of a state."""
+    # The files outside: each is read once, however the ranges of ids of the batches overlap.
     (count,) = connection.execute(
-        "SELECT count(*) FROM batches JOIN files ON files.id BETWEEN first AND last AND files.batch = no "
-        "WHERE batches.state = ? AND files.state = ?",
-        (int(state), int(FileState.UPLOADED)),
+        "SELECT count(*) FROM files CROSS JOIN batches ON no = files.batch WHERE files.state = ? AND batches.state = ?",
+        (int(FileState.UPLOADED), int(state)),
     ).fetchone()
     return int(count)
 
