@@ -58,9 +58,10 @@ SCOPES = {
     "waiting": Scope(
         "aihub_async/waiting/*.py",
         (
+            "tests/waiting/test_waiting_parts.py",
+            "tests/waiting/test_run_lists.py",
+            "tests/waiting/test_polling_schedule.py",
             "tests/waiting/test_scheduler.py",
-            "tests/waiting/test_scheduler_states.py",
-            "tests/waiting/test_handles.py",
         ),
     ),
     "journal": Scope(
