@@ -61,7 +61,6 @@ SCOPES = {
             "tests/waiting/test_waiting_parts.py",
             "tests/waiting/test_run_lists.py",
             "tests/waiting/test_polling_schedule.py",
-            "tests/waiting/test_scheduler.py",
         ),
     ),
     "journal": Scope(
