@@ -381,6 +381,16 @@ async def test_repeated_webhooks_poll_once_a_second(waits: Waits) -> None:
     assert waits.moments == [0, 1, 2, 3, 4]
 
 
+async def test_a_second_webhook_within_a_second_polls_after_it(waits: Waits) -> None:
+    (run,) = waits.runs.add(1)
+    waits.start(known=run, min_interval=100)
+    for second in (0.0, 0.25):
+        await waits.until(second)
+        waits.scheduler.notify("run-0")
+    await waits.until(50)
+    assert waits.moments == [0, 1]
+
+
 async def test_a_webhook_during_a_poll_causes_another(waits: Waits) -> None:
     """The answer on its way may be older than the end that the webhook reports."""
     (run,) = waits.runs.add(1)
@@ -566,6 +576,36 @@ async def test_what_lists_do_not_show_is_polled_alone(waits: Waits) -> None:
     assert len(waits.runs.pages) == 2, "seven requests take 3.5 seconds"
     await waits.until(3.5)
     assert len(waits.runs.pages) == 4
+
+
+async def test_what_is_being_polled_alone_is_not_polled_twice(waits: Waits) -> None:
+    waits.runs.add(12)
+    waits.runs.hidden = {"run-0"}
+    waits.runs.gate = asyncio.Event()
+    for number in range(12):
+        waits.start(f"run-{number}")
+    await waits.until(10)
+    assert len(waits.runs.pages) > 4
+    assert waits.runs.singles == ["run-0"]
+
+
+async def test_lists_begin_where_the_first_answer_says_that_runs_started(waits: Waits) -> None:
+    for run in waits.runs.add(12):
+        waits.start(run.id, known=attrs.evolve(run, start_timestamp=None))
+    await waits.until(3)
+    assert [since for since, _, _ in waits.runs.pages[:2]] == [None, 1_699_999_999]
+
+
+async def test_a_server_without_lists_is_polled_one_by_one(waits: Waits) -> None:
+    for run in waits.runs.add(30):
+        waits.start(run.id, known=run, began=BEGIN - 100)
+    waits.runs.page_failure = lambda: http_error(400)
+    await waits.until(200)
+    # Five rounds with a refused list and 19 polls each; then turns, of two each half second, at the pace of the runs.
+    rounds = [moment for moment in (0, 25, 55, 85, 115) for _ in range(20)]
+    turns = [begin + number / 4 - number % 2 / 4 for begin in (145, 175) for number in range(30)]
+    assert waits.moments == rounds + turns
+    assert set(waits.runs.singles[95:125]) == set(waits.runs.runs)
 
 
 async def test_a_failing_list_backs_off(waits: Waits) -> None:
