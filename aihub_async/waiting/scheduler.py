@@ -234,8 +234,6 @@ class Scheduler:
                     self._at(later.notify_again, functools.partial(self._take_notification, item), later.is_done)
 
     def _next_event(self) -> float:
-        if self._notified:
-            return float("-inf")
         return min([self._timers.next_due(), *(group.next_due() for group in self._groups.values())])
 
     async def _rest(self, seconds: float) -> None:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import anyio
 import attrs
 import pytest
 from anyio.abc import TaskStatus
@@ -145,12 +146,13 @@ def moments_of_pace(until: float, *, first: float = 0.0) -> list[float]:
 # One
 
 
-async def test_one_run_is_polled_ever_more_rarely(waits: Waits) -> None:
+async def test_one_run_is_polled_ever_more_rarely(waits: Waits, caplog: pytest.LogCaptureFixture) -> None:
     waits.runs.add(1)
     waits.start()
     await waits.until(400)
     assert waits.moments == moments_of_pace(400)
     assert waits.scheduler.waiting == 1
+    assert not caplog.records
 
 
 async def test_a_run_that_is_known_is_polled_later(waits: Waits) -> None:
@@ -355,6 +357,15 @@ async def test_a_timeout_is_exact_and_each_callers_own(waits: Waits) -> None:
     assert waits.scheduler.waiting == 0
 
 
+async def test_a_timeout_in_an_outage_names_its_error(waits: Waits) -> None:
+    waits.runs.add(1)
+    error = ConnectionLostError("reset", DETAILS)
+    waits.runs.failure = lambda: error
+    task = waits.start(timeout=10)
+    await waits.until(10)
+    assert str(task.exception()).endswith(f"; the last request failed: {error}")
+
+
 # Webhooks
 
 
@@ -401,11 +412,13 @@ async def test_a_webhook_during_a_poll_causes_another(waits: Waits) -> None:
     waits.scheduler.notify("run-0")
     waits.scheduler.notify("run-0")
     await waits.time.settle()
-    waits.runs.end("run-0")
     waits.runs.gate.set()
-    await waits.until(100.6)
+    await waits.until(150)
+    assert waits.moments == [100, 100.5], "and no more"
+    waits.runs.end("run-0")
+    waits.scheduler.notify("run-0")
+    await waits.time.settle()
     assert task.done()
-    assert waits.moments == [100, 100.5]
 
 
 async def test_polling_is_four_times_slower_while_webhooks_arrive(waits: Waits) -> None:
@@ -440,6 +453,17 @@ async def test_ends_without_their_webhooks_are_counted(with_inbox: Waits) -> Non
     await waits.time.settle()
     assert task.done()
     assert (waits.inbox.undelivered, waits.scheduler.health.good) == (3, True)
+
+
+async def test_a_missing_webhook_counts_once(with_inbox: Waits) -> None:
+    waits = with_inbox
+    (run,) = waits.runs.add(1, "COMPLETE")
+    options = WaitOptions(expects_webhook=True)
+    work = waits.scheduler.wait(waits.runs.pollable(), run.id, lambda run: run.status is None, options)
+    waits.tasks.append(asyncio.create_task(work))
+    await waits.until(30)
+    assert len(waits.moments) > 3
+    assert waits.inbox.undelivered == 1
 
 
 async def test_a_caller_that_expects_a_webhook_speaks_for_the_others(waits: Waits) -> None:
@@ -514,6 +538,7 @@ async def test_known_runs_are_listed_when_the_first_is_due(waits: Waits) -> None
     assert waits.moments == []
     await waits.until(100)
     assert waits.moments == [19, 38, 57, 76, 95]
+    assert {since for since, _, _ in waits.runs.pages} == {1_699_999_999}, "a second before the oldest start"
 
 
 async def test_a_round_leaves_half_a_second_for_each_request(waits: Waits) -> None:
@@ -683,8 +708,10 @@ async def test_each_of_many_has_its_turn_within_half_a_minute(time: VirtualClock
 
 
 async def test_slow_answers_bound_how_many_polls_are_under_way(time: VirtualClock) -> None:
-    asked = await job_polls(time, 60, 29, seconds=1000)
-    assert len(asked) == 24
+    asked = await job_polls(time, 60, 200, seconds=20)
+    under_way = [sum(moment - 20 < earlier <= moment for earlier, _ in asked) for moment, _ in asked]
+    assert max(under_way) == 24
+    assert len({job for _, job in asked}) == 60
 
 
 async def test_up_to_eight_jobs_need_no_turns(time: VirtualClock) -> None:
@@ -702,6 +729,15 @@ async def test_the_poller_lives_only_while_somebody_waits(waits: Waits) -> None:
     assert [each.get_name() for each in asyncio.all_tasks() if each.get_name() == "aihub-waiting"]
     task.cancel()
     await asyncio.wait({task})
+    assert not [each for each in asyncio.all_tasks() if each.get_name() == "aihub-waiting"]
+
+
+async def test_the_poller_has_ended_when_a_cancelled_wait_has(waits: Waits) -> None:
+    waits.runs.add(1)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(waits.scheduler.wait, waits.runs.pollable(), "run-0", run_ended)
+        await waits.until(0.1)
+        tasks.cancel_scope.cancel()
     assert not [each for each in asyncio.all_tasks() if each.get_name() == "aihub-waiting"]
 
 
