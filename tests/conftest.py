@@ -35,6 +35,20 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_end_a_hanging_child)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run the whole suite in a process per core; a selection of files, a debugger or ``-n 0`` keep it in this one.
+
+    Not by ``addopts``, which would start the processes for one file too, and be an error without pytest-xdist.
+    """
+    option = config.option
+    whole = config.args_source is config.ArgsSource.TESTPATHS and not hasattr(config, "workerinput")
+    watched = option.usepdb or option.trace or option.collectonly or option.capture == "no"
+    if whole and not watched and config.pluginmanager.hasplugin("xdist") and option.numprocesses is None:
+        option.numprocesses = min(max(os.cpu_count() or 1, 2), 4)
+        option.dist = "worksteal"
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Exempt the slow tests from `faulthandler_timeout`, which ends the session."""
     if item.get_closest_marker("slow"):
