@@ -10,6 +10,7 @@ from pathlib import Path
 
 import anyio
 import anyio.to_thread
+import attrs
 
 from aihub_async._version import __version__
 from aihub_async.errors import ConfigurationError, IngestError
@@ -122,11 +123,9 @@ class IngestJob:
         self._loop = asyncio.get_running_loop()
         try:
             async with await self._open() as journal:
-                claim = functools.partial(self._folder.claim, journal.job, journal.path, is_new=journal.is_new)
-                await anyio.to_thread.run_sync(claim)
+                await self._claim(journal, is_new=journal.is_new)
                 status = await self._run(journal, retry_failed, engine)
-                await self._finish(journal)
-                return status
+                return await self._finish(journal, status)
         finally:
             self._loop = None
 
@@ -154,8 +153,7 @@ class IngestJob:
         self._loop = asyncio.get_running_loop()
         try:
             async with await self._open() as journal:
-                claim = functools.partial(self._folder.claim, journal.job, journal.path, is_new=journal.is_new)
-                await anyio.to_thread.run_sync(claim)
+                await self._claim(journal, is_new=journal.is_new)
                 await shards.merge_all(journal, patience=self._options.outage_patience)
                 await self._outputs.reopen_lost(journal)
                 mover = None if move is None else Mover(journal, Path(source), move)
@@ -174,9 +172,8 @@ class IngestJob:
                     group.start_soon(notify_changes, [os.fspath(source)], arrivals.wake)
                     status = await pipeline.run(None, arrivals)
                     group.cancel_scope.cancel()
-                await self._finish(journal)
                 # A task group swallows nothing but its own cancellation.
-                return status  # pyright: ignore[reportPossiblyUnboundVariable]
+                return await self._finish(journal, status)  # pyright: ignore[reportPossiblyUnboundVariable]
         except BaseExceptionGroup as group_error:
             raise first_error(group_error) from None
         finally:
@@ -234,8 +231,7 @@ class IngestJob:
         job = job or await find_job(remote, await anyio.to_thread.run_sync(self._folder.owner))
         async with await self._open(job) as journal:
             await rebuild(journal, remote, self._scan())
-            claim = functools.partial(self._folder.claim, journal.job, journal.path, is_new=False)
-            await anyio.to_thread.run_sync(claim)
+            await self._claim(journal, is_new=False)
             return await journal.call(lambda db: status_of(db, journal.path))
 
     async def _run(self, journal: Journal, retry_failed: bool, engine: Engine | None) -> IngestStatus:
@@ -253,7 +249,7 @@ class IngestJob:
             if pipeline.is_stopped:
                 return status
             # The folder may have been changed while the job ran.
-            self._folder.claim(journal.job, journal.path, is_new=False)
+            await self._claim(journal, is_new=False)
             if not await self._outputs.reopen_lost(journal):
                 await self._outputs.unify(journal)
                 return status
@@ -289,7 +285,10 @@ class IngestJob:
             self._on_progress(status)
         return status
 
-    async def _finish(self, journal: Journal) -> None:
+    async def _claim(self, journal: Journal, *, is_new: bool) -> None:
+        await anyio.to_thread.run_sync(functools.partial(self._folder.claim, journal.job, journal.path, is_new=is_new))
+
+    async def _finish(self, journal: Journal, status: IngestStatus) -> IngestStatus:
         context = {
             "server": self._server,
             "out": self._options.publish_to or os.fspath(self._folder.path.absolute()),
@@ -298,9 +297,11 @@ class IngestJob:
             "ended_at": time.time(),
         }
         await journal.call(lambda db: set_meta(db, "context", context))
+        rows, gated = await self._outputs.drop_superseded(journal)
         await self._outputs.write_lists(journal)
         if self._publisher is not None:
             await anyio.to_thread.run_sync(self._publisher.finish, journal.path)
+        return attrs.evolve(status, rows=status.rows - rows, gated=status.gated - gated)
 
     async def _open(self, job: str | None = None) -> Journal:
         spec = self._options.spec(self._sources)

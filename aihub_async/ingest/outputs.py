@@ -1,5 +1,6 @@
 """What a job checks and writes in its results folder at its beginning and end."""
 
+import functools
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -12,9 +13,10 @@ import attrs
 from aihub_async.ingest.folder import ResultsFolder, explained, write_lines
 from aihub_async.ingest.journal import queries
 from aihub_async.ingest.journal.file import Journal
-from aihub_async.ingest.journal.rows import BatchState
+from aihub_async.ingest.journal.rows import BatchState, FileRow, FileState
 from aihub_async.ingest.options import JobOptions
 from aihub_async.results.datasets import unify
+from aihub_async.results.dropping import drop_files
 
 
 class Outputs:
@@ -43,6 +45,33 @@ class Outputs:
             return len(lost)
 
         return await journal.call(check)
+
+    async def drop_superseded(self, journal: Journal) -> tuple[int, int]:
+        """Remove what earlier tries of files left in parts, once the results of later ones are written.
+
+        Returns:
+            The rows, and the documents that the gate had refused, that were removed.
+        """
+        all_rows = all_gated = 0
+        for number, files in (await journal.call(queries.superseded)).items():
+            names = [file.upload_name for file in files]
+            drop = functools.partial(self._drop, number, names)
+            rows, gated = await anyio.to_thread.run_sync(drop)
+            part = self._folder.part(number)
+            size = part.stat().st_size if part.exists() else 0
+            await journal.call(functools.partial(_record_dropped, number, files, rows, gated, size))
+            all_rows, all_gated = all_rows + rows, all_gated + gated
+        return all_rows, all_gated
+
+    def _drop(self, number: int, names: list[str]) -> tuple[int, int]:
+        """Return how many rows were removed from the part of a batch, and from its list for review."""
+
+        def drop(path: Path, format: str) -> int:
+            with explained(path):
+                return drop_files(path, format, names) if path.exists() else 0
+
+        rows = drop(self._folder.part(number), self._options.format)
+        return rows, drop(self._folder.review_part(number), "jsonl")
 
     async def unify(self, journal: Journal) -> None:
         """Make the columns of all parts equal, so that any reader can read the folder as one table."""
@@ -86,3 +115,13 @@ class Outputs:
             if batch.gated and path.exists():
                 with path.open(encoding="utf-8") as lines:
                     yield from map(json.loads, lines)
+
+
+def _record_dropped(
+    number: int, files: list[FileRow], rows: int, gated: int, size: int, db: sqlite3.Connection
+) -> None:
+    queries.settle_files(db, (file.id for file in files), FileState.SUPERSEDED)
+    batch = queries.batch(db, number)
+    if batch.state is BatchState.EXPORTED:
+        changed = attrs.evolve(batch, rows=batch.rows - rows, gated=batch.gated - gated, part_bytes=size)
+        queries.put_batch(db, changed)

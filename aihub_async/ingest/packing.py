@@ -7,9 +7,8 @@ from collections.abc import Iterable
 import attrs
 
 from aihub_async.ingest.candidates import LITTER, Candidate, Grouping
-from aihub_async.ingest.journal import queries
+from aihub_async.ingest.journal import queries, schema
 from aihub_async.ingest.journal.rows import RETRYABLE, BatchRow, BatchState, FileRow, FileState
-from aihub_async.ingest.journal.schema import set_meta
 from aihub_async.ingest.naming import unique_name
 from aihub_async.ingest.progress import Tally
 from aihub_async.uploads.names import fold
@@ -98,7 +97,7 @@ class Planner:
         self._skipped = 0
         self._litter: list[str] = []
         if grouping is Grouping.SCATTERED:
-            queries.index_batches(connection)
+            schema.index_batches(connection)
         self._files, self._last_file = queries.last_file(connection)
         self._batches, self._last_batch = queries.last_batch(connection)
         for row in list(queries.batches_in(connection, BatchState.FILLING)):
@@ -189,7 +188,8 @@ class Planner:
 
     def _replace(self, connection: sqlite3.Connection, row: FileRow) -> None:
         self._flush(connection)
-        queries.put_file(connection, row._replace(state=FileState.REPLACED))
+        was_run = row.state == FileState.NO_RESULT
+        queries.put_file(connection, row._replace(state=FileState.RETRIED if was_run else FileState.REPLACED))
         queries.delete_failure(connection, row.id)
         self._uncount(row)
 
@@ -308,10 +308,10 @@ class Planner:
         for group in self._changed:
             queries.put_batch(connection, self._open[group].row(BatchState.FILLING))
         self._changed.clear()
-        set_meta(connection, "files", self._files)
-        set_meta(connection, "batches", self._batches)
-        set_meta(connection, "skipped", self._skipped)
-        set_meta(connection, "skipped_names", self._litter)
+        schema.set_meta(connection, "files", self._files)
+        schema.set_meta(connection, "batches", self._batches)
+        schema.set_meta(connection, "skipped", self._skipped)
+        schema.set_meta(connection, "skipped_names", self._litter)
 
     def _flush(self, connection: sqlite3.Connection) -> None:
         queries.put_files(connection, self._new)

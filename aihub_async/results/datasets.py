@@ -31,12 +31,12 @@ def unify(paths: Iterable[Path], format: str, replace: Replace) -> int:
 
 
 def _unify_csv(paths: Sequence[Path], replace: Replace) -> int:
-    with _long_fields():
+    with long_fields():
         return _unify_headers(paths, replace)
 
 
 @contextlib.contextmanager
-def _long_fields() -> Iterator[None]:
+def long_fields() -> Iterator[None]:
     """Read fields of any length: the reader's own limit, of the whole process, is 128 KiB."""
     before = csv.field_size_limit(1 << 30)
     try:

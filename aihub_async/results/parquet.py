@@ -4,7 +4,7 @@ import contextlib
 import io
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -144,3 +144,22 @@ def _rewrite(path: Path, target: Path, before: ColumnSet, after: ColumnSet) -> N
         _finish(writer, after)
         file.flush()
         os.fsync(file.fileno())
+
+
+def drop(path: Path, target: Path, files: Collection[str]) -> int:
+    """Write a part without the rows of files, one row group at a time; return how many rows were left out."""
+    pq, compute = _pq(), load("pyarrow.compute", extra="parquet", purpose="format 'parquet'")
+    pyarrow = load("pyarrow", extra="parquet", purpose="format 'parquet'")
+    columns = columns_of(path)
+    dropped = 0
+    with target.open("wb") as output:
+        writer = pq.ParquetWriter(output, pq.read_schema(path).remove_metadata())
+        for table in _row_groups(pq, path):
+            kept = table.filter(compute.invert(compute.is_in(table["file"], pyarrow.array(sorted(files)))))
+            dropped += table.num_rows - kept.num_rows
+            writer.write_table(kept.replace_schema_metadata(None))
+        if columns is None:
+            writer.close()
+        else:
+            _finish(writer, columns)
+    return dropped

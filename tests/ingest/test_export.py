@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from aihub_async import AsyncAIHub
+from aihub_async import AsyncAIHub, Gate
 from aihub_async.emulator import Emulator
 from aihub_async.errors import IngestError
 from aihub_async.ingest import IngestJob
@@ -204,3 +204,55 @@ async def test_litter_is_skipped_and_patterns_choose_files(
     status = await job.run()
     assert (status.done, status.refused, status.skipped) == (3, 0, 4)
     assert not (tmp_path / "out" / "failures.jsonl").exists()
+
+
+@pytest.mark.parametrize("format", ["jsonl", "csv", "parquet", "xlsx"])
+@pytest.mark.parametrize("rows", ["document", "field"])
+async def test_a_later_success_replaces_what_the_failed_try_left_in_its_part(
+    hub: Emulator, client: AsyncAIHub, make_files: MakeFiles, tmp_path: Path, format: str, rows: str
+) -> None:
+    for package in ("pandas", *{"parquet": ["pyarrow"], "xlsx": ["xlsxwriter", "openpyxl"]}.get(format, [])):
+        pytest.importorskip(package)
+    scans, out = make_files("scans", 3), tmp_path / "out"
+    broken = scans / "doc-00001.txt"
+
+    @hub.app("reader")
+    def reader(document: Any) -> dict[str, str]:
+        if "unreadable" in document.text:
+            raise ValueError("unreadable")
+        return {"length": str(len(document.text))}
+
+    broken.write_text("unreadable")
+    options: dict[str, Any] = {"app_name": "reader", "format": format, "rows": rows, "gate": Gate(required=["length"])}
+    first = await job_of(client, scans, out, **options).run()
+    assert (first.done, first.failed, first.gated) == (2, 1, 1)
+    before = table_of(out, format)
+    assert sorted(before["file"]) == [f"doc-{number:05d}.txt" for number in range(3)]
+    # Tried again without success: still one row, that of the last try.
+    again = await job_of(client, scans, out, **options).retry_failed()
+    assert (again.done, again.failed, again.rows, again.gated) == (2, 1, 3, 1)
+    assert sorted(table_of(out, format)["file"]) == sorted(before["file"])
+    broken.write_text("readable")
+    last = await job_of(client, scans, out, **options).run()
+    assert (last.complete, last.done, last.failed, last.rows, last.gated) == (True, 3, 0, 3, 0)
+    after = table_of(out, format)
+    assert sorted(after["file"]) == sorted(before["file"])
+    assert after.groupby("file")["batch_id"].nunique().max() == 1
+    assert (await job_of(client, scans, out, **options).status()).rows == 3
+    # Written again from the server, the first part does not get the row of the failed try back.
+    (out / f"part-000001.{format}").unlink()
+    restored = await job_of(client, scans, out, **options).run()
+    assert (restored.complete, restored.rows) == (True, 3)
+    assert sorted(table_of(out, format)["file"]) == sorted(before["file"])
+
+
+def table_of(out: Path, format: str) -> Any:
+    pandas = pytest.importorskip("pandas")
+    read = {
+        "jsonl": lambda path: pandas.read_json(path, lines=True),
+        "csv": pandas.read_csv,
+        "parquet": pandas.read_parquet,
+        "xlsx": pandas.read_excel,
+    }[format]
+    tables = [read(path) for path in sorted(out.glob(f"part-*.{format}"))]
+    return pandas.concat([table for table in tables if len(table)])

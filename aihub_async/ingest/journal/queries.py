@@ -82,11 +82,6 @@ def failures_of(connection: sqlite3.Connection, files: Iterable[FileRow]) -> lis
     return [row for file in files for row in connection.execute(query, (file.id,))]
 
 
-def index_batches(connection: sqlite3.Connection) -> None:
-    """Index the files by batch: those of a group may be anywhere in the table, where other batches are ranges of it."""
-    connection.execute("CREATE INDEX IF NOT EXISTS files_batch ON files(batch)")
-
-
 def put_batch(connection: sqlite3.Connection, row: BatchRow) -> None:
     """Write a batch's row."""
     connection.execute(f"REPLACE INTO batches VALUES ({_BATCH_MARKS})", row.stored())  # noqa: S608 - constant names
@@ -176,6 +171,27 @@ def sources_of(connection: sqlite3.Connection, row: BatchRow) -> dict[str, tuple
     ).fetchall()
     paths = folders(connection, (folder for _, _, folder, _ in found))
     return {name: (number, _path(paths[folder], base)) for name, number, folder, base in found}
+
+
+def superseded(connection: sqlite3.Connection) -> dict[int, list[FileRow]]:
+    """Return the files, by batch, that were planned again and whose later results are written."""
+    columns = ", ".join(f"old.{name}" for name in _FILE.split(", "))
+    found = connection.execute(
+        f"SELECT {columns} FROM files AS old WHERE old.state = ? AND EXISTS ("  # noqa: S608 - constant names
+        "SELECT 1 FROM files AS new JOIN batches ON no = new.batch WHERE new.folder = old.folder "
+        "AND new.base = old.base AND new.given = old.given AND new.id > old.id AND new.state IN (?, ?) "
+        "AND batches.state = ?)",
+        (
+            int(FileState.RETRIED),
+            int(FileState.UPLOADED),
+            int(FileState.NO_RESULT),
+            int(BatchState.EXPORTED),
+        ),
+    )
+    by_batch: dict[int, list[FileRow]] = {}
+    for row in (FileRow(*columns) for columns in found):
+        by_batch.setdefault(row.batch, []).append(row)
+    return by_batch
 
 
 def count_by_state(connection: sqlite3.Connection) -> dict[FileState, tuple[int, int]]:

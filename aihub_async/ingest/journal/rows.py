@@ -21,6 +21,10 @@ class FileState(enum.IntEnum):
     """Planned again as another row."""
     NO_RESULT = 5
     """Uploaded, but its run failed or could not read it; recorded among the failures as FAILED is."""
+    RETRIED = 6
+    """Was NO_RESULT and is planned again as another row; what its run returned may still be in a part."""
+    SUPERSEDED = 7
+    """Was RETRIED, and the results of the later row are written: the part of this one must not have it any more."""
 
 
 LIVE = (FileState.PLANNED, FileState.UPLOADED, FileState.FAILED, FileState.NO_RESULT)

@@ -226,6 +226,11 @@ def read_meta(path: Path, connection: sqlite3.Connection) -> dict[str, Any]:
     return found
 
 
+def index_batches(connection: sqlite3.Connection) -> None:
+    """Index the files by batch: those of a group may be anywhere in the table, where other batches are ranges of it."""
+    connection.execute("CREATE INDEX IF NOT EXISTS files_batch ON files(batch)")
+
+
 def _version(connection: sqlite3.Connection) -> int:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     return int(version)

@@ -51,6 +51,8 @@ async def write_part(
     batch: BatchRow,
     sources: Mapping[str, str],
     crash_hook: Callable[[str], None],
+    *,
+    superseded: frozenset[str] = frozenset(),
 ) -> Written:
     """Write a batch's results to its part, which appears whole or not at all.
 
@@ -63,13 +65,14 @@ async def write_part(
         batch: the batch, with its run.
         sources: the local path of each file by its name in the batch.
         crash_hook: called before and after every durable write.
+        superseded: names of files whose later results are in another part: they have no rows here.
 
     Raises:
         UnreadableResultsError: the server sends what cannot be read as results.
         IngestError: the part cannot be written, such as on a full disk.
     """
     with ExitStack() as files, explained(folder.part(batch.no)):
-        part = _Part(options, folder, batch, sources, files)
+        part = _Part(options, folder, batch, sources, files, superseded)
         pages = remote.results(batch.run_id)
         offset = 0
         while True:
@@ -98,7 +101,9 @@ class _Part:
         batch: BatchRow,
         sources: Mapping[str, str],
         files: ExitStack,
+        superseded: frozenset[str] = frozenset(),
     ) -> None:
+        self._superseded = superseded
         self._batch = batch
         self._sources = sources
         self._extra = {"group": batch.group} if options.group is not None else {}
@@ -135,6 +140,8 @@ class _Part:
 
     def _add_file(self, file: ResultFile) -> None:
         name = file_name(file)
+        if name in self._superseded:
+            return
         self._missing.pop(name, None)
         origin = self._origin(self._sources.get(name), name)
         self._count_fields(file)

@@ -14,13 +14,13 @@ from aihub_async.ingest.adoption import look_for
 from aihub_async.ingest.folder import ResultsFolder, explained
 from aihub_async.ingest.journal import queries
 from aihub_async.ingest.journal.file import Journal
-from aihub_async.ingest.journal.rows import BatchRow, BatchState, FileState
+from aihub_async.ingest.journal.rows import BatchRow, BatchState, FileRow, FileState
 from aihub_async.ingest.naming import batch_name
 from aihub_async.ingest.options import JobOptions
 from aihub_async.ingest.patience import STOPPING, Patience, is_outage
 from aihub_async.ingest.progress import Progress
 from aihub_async.ingest.remote import Remote
-from aihub_async.ingest.stages.export import UnreadableResultsError, write_part
+from aihub_async.ingest.stages.export import UnreadableResultsError, Written, write_part
 from aihub_async.ingest.stages.upload import PASSING, BatchGoneError, Sender
 from aihub_async.ingest.stopping import StopRequest
 
@@ -103,9 +103,7 @@ class BatchStages:
 
     async def export(self, batch: BatchRow) -> BatchRow:
         """Write the batch's results; they appear whole or not at all."""
-        sources = await self.journal.call(lambda db: queries.sources_of(db, batch))
-        paths = {name: path for name, (_, path) in sources.items()}
-        write = functools.partial(write_part, self.remote, self.options, self.folder, batch, paths, self.crash_hook)
+        sources, write = await self._writing(batch)
         try:
             written = await self._read_repeatedly(write)
         except errors.NotFoundError as error:
@@ -133,11 +131,24 @@ class BatchStages:
         self.progress.moved(batch, exported)
         return exported
 
+    async def _writing(self, batch: BatchRow) -> tuple[dict[str, tuple[int, str]], Callable[[], Awaitable[Written]]]:
+        """Return the uploaded files of a batch, ids and paths by name, and what writes its part."""
+
+        def read(db: sqlite3.Connection) -> tuple[dict[str, tuple[int, str]], list[FileRow]]:
+            return queries.sources_of(db, batch), queries.files_of(db, batch, FileState.SUPERSEDED)
+
+        sources, superseded = await self.journal.call(read)
+        paths = {name: path for name, (_, path) in sources.items()}
+        write = functools.partial(
+            write_part,
+            *(self.remote, self.options, self.folder, batch, paths, self.crash_hook),
+            superseded=frozenset(row.upload_name for row in superseded),
+        )
+        return sources, write
+
     async def preview(self, batch: BatchRow) -> None:
         """Write the current results of a run in review; those after the review replace them."""
-        sources = await self.journal.call(lambda db: queries.sources_of(db, batch))
-        paths = {name: path for name, (_, path) in sources.items()}
-        write = functools.partial(write_part, self.remote, self.options, self.folder, batch, paths, self.crash_hook)
+        _, write = await self._writing(batch)
         try:
             await self.patience.ride_out(write)
         except (errors.BadRequestError, errors.ConflictError, errors.NotFoundError) as error:
