@@ -20,7 +20,7 @@ from anyio.from_thread import start_blocking_portal
 
 from benchmarks.measure import Table, cpu_seconds
 from benchmarks.record import Record, add_option
-from benchmarks.serving import sink
+from benchmarks.serving import cores, pin, sink
 
 CALLS = 2_048
 CONTENT = b"x" * 20_000
@@ -150,18 +150,19 @@ def contestant(name: str, work: str, root: str) -> Loop:
         return sync_loop(work, sync_call(work, client))
 
 
-def run(name: str, work: str, root: str) -> Loop:
+def run(name: str, work: str, root: str, core: int | None) -> Loop:
     command = [sys.executable, "-m", "benchmarks.facade", name, work, root]
+    command += [] if core is None else [str(core)]
     answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return Loop(**json.loads(answer))
 
 
-def race(work: str, rounds: int, root: str) -> dict[str, list[Loop]]:
+def race(work: str, rounds: int, root: str, core: int | None) -> dict[str, list[Loop]]:
     loops: dict[str, list[Loop]] = {name: [] for name in CONTESTANTS[work]}
     for number in range(rounds):
         order = CONTESTANTS[work] if number % 2 == 0 else CONTESTANTS[work][::-1]
         for name in order:
-            loops[name].append(run(name, work, root))
+            loops[name].append(run(name, work, root, core))
     return loops
 
 
@@ -214,19 +215,22 @@ def verdict(text: str, value: float, goal: float) -> str:
 
 def main(argv: list[str]) -> int:
     if argv and argv[0] in {name for names in CONTESTANTS.values() for name in names}:
-        print(json.dumps(attrs.asdict(contestant(*argv))))
+        pin(int(argv[3]) if len(argv) > 3 else None)
+        print(json.dumps(attrs.asdict(contestant(*argv[:3]))))
         return 0
     parser = argparse.ArgumentParser(prog="benchmarks facade", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--markdown", action="store_true")
+    parser.add_argument("--pin", action="store_true", help="each client with all its threads on one core")
     add_option(parser)
     options = parser.parse_args(argv)
+    client, server = cores() if options.pin else (None, None)
     record = Record.begin("facade", argv)
 
     verdicts: list[str] = []
-    with sink() as root:
+    with sink(core=server) as root:
         for work in CONTESTANTS:
-            loops = race(work, options.rounds, root)
+            loops = race(work, options.rounds, root, client)
             table = table_of(loops)
             print(f"{CALLS:,} x {work}, medians of {options.rounds} interleaved rounds\n")
             print(table.markdown() if options.markdown else table.text(), end="\n\n", flush=True)

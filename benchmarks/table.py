@@ -69,7 +69,8 @@ def describe(record: Record) -> str:
     rounds = sorted({len(series.rounds) for series in record.series})
     where = f"{machine['cpus']} CPUs ({machine['cpu']}), {machine['python']}"
     load = " to ".join(f"{value:g}" for value in record.load)
-    taken = f"`{' '.join(record.command)}`, {record.began}; {where}; load average {load}"
+    commit = record.versions.get("commit", "unknown")
+    taken = f"`{' '.join(record.command)}`, {record.began}, commit {commit}; {where}; load average {load}"
     return "\n".join([f"{taken}; rounds: {', '.join(map(str, rounds))}.", *record.notes])
 
 
