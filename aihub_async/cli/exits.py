@@ -227,7 +227,8 @@ def list_failed_files(error: Exception) -> None:
         return
     failed = error.report.failed
     for record in failed[:_SHOWN_FILES]:
-        terminal.err.print(Text.assemble(Text("failed ", "red"), plain(f"{record.name}: {record.error}")))
+        reason = "" if record.error is None else explain(record.error)
+        terminal.err.print(Text.assemble(Text("failed ", "red"), plain(f"{record.name}: {reason}")))
     if len(failed) > _SHOWN_FILES:
         terminal.err.print(f"… and {len(failed) - _SHOWN_FILES:,} more")
 

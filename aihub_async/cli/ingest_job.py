@@ -20,6 +20,7 @@ from aihub_async.cli import terminal
 from aihub_async.cli.connection import open_client
 from aihub_async.cli.exits import ExitCode, end_partial, fail, run
 from aihub_async.cli.options import AnyConnection
+from aihub_async.cli.text import counted
 from aihub_async.ingest import engines
 from aihub_async.ingest.cloud import split_out
 from aihub_async.ingest.folder import ResultsFolder, default_journal, journal_of
@@ -196,8 +197,10 @@ def _conclude(status: IngestStatus, folder: ResultsFolder, out: str, *, interrup
     if status.failed or status.refused:
         terminal.note(f"the files without results are listed in {folder.failures}")
     if status.complete:
+        if not status.files and not status.refused:
+            terminal.warn("the sources hold no files")
         if status.failed:
-            end_partial(f"{status.failed:,} files failed; aihub ingest retry-failed sends them again")
+            end_partial(f"{counted(status.failed, 'file')} failed; aihub ingest retry-failed sends again what failed")
         terminal.note(f"complete; results: {out}")
         return
     if interrupted:

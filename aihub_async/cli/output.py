@@ -9,7 +9,7 @@ from aihub_async.cli import terminal
 from aihub_async.cli.exits import end_partial, usage
 from aihub_async.cli.options import Shape, local_path
 from aihub_async.cli.terminal import Column
-from aihub_async.cli.text import value_text
+from aihub_async.cli.text import counted, value_text
 from aihub_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -128,10 +128,10 @@ def _write(processed: "Processed", rows: "Sequence[FieldRow]", path: Path, shape
     """Write the output file; return the message about it."""
     if not shape.wide:
         write_rows(path, rows, formulas=shape.keep_formulas)
-        return f"{len(rows)} fields written to {path}"
+        return f"{counted(len(rows), 'field')} written to {path}"
     table = processed.table(include=shape.add or ())
     table.write(path, formulas=shape.keep_formulas)
-    said = f"{len(table)} documents written to {path}"
+    said = f"{counted(len(table), 'document')} written to {path}"
     renamed = "; ".join(f"the field {field} is the column {column}" for column, field in table.renamed.items())
     return f"{said}; {renamed}" if renamed else said
 

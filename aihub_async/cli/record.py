@@ -8,6 +8,7 @@ from aihub_async.cli import terminal
 from aihub_async.cli.connection import check_key, open_client
 from aihub_async.cli.exits import ending_in_one_line, run
 from aihub_async.cli.options import FLAG, Connection, Output, local_path
+from aihub_async.cli.text import counted
 
 
 def record(
@@ -50,4 +51,4 @@ def record(
             terminal.emit({"out": str(target), "files": files})
         else:
             terminal.write_line(str(target))
-            terminal.note(f"{files:,} files; serve them with: aihub serve --load {to}")
+            terminal.note(f"{counted(files, 'file')}; serve them with: aihub serve --load {to}")

@@ -13,6 +13,7 @@ from aihub_async.cli.exits import ending_in_one_line, run, usage
 from aihub_async.cli.options import FLAG, Connection, Output, local_path
 from aihub_async.cli.output import check_writable, shortened
 from aihub_async.cli.terminal import Column
+from aihub_async.cli.text import counted
 
 if TYPE_CHECKING:
     from aihub_async.results.comparing import Comparison, Score
@@ -132,7 +133,8 @@ def compare_runs(
     shown = rows if not terminal.out.is_terminal else [_shortened(row, "left", "right") for row in rows]
     terminal.print_rows(_DIFFERENCES, shown)
     terminal.note(
-        f"{len(found.differences):,} differences; {found.documents:,} documents and {found.fields:,} fields compared"
+        f"{counted(len(found.differences), 'difference')}; {counted(found.documents, 'document')} and "
+        f"{counted(found.fields, 'field')} compared"
     )
 
 

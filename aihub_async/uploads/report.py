@@ -13,7 +13,10 @@ def upload_error(report: UploadReport, *, of: int | None = None) -> UploadError:
     failed = report.failed
     more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
     count = f"{len(failed)} of {len(report) if of is None else of} files failed"
-    error = UploadError(f"{count}: {failed[0].source}: {failed[0].error}{more}", report=report)
+    first = str(failed[0].error)
+    # Most errors of a source begin with its name.
+    named = first if first.startswith(failed[0].source) else f"{failed[0].source}: {first}"
+    error = UploadError(f"{count}: {named}{more}", report=report)
     error.__cause__ = failed[0].error
     return error
 

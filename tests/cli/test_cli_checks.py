@@ -51,7 +51,9 @@ def test_two_files_of_one_name_have_a_way_out(call: "Call", emulator: Emulator, 
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "scan.txt").write_text(f"Folder: {folder}")
     said = refused(call, emulator, "process", "in", *RUN)
-    assert "--relative" in said
+    assert said.count("--relative") == 2, "in the line of the file, and in the summary"
+    assert "naming=" not in said
+    assert not re.search(r"(in/./scan\.txt: )\1", said), "the summary names the file once"
     code, out, err = call("process", "in", *RUN, "--relative", "--json")
     assert code == 0, err
     assert {row["file"] for row in json.loads(out)["fields"]} == {"a__scan.txt", "b__scan.txt"}

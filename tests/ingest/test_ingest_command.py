@@ -212,3 +212,10 @@ def test_elsewhere_a_line_is_logged_every_few_seconds(monkeypatch: pytest.Monkey
     assert len(lines) == 2
     assert lines[0].startswith("waiting for runs: 40 of 100 files done, 50 uploaded")
     assert lines[0].endswith("about 14 s left")
+
+
+def test_a_source_without_files_is_noticed(command: Command) -> None:
+    (command.folder / "scans").mkdir()
+    assert "warning: the sources hold no files" in command.run("scans", "--app", "key-values", "--out", "results")
+    (command.folder / "scans" / "a.txt").write_text("Total: 1")
+    assert "warning" not in command.run("scans", "--app", "key-values", "--out", "results")
