@@ -133,8 +133,9 @@ class AsyncAIHub(Processing, BulkJobs):
         from aihub_async.transport.http import open_wire  # noqa: PLC0415
 
         wire = open_wire(settings, connector)
+        clock = clock or Clock()
         transport = Transport(settings, wire=wire, clock=clock, hooks=hooks, telemetry=telemetry)
-        self._bind(transport, Scheduler(transport.clock, observed(webhooks, telemetry)), webhooks, owner=True)
+        self._bind(transport, Scheduler(clock, observed(webhooks, telemetry)), webhooks, owner=True)
         if webhooks is not None:
             webhooks.attach(self.apps.runs.status, transport.clock)
 
@@ -227,10 +228,13 @@ class AsyncAIHub(Processing, BulkJobs):
         return derived
 
     async def aclose(self) -> None:
-        """Close the connections. A second call does nothing; clients made by `with_options` leave them open."""
+        """End all calls and waits with `ClosedClientError`, and close the connections.
+
+        A second call does nothing, and so do clients made by `with_options`.
+        """
         if self._owner:
             await self._scheduler.aclose()
-            await self._transport.wire.aclose()
+            await self._transport.aclose()
 
     async def __aenter__(self) -> Self:
         running_loop()

@@ -35,7 +35,11 @@ class InvalidRequestError(AIHubError, ValueError):
 
 
 class ClosedClientError(AIHubError, RuntimeError):
-    """The client was closed, or is used where it cannot work."""
+    """The client was closed, before or during the call, or is used where it cannot work.
+
+    Closing a client ends its calls and waits with this error within a moment, also those that wait for their turn, the
+    end of an outage or the next attempt. A once-only request that was ended may or may not have been carried out.
+    """
 
 
 class SourceError(AIHubError):

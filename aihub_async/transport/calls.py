@@ -37,6 +37,16 @@ class Call:
         """Return the seconds until the deadline."""
         return self.expires - now
 
+    def record(self, tried: "Tried", now: float, wait: float) -> Attempt:
+        """Add an attempt that ends now, to be followed by a wait of so many seconds."""
+        outcome = tried.outcome
+        status = outcome.status if isinstance(outcome, Response) else None
+        text = str(status) if isinstance(outcome, Response) else outcome.failure.value
+        number = len(self.attempts) + 1
+        attempt = Attempt(number, tried.began - self.started, now - tried.began, text, status, wait)
+        self.attempts.append(attempt)
+        return attempt
+
     def end(self, now: float, error: BaseException | None) -> CallEnd:
         """Summarize the call for telemetry."""
         last = self.last

@@ -1,5 +1,6 @@
 """Every request goes through `Transport.send`: the only retry loop."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 
@@ -7,7 +8,7 @@ import attrs
 
 from aihub_async.clock import Clock
 from aihub_async.config import ClientConfig
-from aihub_async.errors import Attempt, RequestDetails
+from aihub_async.errors import RequestDetails
 from aihub_async.operations import LIST_BATCHES, Lane
 from aihub_async.policies.pacing import RequestRate
 from aihub_async.policies.retry import (
@@ -20,6 +21,7 @@ from aihub_async.policies.retry import (
     parse_retry_after,
 )
 from aihub_async.transport.calls import Call, Tried
+from aihub_async.transport.closing import Closing, closed_during
 from aihub_async.transport.credentials import Credentials
 from aihub_async.transport.events import Hook, record_response
 from aihub_async.transport.governor import Governor
@@ -51,6 +53,7 @@ class Transport:
         credentials: Credentials | None = None,
         telemetry: Telemetry | None = None,
         patient: bool = False,
+        closing: Closing | None = None,
     ) -> None:
         self.settings = settings
         self._patient = patient
@@ -58,7 +61,10 @@ class Transport:
             credentials = Credentials(settings.key_source)
         self.credentials = credentials
         self.telemetry = telemetry
-        self.clock = clock or Clock()
+        clock = clock or Clock()
+        self.closing = closing or Closing(clock.sleep)
+        # Whatever sleeps by this clock is ended when the client is closed.
+        self.clock = attrs.evolve(clock, sleep=self.closing.sleep) if closing is None else clock
         self.wire = wire
         per_second = settings.max_requests_per_second
         self.governor = governor or Governor(
@@ -99,7 +105,13 @@ class Transport:
             credentials=self.credentials,
             telemetry=self.telemetry,
             patient=patient,
+            closing=self.closing,
         )
+
+    async def aclose(self) -> None:
+        """End all calls with `ClosedClientError`, and close the connections."""
+        self.closing.close()
+        await self.wire.aclose()
 
     async def send(self, request: Request) -> Response:
         """Send a request, as often as its repeat class, the quota and the deadline allow.
@@ -107,7 +119,19 @@ class Transport:
         Raises:
             RequestError: see the tree in `aihub_async.errors`.
             SourceError: the body's source cannot be read or changed.
+            ClosedClientError: the client is closed, or was closed meanwhile.
         """
+        guarded = self.closing.enter()
+        try:
+            return await self._start(request)
+        except asyncio.CancelledError:
+            if self.closing.explains(guarded):
+                raise closed_during(request.operation) from None
+            raise
+        finally:
+            self.closing.leave(guarded)
+
+    async def _start(self, request: Request) -> Response:
         settings, started = self.settings, self.clock.monotonic()
         if self.credentials is not None:
             request = await self.credentials.sign(request)
@@ -312,13 +336,8 @@ class Transport:
                 logger.warning("the server answers again")
 
     def _record(self, call: Call, tried: Tried, wait: float | None) -> None:
-        outcome, now = tried.outcome, self.clock.monotonic()
-        status = outcome.status if isinstance(outcome, Response) else None
-        text = str(status) if isinstance(outcome, Response) else outcome.failure.value
-        number = len(call.attempts) + 1
-        attempt = Attempt(number, tried.began - call.started, now - tried.began, text, status, wait or 0.0)
-        call.attempts.append(attempt)
-        self.reporter.attempt(call.request, outcome, attempt, wait, now)
+        now = self.clock.monotonic()
+        self.reporter.attempt(call.request, tried.outcome, call.record(tried, now, wait or 0.0), wait, now)
 
     def details(self, request: Request, response: Response) -> RequestDetails:
         """Describe a request and its answer for an error, with secrets removed."""

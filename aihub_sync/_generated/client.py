@@ -645,7 +645,10 @@ class AIHub(Facade):
             del headers
 
     def close(self) -> None:
-        """Close the connections. A second call does nothing; clients made by `with_options` leave them open."""
+        """End all calls and waits with `ClosedClientError`, and close the connections.
+
+        A second call does nothing, and so do clients made by `with_options`.
+        """
         self._close()
 
     def __enter__(self) -> Self:

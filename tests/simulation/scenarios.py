@@ -10,7 +10,15 @@ from typing import Any
 
 import anyio
 
-from aihub_async import AIHubError, AsyncAIHub, ConfigurationError, InvalidRequestError, ProtocolError, RequestError
+from aihub_async import (
+    AIHubError,
+    AsyncAIHub,
+    ClosedClientError,
+    ConfigurationError,
+    InvalidRequestError,
+    ProtocolError,
+    RequestError,
+)
 from tests.simulation.world import STORM, World
 
 Scenario = Callable[[World], Awaitable[None]]
@@ -58,6 +66,36 @@ def check_runs(world: World, batch_id: int, started: str | None) -> None:
     assert len(runs) <= 1, f"batch {batch_id} was run {len(runs)} times"
     if started is not None:
         assert started in runs
+
+
+async def closing(world: World) -> None:
+    """A client is closed at some moment: all that it does ends immediately, and no run is there twice later."""
+    batches: list[int] = []
+
+    async def submit(number: int) -> None:
+        batch = await client.batches.create(f"batch {number}")
+        batches.append(batch.id)
+        files = [(f"{part}.bin", bytes(world.chance.choice((10, 300_000)))) for part in range(3)]
+        await client.batches.upload(batch.id, files, on_error="collect", multipart_threshold=100_000)
+        await (await client.apps.runs.submit(app_name="key-values", batch_id=batch.id)).wait()
+
+    pace = world.chance.choice((None, None, 0.5))
+    async with world.client(max_requests_per_second=pace, max_concurrent_requests=3) as client:
+        tasks = [asyncio.ensure_future(submit(number)) for number in range(world.chance.randrange(1, 8))]
+        await asyncio.sleep(world.chance.uniform(0, STORM))
+        late = [task for task in tasks if not task.done()]
+        world.note(f"closed while {len(late)} of {len(tasks)} work")
+        await client.aclose()
+        await asyncio.wait(tasks, timeout=0.001)
+        assert all(task.done() for task in tasks), "calls continue after their client was closed"
+        check_at_rest(client)
+    for task in tasks:
+        error = task.exception()
+        assert error is None or isinstance(error, AIHubError), repr(error)
+        assert task not in late or isinstance(error, ClosedClientError), repr(error)
+    await asyncio.sleep(STORM)
+    for batch_id in batches:
+        check_runs(world, batch_id, None)
 
 
 async def uploads(world: World) -> None:
@@ -189,4 +227,9 @@ def check_at_rest(client: AsyncAIHub) -> None:
     assert client._scheduler.waiting == 0
 
 
-SCENARIOS: dict[str, Scenario] = {"submissions": submissions, "uploads": uploads, "bulk-job": bulk_job}
+SCENARIOS: dict[str, Scenario] = {
+    "submissions": submissions,
+    "uploads": uploads,
+    "bulk-job": bulk_job,
+    "closing": closing,
+}

@@ -95,8 +95,26 @@ def test_closing_ends_the_calls_of_other_threads(make_client: Make, hub: Emulato
         call = pool.submit(client.batches.list)
         settle(lambda: hub.requests.total == 1)
         client.close()
-        with pytest.raises(errors.AIHubError):
+        with pytest.raises(errors.ClosedClientError):
             call.result(timeout=5)
+
+
+@pytest.mark.parametrize("method", ["backoff", "poll"])
+def test_closing_ends_the_sleeps_of_other_threads(make_client: Make, hub: Emulator, method: str) -> None:
+    hub.faults.add(Fault(kind="status", status=429, retry_after=50, operation="listBatches"))
+    hub.hold_runs()
+    client = make_client()
+    if method == "poll":
+        batch = client.batches.create("b")
+        client.batches.add_file(batch.id, "a.txt", b"Total: 1")
+        handle = client.apps.runs.submit(app_name="key-values", batch_id=batch.id)
+    before = hub.requests.total
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(client.batches.list if method == "backoff" else handle.wait)
+        settle(lambda: hub.requests.total > before)
+        client.close()
+        with pytest.raises(errors.ClosedClientError):
+            call.result(timeout=20)
 
 
 # Event loops
