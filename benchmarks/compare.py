@@ -29,7 +29,7 @@ class Ratio:
 
     @property
     def verdict(self) -> str:
-        """Say what the ratio shows; all metrics are costs."""
+        """Return what the ratio shows; all metrics are costs."""
         if self.low <= 1 <= self.high:
             return "no difference"
         return "B costs less" if self.middle < 1 else "B costs more"

@@ -25,7 +25,7 @@ FIELDS = 5_420
 
 
 def page(files: int = FILES, fields: int = FIELDS, *, everything: bool = False) -> bytes:
-    """A results page as the API sends it, made of a fixed random sequence."""
+    """A results page as the API sends it, from a fixed random sequence."""
     reviewed = {"edit_history": [], "validations": {"valid": True, "alerts": []}} if everything else {}
     rng = random.Random(20_240_701)
     share, rest = divmod(fields, files)

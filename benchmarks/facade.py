@@ -1,6 +1,6 @@
 """What the sync client costs over the async one, and how it compares with the official SDK in plain loops.
 
-Every contestant runs in a fresh process against a sink in a process of its own, one after the other in turn.
+Every contestant runs in a fresh process against a sink in its own process, one after the other.
 """
 
 import argparse

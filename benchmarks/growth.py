@@ -107,7 +107,7 @@ def units(work: str, size: int) -> int:
 
 
 def measure(work: str, size: int) -> dict[str, Round]:
-    """Do one size of one kind of work in a process of its own."""
+    """Do one size of one kind of work in its own process."""
     command = [sys.executable, "-m", "benchmarks", "growth", "--one", work, str(size)]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     found: dict[str, Round] = json.loads(output.splitlines()[-1])
@@ -115,7 +115,7 @@ def measure(work: str, size: int) -> dict[str, Round]:
 
 
 def bends(costs: dict[int, float]) -> str:
-    """Say at which sizes the cost of a unit rises by more than a quarter."""
+    """Return at which sizes the cost of a unit rises by more than a quarter."""
     sizes = list(costs)
     found = [
         f"{size:,} costs {costs[size] / costs[before]:.2f} times as much a unit as {before:,}"

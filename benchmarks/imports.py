@@ -56,7 +56,7 @@ class Interpreter:
         return done.stdout
 
     def copies(self) -> str:
-        """Say which copy of each package is imported: of an installed wheel, or of a clone."""
+        """Return which copy of each package is imported: of an installed wheel, or of a clone."""
         found = json.loads(self.run(_WHERE))
         return "\n".join(
             f"{name}: {'installed' if 'site-packages' in path else 'a clone'}, {path}" for name, path in found.items()

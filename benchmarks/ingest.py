@@ -32,7 +32,7 @@ _PAGE = 100
 
 
 class StubWire:
-    """Answers every request of a job at once, where the network would begin."""
+    """Answers every request of a job immediately, in place of the network."""
 
     def __init__(self) -> None:
         self._batches = itertools.count(1)
@@ -108,7 +108,7 @@ class Synthetic:
 
 
 class Watched(Journal):
-    """A journal whose thread can be asked for its CPU time."""
+    """A journal that reports the CPU time of its thread."""
 
     last: "Watched | None" = None
 
@@ -159,7 +159,7 @@ async def synthetic(count: int, folder: Path) -> dict[str, float]:
 
 
 async def commits(count: int, folder: Path) -> tuple[float, int]:
-    """Durable writes per second from 64 tasks at once, and the commits that they shared."""
+    """Durable writes per second from 64 concurrent tasks, and the commits that they shared."""
     seen = itertools.count()
     commits_made = 0
 
@@ -181,7 +181,7 @@ async def commits(count: int, folder: Path) -> tuple[float, int]:
 
 
 class UploadsOnly(StubWire):
-    """Sends the files to a real server, and answers everything else at once."""
+    """Sends the files to a real server, and answers everything else immediately."""
 
     def __init__(self, wire: Wire) -> None:
         super().__init__()
@@ -315,4 +315,4 @@ def tables(options: argparse.Namespace, record: Record) -> Iterator[tuple[str, T
             rounds = [attrs.asdict(turn[index]) for turn in rounds_taken]
             record.add(work, {label: rounds}, units=options.uploads, unit="file", baseline=_BARE)
         what = f"{options.uploads:,} files of {options.size:,} bytes to a sink, {delay * 1e3:.0f} ms per request"
-        yield f"{what}, {options.rounds} rounds; runs end at once", table
+        yield f"{what}, {options.rounds} rounds; runs end immediately", table

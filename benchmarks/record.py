@@ -104,7 +104,7 @@ class Record:
             self.series.append(Series(work, name, [dict(taken) for taken in rounds], units, unit, baseline))
 
     def save(self, path: Path | None) -> None:
-        """Write the record, to `.benchmarks/NAME.json` without a path, and say where it is."""
+        """Write the record, to `.benchmarks/NAME.json` without a path, and print its path."""
         path = path or FOLDER / f"{self.benchmark}.json"
         self.load.extend(load())
         path.parent.mkdir(parents=True, exist_ok=True)

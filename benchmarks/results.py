@@ -1,6 +1,6 @@
 """Results pages to one wide Parquet file: this package, and what a user would write with json and pandas.
 
-Each contestant has a process of its own and reads the same pages of 20 files, one document each, as the API sends them
+Each contestant has its own process and reads the same pages of 20 files, one document each, as the API sends them
 (with confidences). Pages are made on the fly, outside the timing, so that memory is the contestant's own.
 """
 
@@ -106,7 +106,7 @@ def work(name: str, documents: int, fields: int) -> dict[str, Any]:
 
 
 def measure(name: str, documents: int, fields: int) -> dict[str, Any]:
-    """Run one contestant in a process of its own."""
+    """Run one contestant in its own process."""
     command = [sys.executable, "-m", "benchmarks", "results", "--work", name, "--documents", str(documents)]
     done = subprocess.run([*command, "--fields", str(fields)], capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout)

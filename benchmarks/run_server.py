@@ -1,7 +1,7 @@
-"""A server of many runs that all go on: lists them in pages, tells each singly, and counts requests and bytes.
+"""A server of many unfinished runs: lists them in pages, returns single ones, and counts requests and bytes.
 
 It runs in its own process (``python -m benchmarks.run_server --runs N``) and prints its port when it listens.
-``POST /v2/end`` ends all runs, ``GET /v2/stats`` gives the counters and resets them.
+``POST /v2/end`` ends all runs, ``GET /v2/stats`` returns the counters and resets them.
 """
 
 import argparse
@@ -23,7 +23,7 @@ def run_id(number: int) -> str:
 
 
 def run_json(number: int, status: str) -> bytes:
-    """A run as the API tells it, of ordinary size."""
+    """A run as the API returns it, of ordinary size."""
     ended = status != "RUNNING"
     run = {
         "id": run_id(number),
@@ -50,7 +50,7 @@ class Runs:
         self.become("RUNNING")
 
     def become(self, status: str) -> None:
-        """Give all runs a status."""
+        """Set the status of all runs."""
         self._written = [run_json(number, status) for number in range(self.count)]
         self._by_id = {run_id(number).encode(): text for number, text in enumerate(self._written)}
         self._pages: dict[tuple[int, int], bytes] = {}

@@ -1,4 +1,4 @@
-"""Start a sink in its own process, ask it what arrived, and pin processes to cores."""
+"""Start a sink in its own process, read what arrived there, and pin processes to cores."""
 
 import contextlib
 import json

@@ -1,7 +1,7 @@
 """A server that reads every body, counts requests and bytes, and does nothing else.
 
 It runs in its own process (``python -m benchmarks.sink``) on uvloop where that is installed, answers the upload
-operations of the API, and prints its port when it listens. It speaks just enough HTTP/1.1 for the clients measured
+operations of the API, and prints its port when it listens. It implements just enough HTTP/1.1 for the clients measured
 here: Content-Length bodies and keep-alive.
 """
 

@@ -1,4 +1,4 @@
-"""Waiting for many runs at once: requests, CPU and memory, against one GET for each run in every round."""
+"""Waiting for many runs concurrently: requests, CPU and memory, against one GET for each run in every round."""
 
 import argparse
 import asyncio
@@ -99,7 +99,7 @@ async def _rounds(client: AsyncAIHub, rounds: int, runs: int) -> None:
 
 
 async def bare(root: str, runs: int, rounds: int) -> Cost:
-    """aiohttp alone, one GET for each run, 64 at once."""
+    """aiohttp alone, one GET for each run, 64 concurrently."""
     headers = {"Authorization": "Bearer benchmark"}
     async with aiohttp.ClientSession(headers=headers, connector=aiohttp.TCPConnector(limit=_CONCURRENCY)) as session:
 

@@ -1,4 +1,4 @@
-"""The house has one way in: who may import whom."""
+"""The architecture: which module may import which."""
 
 import ast
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ import aihub_async
 
 PACKAGE = Path(aihub_async.__file__).parent
 
-# Each layer may import those before it, and what stands in the same row.
+# Each layer may import those before it, and its own row.
 LAYERS = [
     ["_version", "errors", "clock", "limits", "loops", "paths", "secrecy", "types"],
     ["models", "operations", "config", "profiles", "proxy"],
@@ -43,7 +43,7 @@ def part_of(path: Path) -> str:
 
 
 def runtime_imports(path: Path) -> Iterator[tuple[str, bool]]:
-    """Names of imported modules, each with whether the import stands at the top level of the module."""
+    """Names of imported modules, each with whether the import is at the top level of the module."""
     tree = ast.parse(path.read_text())
     typing_only = {
         id(inner)

@@ -82,7 +82,7 @@ class Effects:
 
 @pytest.fixture
 def effects(monkeypatch: pytest.MonkeyPatch) -> Effects:
-    """Count what the emulator carries out, whatever it answers afterwards."""
+    """Count what the emulator carries out, regardless of its answer."""
     seen = Effects()
     original = Server._respond
 
@@ -173,7 +173,7 @@ async def check(row: Operation, fault: Fault, world: World, effects: Effects, *,
     await world.hub.idle()
     wire, carried_out = world.hub.requests.count(row), effects.counts[row.name]
     if error is None and fault.kind == "html" and row.returns_file:
-        # A stored file may be an HTML page: nothing tells it from that of a gateway.
+        # A stored file may be an HTML page: nothing distinguishes it from that of a gateway.
         assert wire == 1
     elif error is None:
         assert carried_out >= 1, "a call succeeded that the server never carried out"
@@ -208,9 +208,9 @@ def check_once(row: Operation, fault: Fault, error: AIHubError | None, wire: int
 
 
 def check_repeatable(fault: Fault, error: AIHubError | None, wire: int) -> None:
-    """A passing fault is survived by one more request; a page that is not the API's is an error at once."""
+    """A passing fault is survived by one more request; a page that is not the API's is an error immediately."""
     if fault.kind == "html":
-        # An operation whose success has no body cannot tell the page from its own answer.
+        # An operation whose success has no body cannot distinguish the page from its own answer.
         assert wire == 1
         return
     assert error is None
@@ -218,5 +218,5 @@ def check_repeatable(fault: Fault, error: AIHubError | None, wire: int) -> None:
 
 
 def is_rejected_unprocessed(fault: Fault) -> bool:
-    """Whether the server said that it did nothing, and that it may be asked again."""
+    """Whether the server reported that it did nothing and that the request may be repeated."""
     return fault.kind == "status" and fault.status == 429

@@ -1,4 +1,4 @@
-"""The README and the guides say what is true: their code runs, their links lead somewhere, their map is the tree."""
+"""The README and the guides are correct: their code runs, their links lead somewhere, their map is the tree."""
 
 import os
 import re
@@ -19,7 +19,7 @@ README = ROOT / "README.md"
 DOCS = Path(str(files(aihub_async).joinpath("docs")))
 PAGES = [README, *sorted(DOCS.glob("*.md"))]
 ELSEWHERE = {"emulator.md": "tests/emulator/test_emulator_docs.py", "command-line.md": "tests/cli/test_cli_docs.py"}
-"""Guides whose blocks are run by tests of their own."""
+"""Guides whose blocks are run by other tests."""
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 EXTRAS = ("fastapi", "uvicorn", "opentelemetry", "pandas", "structlog")
 

@@ -17,7 +17,7 @@ async def own_pool(job: Job) -> Callable[[], Awaitable[None]]:
 
 
 async def openai_aiohttp(job: Job) -> Callable[[], Awaitable[None]]:
-    """Use openai's `DefaultAioHttpClient`, as its users are told to for many concurrent requests."""
+    """Use openai's `DefaultAioHttpClient`, as openai recommends for many concurrent requests."""
     from openai import DefaultAioHttpClient
 
     return _put_all(job, DefaultAioHttpClient(headers=HEADERS, **_options(job)))

@@ -1,4 +1,4 @@
-"""What a contestant is asked to do."""
+"""The work of a contestant."""
 
 import ssl
 from pathlib import Path
@@ -7,7 +7,7 @@ import attrs
 
 BATCH = 1
 WINDOW = 32
-"""Requests in flight of every contestant that has no default of its own."""
+"""Requests in flight of every contestant that has no default itself."""
 PARTS_IN_FLIGHT = 8
 """Parts of 10 MiB that bare aiohttp and the raw client hold in flight; with 32 they would hold 320 MB."""
 

@@ -1,4 +1,4 @@
-"""The `aihub` command, as a user runs it: in a process of its own, or in this one where many runs are needed."""
+"""The `aihub` command, as a user runs it: in its own process, or in this one where many runs are needed."""
 
 import contextlib
 import os
@@ -122,7 +122,7 @@ Call = Callable[..., tuple[int, str, str]]
 def call(
     emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Call:
-    """Run `aihub` in this process: much faster, for tests that need no process of their own."""
+    """Run `aihub` in this process: much faster, for tests that need no separate process."""
     for name in [name for name in os.environ if name.startswith("AIHUB_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AIHUB_API_KEY", emulator.api_key)

@@ -1,4 +1,4 @@
-"""The `aihub` command, as a user runs it: in a process of its own, against an emulator."""
+"""The `aihub` command, as a user runs it: in its own process, against an emulator."""
 
 import csv
 import json

@@ -161,7 +161,7 @@ def test_doctor_warns_of_a_clock_that_is_wrong() -> None:
 
 @pytest.fixture
 def own_certificate(tmp_path: Path) -> Iterator[int]:
-    """A server whose certificate nobody vouches for."""
+    """A server whose certificate has no trusted authority."""
     import subprocess
 
     line = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout key.pem -out cert.pem"

@@ -1,4 +1,4 @@
-"""Nothing is sent before the cheap checks have passed, and every refusal says how to go on."""
+"""Nothing is sent before the cheap checks have passed, and every refusal shows how to continue."""
 
 import json
 import re

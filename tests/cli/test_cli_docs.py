@@ -1,4 +1,4 @@
-"""The guide to the command line says what is true."""
+"""The guide to the command line is correct."""
 
 import re
 import subprocess

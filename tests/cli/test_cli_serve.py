@@ -106,7 +106,7 @@ def post(url: str, body: bytes) -> int:
 
 
 def test_deliveries_cannot_steer_the_terminal_or_stop_the_listener(aihub: "Command", tmp_path: Path) -> None:
-    # What it prints goes to a file: a pipe that nobody reads would stop it.
+    # Its output goes to a file: a pipe that is not read would block it.
     shown = tmp_path / "shown.txt"
     with shown.open("w") as file, running(aihub, "webhook", "listen", "--port", "0", stdout=file) as listener:
         while not shown.read_text():

@@ -45,7 +45,7 @@ class Api:
         return batch_id
 
     async def run(self, files: Mapping[str, bytes], *, app: str = "key-values", **wanted: Any) -> str:
-        """Start a run on a new batch and wait until nothing is under way; give the run id."""
+        """Start a run on a new batch and wait until nothing is in progress; return the run id."""
         body = {"app_name": app, "batch_id": await self.batch(files), **wanted}
         started = await self("POST", "/v2/apps/runs", json=body)
         assert started.status == 200, started.body

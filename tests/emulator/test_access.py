@@ -120,7 +120,7 @@ async def test_what_others_made_is_hidden(world, connect):
         assert (await cleo("DELETE", f"/v2/apps/runs/{run_id}")).status == 404
         assert (await cleo("GET", "/v2/apps/runs")).json["runs"] == []
         assert (await cleo("GET", "/v2/batches?workspace=finance")).status == 404
-        # A colleague in the workspace sees what is shared, an admin also what is shared, nobody what is personal.
+        # A colleague in the workspace and an admin see what is shared, and neither what is personal.
         assert [batch["id"] for batch in (await ana("GET", "/v2/batches")).json["batches"]] == [shared]
         assert (await ana("GET", f"/v2/apps/runs/{run_id}")).status == 200
 

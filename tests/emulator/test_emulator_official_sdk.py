@@ -1,4 +1,4 @@
-"""Every method of the official SDK, a client that nobody here wrote, against the emulator."""
+"""Every method of the official SDK, an independent client, against the emulator."""
 
 import hashlib
 import io

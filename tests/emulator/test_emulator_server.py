@@ -147,7 +147,7 @@ async def test_everything_comes_back_after_a_restart(tmp_path, connect):
         assert hub.batch_files(batch_id) == files
         await hub.idle()
         run_id = started.json["id"]
-        # The run was cut off by the stop; it went on by itself.
+        # The run was interrupted by the stop; it continued by itself.
         results = await api.results(run_id)
         assert results["status"] == "COMPLETE"
         assert results["files"][0]["documents"][0]["fields"][0]["value"] == "7"

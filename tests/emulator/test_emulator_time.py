@@ -42,7 +42,7 @@ async def test_the_window_of_24_hours_follows(api, hub):
 async def test_webhook_retries_follow_each_from_when_the_last_was_due(connect):
     async with Emulator(webhook_delays=(0.0, 60.0, 600.0, 3600.0)) as hub:
         api = await connect(hub)
-        # Nobody listens on port 9 of loopback.
+        # Nothing listens on port 9 of loopback.
         run_id = await start_run(api, settings={"webhook_config": {"url": "http://127.0.0.1:9/"}})
         while not hub.webhook_deliveries:
             await asyncio.sleep(0.01)

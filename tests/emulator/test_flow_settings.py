@@ -207,7 +207,7 @@ async def test_the_binary_in_the_output(api, keep):
 async def test_an_output_folder_with_the_run_id_is_kept_apart(api):
     binary = await compiled(api)
     await put(api, f"{DRIVE}/out/old.txt", b"x")
-    # delete_out_dir does nothing beside output_has_run_id.
+    # delete_out_dir does nothing together with output_has_run_id.
     job_id = await run(api, binary, output_has_run_id=True, delete_out_dir=True)
     folder = (await job(api, job_id))["results"][0]["output_folder"]
     assert folder.startswith(f"/{DRIVE}/out/")
@@ -263,7 +263,7 @@ async def test_a_job_id_of_the_caller_is_used_once(api):
 
 
 class Receiver:
-    """Takes webhooks; answers the Event Grid handshake unless told not to."""
+    """Takes webhooks; answers the Event Grid handshake unless switched off."""
 
     def __init__(self):
         self.received, self.kinds, self.shakes = [], [], True

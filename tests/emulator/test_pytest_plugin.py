@@ -1,4 +1,4 @@
-"""The fixtures of the pytest plugin, in pytest runs of their own."""
+"""The fixtures of the pytest plugin, in separate pytest runs."""
 
 import importlib.util
 import os

@@ -246,7 +246,7 @@ def test_places_on_a_rotated_page_are_those_that_a_reader_sees(tmp_path):
     (page,) = read(tmp_path, "a.pdf", rotated(90)).pages
     assert (page.width, page.height) == (792.0, 612.0)
     box = page.find("7788")
-    # The text stands 40 to 52 points from what was the top, which is now the right edge, and runs downwards.
+    # The text is 40 to 52 points from what was the top, which is now the right edge, and runs downwards.
     assert 739 <= box.left < box.right <= 752
     assert box.bottom - box.top > box.right - box.left
 

@@ -1,6 +1,6 @@
 """Generated requests by the published specification, where that and schemathesis are at hand.
 
-Whatever is sent, the emulator answers without an error of its own, and in the shape that the specification declares.
+The emulator answers any request without an internal error, and in the shape that the specification declares.
 """
 
 import json

@@ -1,7 +1,7 @@
 """A task queue: every task uploads a document, starts a run and waits for it in a worker process.
 
 Start it with ``celery --app celery_worker worker``; ``CELERY_BROKER_URL`` and ``CELERY_RESULT_BACKEND`` name the queue.
-A task that is retried after a crash of its worker starts another run: where a run must not be repeated, give the batch
+A task that is retried after a crash of its worker starts another run: where a run must not be repeated, pass the batch
 a name of your own and look it up first.
 """
 

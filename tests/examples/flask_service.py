@@ -11,7 +11,7 @@ from flask import Flask, Response, jsonify, request
 from aihub_sync import AIHub, AIHubError
 
 app = Flask(__name__)
-# Made before the workers are forked: each worker opens connections of its own with its first call.
+# Made before the workers are forked: each worker opens its own connections with its first call.
 client = AIHub()
 
 

@@ -36,7 +36,7 @@ def decoding(chance: random.Random) -> None:
         value.to_dict()
         assert value.raw is not None
     except DecodeError:
-        # What no class knows is only read when it is looked at.
+        # Fields of no class are read only on access.
         return
 
 
@@ -62,7 +62,7 @@ def run_lists(chance: random.Random) -> None:
 
 
 def webhooks(chance: random.Random) -> None:
-    """A receiver answers with a status, whatever it is sent."""
+    """A receiver answers any delivery with a status."""
     receiver = WebhookReceiver("http://127.0.0.1:9/hook", secret="s" * 32)
     headers = {"X-AIHub-Webhook-Secret": chance.choice(("", "s" * 32, "ä"))}
     sent = {**headers, **dict(receiver.config()["headers"])} if chance.random() < 0.8 else headers
@@ -93,7 +93,7 @@ def plain_json(chance: random.Random) -> None:
     try:
         encode(value)
     except UnicodeEncodeError:
-        # A lone surrogate can be read, but not sent: `encode` says so.
+        # A lone surrogate can be read, but not sent: `encode` raises.
         assert re.search(r"\\ud[89a-f]", json.dumps(value))
 
 
@@ -111,11 +111,11 @@ def run_case(seed: int) -> None:
     """Run one case; its number decides everything.
 
     Raises:
-        AssertionError: it broke a promise, or took too long. Whatever else is raised is a fault as well.
+        AssertionError: it broke a promise, or took too long. Any other exception is a fault as well.
     """
     chance = random.Random(seed)
     names = list(TARGETS)
-    # A webhook needs an event loop of its own: a tenth of the cases is enough.
+    # A webhook needs its own event loop: a tenth of the cases is enough.
     name = "webhooks" if seed % 10 == 0 else names[seed % len(names)]
     if name == "webhooks" and seed % 10:
         name = "decoding"

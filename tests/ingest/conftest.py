@@ -10,7 +10,7 @@ from aihub_async.emulator import Emulator
 
 @pytest_asyncio.fixture
 async def client(hub: Emulator) -> AsyncIterator[AsyncAIHub]:
-    """A client of the emulator that gives up soon."""
+    """A client of the emulator with short deadlines."""
     async with AsyncAIHub(hub.api_key, api_root=hub.api_root, max_retries=2, reconcile_for=0.2) as client:
         yield client
 

@@ -1,4 +1,4 @@
-"""Runs jobs in child processes that can be killed; started by test_kills.py, told what to do on stdin.
+"""Runs jobs in child processes that can be killed; started by test_kills.py, controlled through stdin.
 
 Each line is a JSON object: `root`, `source`, `out`, `files` (per batch), and `kill_at` (number of the durable-write
 boundary at which the child kills itself) or `kill_after` (seconds). The answer has `code` and `boundaries`.

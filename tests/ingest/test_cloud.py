@@ -1,4 +1,4 @@
-"""Sources and results behind URLs: in memory, and on an S3 server in a process of its own."""
+"""Sources and results behind URLs: in memory, and on an S3 server in its own process."""
 
 import json
 import os

@@ -33,7 +33,7 @@ class KilledError(Exception):
 
 @attrs.frozen
 class Contents:
-    """All that a journal says about a job. Samples of the throughput are left out: nothing is decided by them."""
+    """The content of a journal, without samples of the throughput, which decide nothing."""
 
     batches: tuple[BatchRow, ...]
     files: tuple[tuple[Any, ...], ...]
@@ -214,7 +214,7 @@ class Journaling(RuleBasedStateMachine):
 
     @rule(data=st.data(), in_header=st.booleans())
     def flip_a_bit(self, data: st.DataObject, in_header: bool) -> None:
-        """A bit of the journal flips while nobody has it open: an error, or no difference."""
+        """A bit of the journal flips while no process has it open: an error, or no difference."""
         self.close()
         self.older.clear()
         copy = self.root / "copy"

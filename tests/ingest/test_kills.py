@@ -34,7 +34,7 @@ _ROOT = Path(aihub_async.__file__).parents[1]
 
 @attrs.define
 class Server:
-    """An emulator in a process of its own; after `stop` its state can be looked at."""
+    """An emulator in its own process; after `stop` its state can be inspected."""
 
     data: Path
     process: "subprocess.Popen[str]"

@@ -390,7 +390,7 @@ async def test_a_file_without_a_result_is_recorded(bulk: Bulk, make_files: MakeF
     loop = asyncio.get_running_loop()
 
     def remove_one() -> None:
-        # Between the last upload and the run: as when somebody else works on the same batch.
+        # Between the last upload and the run: as when another program changes the same batch.
         batch = 1
         tasks.append(loop.create_task(bulk.client.batches.delete_file(batch, "doc-00002.txt")))
 

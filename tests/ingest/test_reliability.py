@@ -137,7 +137,7 @@ async def test_a_journal_copied_without_its_log_starts_nothing_twice(
     copied: list[bool] = []
 
     def copy(_status: IngestStatus) -> None:
-        # The log beside it has most of what was written so far.
+        # The log next to it has most of what was written so far.
         if not copied and journal.exists():
             shutil.copy(journal, tmp_path / "backup.db")
             copied.append(True)

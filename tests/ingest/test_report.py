@@ -1,4 +1,4 @@
-"""The report: what it says, and what people see of it in headless Chromium."""
+"""The report: its content, and how it looks in headless Chromium."""
 
 import importlib.util
 import sys

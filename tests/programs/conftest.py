@@ -1,4 +1,4 @@
-"""Real programs in processes of their own, beside an emulator."""
+"""Real programs in their own processes, with an emulator."""
 
 import os
 import shutil
@@ -82,7 +82,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
             "AIHUB_API_KEY": hub.api_key,
             "AIHUB_API_ROOT": hub.api_root,
             "PATH": str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"],
-            # Whatever is installed is what the programs import; the examples stand beside each other.
+            # Whatever is installed is what the programs import; the examples are next to each other.
             "PYTHONPATH": os.pathsep.join((str(EXAMPLES), os.environ.get("PYTHONPATH", ""))),
             "NO_PROXY": "127.0.0.1",
         }
@@ -91,7 +91,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 
 @pytest.fixture
 def free_port() -> int:
-    """A port that nobody listens on now."""
+    """A port without a listener."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -118,7 +118,7 @@ def answers() -> Callable[..., bytes]:
 
 
 def needs(*modules: str) -> pytest.MarkDecorator:
-    """Skip where a package is absent, and say which."""
+    """Skip where a package is absent, and name it."""
     import importlib.util
 
     missing = [name for name in modules if importlib.util.find_spec(name) is None]

@@ -53,7 +53,7 @@ def test_celery_prefork_worker(stage: Stage) -> None:
 
 @needs("nbclient", "ipykernel")
 def test_notebook(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Top-level await with the async client, and the sync client beside the notebook's own event loop."""
+    """Top-level await with the async client, and the sync client next to the notebook's own event loop."""
     import nbclient
     import nbformat
 

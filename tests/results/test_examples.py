@@ -35,7 +35,7 @@ def examples() -> list[Any]:
     found = [
         test for module in modules() for test in finder.find(module, module.__name__, module=module) if test.examples
     ]
-    # Only those about results: the other methods of the groups have tests of their own.
+    # Only those about results: the other methods of the groups have their own tests.
     about = ("processed", "table", "results")
     return [
         pytest.param(test, id=test.name)

@@ -255,7 +255,7 @@ async def test_it_can_be_printed(browser: Any, page: Path) -> None:
         corner = document[0].render(scale=0.2).to_pil().convert("L").getpixel((3, 3))
     assert "Tax is wrong." in text
     assert "Search" not in text
-    # Paper is white, whatever the screen is.
+    # Paper is white, even if the screen is dark.
     assert corner == 255
 
 

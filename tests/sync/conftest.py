@@ -9,7 +9,7 @@ from aihub_sync import AIHub
 
 @pytest.fixture
 def hub() -> Iterator[Emulator]:
-    """An emulator in a thread of its own, with parts of 64 KiB."""
+    """An emulator in its own thread, with parts of 64 KiB."""
     with Emulator(part_size=64 * 1024, max_file_size=None).in_thread() as emulator:
         yield emulator
 

@@ -27,7 +27,7 @@ RETURNS = {
     "batches.delete_file": "the official SDK loses the job id of the Location header (None); here a DeletionJob",
     "files.delete": "the official SDK loses the job id of the Location header (None); here a DeletionJob",
 }
-"""Calls that give something here and nothing there."""
+"""Calls that return something here and nothing there."""
 
 
 class Pair:
@@ -41,7 +41,7 @@ class Pair:
         return tuple(find(client, path)(*arguments, **keywords) for client in (self.ours, self.theirs))  # type: ignore[return-value]
 
     def same(self, path: str, *arguments: Any, **keywords: Any) -> Any:
-        """Make a call with both, compare all fields, and give our answer."""
+        """Make a call with both, compare all fields, and return our answer."""
         ours, theirs = self.call(path, *arguments, **keywords)
         assert differences(plain(ours), plain(theirs)) <= DIFFERENCES.get(path, set())
         return ours
@@ -64,7 +64,7 @@ def differences(ours: Any, theirs: Any, name: str = "") -> set[str]:
         return {found for key in keys for found in differences(ours.get(key), theirs.get(key), key)}
     if isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
         return {found for one, other in zip(ours, theirs, strict=True) for found in differences(one, other, name)}
-    # The official models leave out nulls of fields that are not nullable, and make {} of objects that they do not know.
+    # The official models leave out nulls of fields that are not nullable, and turn undefined objects into {}.
     return set() if ours == theirs or (ours in (None, {}) and theirs in (None, {})) else {name}
 
 

@@ -133,7 +133,7 @@ threading.Thread(target=late).start()
 def test_a_first_call_after_the_main_thread_has_ended(hub: Emulator, prelude: str) -> None:
     answer, quick = run_script(f"{prelude}\n{LATE_THREAD}", hub)
     if sys.version_info[:2] == (3, 12):
-        # The first releases of 3.12 start no thread any more by then.
+        # The first releases of 3.12 start no thread at this point.
         assert answer == "[]" or "can't create new thread at interpreter shutdown" in answer
     else:
         assert answer == "[]"
@@ -141,7 +141,7 @@ def test_a_first_call_after_the_main_thread_has_ended(hub: Emulator, prelude: st
 
 
 def test_a_late_call_that_needs_a_new_thread(hub: Emulator) -> None:
-    # asyncio looks up host names in a pool of threads, which has ended by then; uvloop has a pool of its own.
+    # asyncio looks up host names in a pool of threads, which has ended at this point; uvloop has its own pool.
     script = "import sys; sys.modules['uvloop'] = None\n" + LATE_THREAD
     answer, quick = run_script(script, hub, hub.api_root.replace("127.0.0.1", "localhost"))
     assert answer == "[]" or (answer.startswith("ClosedClientError") and "shutdown" in answer)

@@ -31,7 +31,7 @@ def groups_of(sync: Any) -> dict[str, Facade]:
 
 
 def twins(path: str, sync: Any, original: Any) -> Iterator[tuple[str, type, type]]:
-    """The sync objects below a client, each with the object that it stands for."""
+    """The sync objects below a client, each with the object that it wraps."""
     yield path, type(sync), type(original)
     for name, part in groups_of(sync).items():
         yield from twins(f"{path}.{name}", part, getattr(original, name))

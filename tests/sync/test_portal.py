@@ -342,7 +342,7 @@ def test_ctrl_c_cancels_the_upload_at_once(hub: Emulator, tmp_path, ending: str)
     began = time.monotonic()
     out, err = process.communicate(timeout=10)
     assert out == "interrupted\n", err
-    # A second on a machine of its own; beside a busy program, starting and ending processes takes some more.
+    # A second on an idle machine; on a busy one, starting and ending processes takes longer.
     assert time.monotonic() - began < 4
     assert [line for line in err.splitlines() if not SLOW_CALLBACK.search(line)] == []
     last = hub.requests.records[-1]

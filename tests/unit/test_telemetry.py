@@ -1,4 +1,4 @@
-"""OpenTelemetry and the hooks that it stands on, with in-memory exporters against the emulator."""
+"""OpenTelemetry and the hooks that it uses, with in-memory exporters against the emulator."""
 
 import logging
 import subprocess

@@ -1,4 +1,4 @@
-"""A client of the emulator with a batch, a clock that never waits, and what a test looks at afterwards."""
+"""A client of the emulator with a batch, a clock that never waits, and what a test checks afterwards."""
 
 import asyncio
 import hashlib

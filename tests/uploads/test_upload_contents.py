@@ -1,4 +1,4 @@
-"""Everything that has a read() is uploaded as what read() returns, whatever it is made of."""
+"""Everything with a read() is uploaded as what read() returns."""
 
 import array
 import bz2
@@ -530,7 +530,7 @@ def unzipped(data):
     ),
 )
 async def test_any_reader_from_any_position(content, skipped, sizes, make):
-    """Readers that return less than asked, in steps that somebody else chose, give every byte once."""
+    """Readers that return less than requested, in steps of any size, return every byte once."""
     sizes = itertools.cycle(sizes)
 
     class Short:

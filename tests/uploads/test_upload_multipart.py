@@ -70,7 +70,7 @@ async def test_a_failed_part_aborts_the_session(client, hub, batch):
     hub.faults.add(Fault(kind="status", status=422, operation="uploadMultipartPart", path="/parts/4$"))
     with pytest.raises(Exception, match="422"):
         await client.batches.add_large_file(batch, "large.bin", CONTENT, max_concurrency=2)
-    # Whatever is in flight when the answer comes is cancelled, and nothing new begins.
+    # Requests in flight when the answer arrives are cancelled, and nothing new begins.
     assert hub.requests.count("uploadMultipartPart") <= 6
     assert hub.requests.statuses("commitMultipartUploadSession") == [201]
     assert hub.batch_files(batch) == []

@@ -40,7 +40,7 @@ async def test_sources_are_pulled_no_faster_than_outcomes_are_taken(client, batc
     async with client.batches.iter_upload(batch, sources(), max_concurrency=4) as uploads:
         await uploads.next_page()
         taken = len(pulled)
-        # Nobody takes the outcomes now: the workers stop when enough of them wait.
+        # Nothing consumes the outcomes now: the workers stop when enough of them wait.
         while len(uploads._outcomes) < engines._PAGE:
             await client.batches.get(batch)
         for _ in range(20):

@@ -1,4 +1,4 @@
-"""Hostile case 59: out of descriptors, out of names; and a server that asks for less."""
+"""Out of descriptors, host names that cannot be resolved, and a server that requests fewer uploads."""
 
 import asyncio
 import errno
@@ -50,7 +50,7 @@ asyncio.run(main(*sys.argv[1:]))
 async def test_many_files_with_few_descriptors(hub, batch, folder, stored):
     for number in range(60):
         folder.add(f"{number}.bin", bytes(1000))
-    # In a process of its own: the emulator's ends of the connections need descriptors too.
+    # In a separate process: the emulator's ends of the connections need descriptors too.
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", UPLOAD_WITH_FEW, hub.api_root, hub.api_key, str(batch), folder.path),
         stdout=asyncio.subprocess.PIPE,

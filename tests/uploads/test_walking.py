@@ -1,4 +1,4 @@
-"""Walks of folders: little by little, repeatable where asked for, and without what no person put there."""
+"""Walks of folders: lazy, repeatable on request, and without files of the operating system."""
 
 import contextlib
 import os

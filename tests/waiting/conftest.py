@@ -26,7 +26,7 @@ EPOCH = datetime(2026, 8, 1, tzinfo=UTC)
 
 
 class VirtualClock:
-    """Time that passes only when a test says so. The calendar may be moved without it."""
+    """A clock that a test advances. Its calendar time may be moved separately."""
 
     def __init__(self, seed: int = 7) -> None:
         self.time = 1000.0
@@ -115,7 +115,7 @@ class VirtualClock:
 
 @attrs.define(eq=False)
 class FakeRuns:
-    """Runs in memory, with the calls of a client: what was asked, and in how many requests."""
+    """Runs in memory, with the calls of a client, and a record of its requests."""
 
     time: Callable[[], float]
     runs: dict[str, dict[str, Any]] = attrs.field(factory=dict)

@@ -140,7 +140,7 @@ async def test_a_login_page_is_not_a_run(hub: Emulator, client: AsyncAIHub, batc
     hub.faults.add(Fault(kind="html", operation="runApp", times=1))
     with pytest.raises(ProtocolError) as caught:
         await client.apps.runs.create(app_name=APP, batch_id=batch_id)
-    assert isinstance(caught.value, OutcomeUnknownError), "the server said that it succeeded"
+    assert isinstance(caught.value, OutcomeUnknownError), "the server reported that it succeeded"
     assert hub.runs() == []
     assert hub.requests.count("runApp") == 1, "never sent again"
 
@@ -367,7 +367,7 @@ async def test_an_answer_that_comes_too_late_is_not_needed(hub: Emulator, time: 
     async with AsyncAIHub(api_root=hub.api_root, api_key=hub.api_key, clock=time.clock) as client, time.running(client):
         before = time.time
         run = await client.apps.runs.create(app_name=APP, batch_id=batch_id)
-    assert time.time - before > 20, "a gateway that gave up says nothing about the server behind it"
+    assert time.time - before > 20, "a gateway that timed out does not show what the server behind it did"
     assert [each["id"] for each in hub.runs()] == [run.id]
 
 

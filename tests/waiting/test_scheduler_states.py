@@ -40,7 +40,7 @@ LONG_ENOUGH = 600.0
 
 
 class FakeInbox:
-    """Deliveries of webhooks that the test makes, also before anybody listens."""
+    """Deliveries of webhooks that the test makes, also before anything listens."""
 
     def __init__(self) -> None:
         self.delivered: set[str] = set()

@@ -106,7 +106,7 @@ async def test_a_delivery_wakes_a_wait_and_calls_the_handler(
     async def store(run: Run) -> None:
         seen.append(run.id)
 
-    # Time stands still for this client: without a delivery the wait would never end.
+    # The clock of this client does not advance: without a delivery the wait would never end.
     async with AsyncAIHub(api_root=hub.api_root, api_key=hub.api_key, clock=time.clock, webhooks=receiver) as client:
         handle = await client.apps.runs.submit(app_name="key-values", batch_id=batch_id)
         with anyio.fail_after(20):

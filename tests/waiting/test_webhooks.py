@@ -88,7 +88,7 @@ async def site() -> AsyncIterator[Site]:
 
 @pytest_asyncio.fixture
 async def expects_webhook(hub: Emulator, site: Site, time: Any) -> AsyncIterator[AsyncAIHub]:
-    """A client whose time stands still: without a webhook no wait of it would ever end."""
+    """A client whose clock does not advance: without a webhook none of its waits would ever end."""
     async with AsyncAIHub(
         api_root=hub.api_root, api_key=hub.api_key, clock=time.clock, webhooks=site.receiver
     ) as client:
