@@ -1,8 +1,8 @@
 """Run one contestant in this process and print what it took, as JSON.
 
 The clock starts when everything is imported and the client exists, and stops when the last file is uploaded.
-Connections are made inside the measured time. Peak memory is that of the whole process; `idle` is what it was when the clock
-started.
+Connections are made inside the measured time. Peak memory is that of the whole process; `idle` is what
+it was when the clock started.
 """
 
 import argparse
