@@ -297,6 +297,12 @@ def test_a_flipped_bit_in_an_index_is_noticed(path: Path) -> None:
             check(path)
 
 
+def test_a_message_of_sqlite_that_is_no_text_means_damage(path: Path) -> None:
+    """It quotes names of the schema, which may not be UTF-8 any more after a flipped bit."""
+    with pytest.raises(JournalDamagedError, match="invalid continuation byte"), schema.explained(path):
+        b"near \xce(".decode()
+
+
 def test_a_failure_of_the_system_is_no_damage(path: Path) -> None:
     with pytest.raises(JournalError, match=f"^cannot use the journal {path}: no such table: none$") as caught:
         with schema.explained(path), opened(path) as connection:
@@ -400,7 +406,7 @@ async def test_a_log_alone_is_damage(tmp_path: Path) -> None:
     path.with_name("job.db-wal").write_bytes(b"something")
     with pytest.raises(JournalDamagedError) as caught:
         await Journal.open(path, SPEC)
-    assert str(caught.value) == f"the journal {path} is gone, but its log job.db-wal is there; restore it"
+    assert str(caught.value) == f"the journal {path} is missing, but its log job.db-wal exists; restore the journal"
 
 
 @pytest.mark.parametrize(

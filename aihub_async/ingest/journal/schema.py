@@ -264,5 +264,6 @@ def explained(path: Path) -> Iterator[None]:
         if "decode" in str(error):
             raise _damaged(path, "text is not UTF-8") from error
         raise JournalError(f"cannot use the journal {path}: {error}") from error
-    except (sqlite3.DatabaseError, OverflowError) as error:
+    except (sqlite3.DatabaseError, OverflowError, UnicodeDecodeError) as error:
+        # The message of SQLite about a damaged table quotes its name, which may not be UTF-8 any more.
         raise _damaged(path, str(error)) from error
