@@ -30,6 +30,11 @@ polyline { fill: none; stroke-width: 2; stroke: var(--soft); } polyline.done { s
 details { margin: .5em 0; } summary { cursor: pointer; }
 @media (max-width: 500px) { body { font-size: 14px; padding: .7em; } .numbers strong { font-size: 1.35em; }
   td, th { padding-right: 6px; } }
-@media print { body { max-width: none; } .banner, .numbers div, .bar { print-color-adjust: exact; }
-  h2 { break-after: avoid; } tr { break-inside: avoid; } }
+@page { margin: 14mm; }
+@media print { :root { color-scheme: light; --text: #000; --soft: #444; --line: #bbb; --page: #fff; --card: #f2f2f2;
+  --accent: #2463c4; --good: #1d7a46; --warn: #a35400; --bad: #b3261e; }
+  body { max-width: none; padding: 0; font-size: 10pt; } h2 { margin-top: 1.2em; }
+  .banner, .numbers div, .bar { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  h2, summary { break-after: avoid; } tr, svg, .numbers, .banner { break-inside: avoid; }
+  thead { display: table-header-group; } details::details-content { content-visibility: visible; block-size: auto; } }
 """

@@ -1,8 +1,10 @@
 """The report: its content, and how it looks in headless Chromium."""
 
 import importlib.util
+import io
 import sys
 import time
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -140,4 +142,31 @@ async def test_people_can_read_it_on_a_phone_and_in_the_dark(
                 )
                 assert await tab.evaluate(clipped) == 0
         assert await tab.evaluate("document.querySelectorAll('polyline').length") == 2
+    assert tab.errors == []
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (apt-get install chromium)")
+async def test_on_paper_it_is_dark_on_white_and_whole(
+    client: AsyncAIHub, make_files: MakeFiles, tmp_path: Path
+) -> None:
+    pypdf = pytest.importorskip("pypdf")
+    await report_of(client, tmp_path, make_files)
+    async with _browser.Browser(CHROMIUM) as tab:
+        for width in (400, 1200):
+            # Somebody who uses the dark scheme prints it too.
+            await tab.open(tmp_path / "report.html", width, 900, dark=True)
+            features = [{"name": "prefers-color-scheme", "value": "dark"}]
+            await tab.call("Emulation.setEmulatedMedia", media="print", features=features)
+            style = "getComputedStyle(document.body)"
+            assert await tab.evaluate(f"{style}.backgroundColor") == "rgb(255, 255, 255)"
+            assert await tab.evaluate(f"{style}.color") == "rgb(0, 0, 0)"
+            assert await tab.evaluate("document.documentElement.scrollWidth") <= width
+            pages = pypdf.PdfReader(io.BytesIO(await tab.pdf())).pages
+            # The font joins letters such as "fi".
+            text = unicodedata.normalize("NFKC", "\n".join(page.extract_text() for page in pages))
+            assert "Complete, but not every file has a result" in text
+            # What is folded on the screen is printed too, each section on paper that is not cut off.
+            assert not await tab.evaluate("document.querySelector('details:not([open])') === null")
+            assert "part-000001.jsonl" in text
+            assert len(pages) <= 6
     assert tab.errors == []
