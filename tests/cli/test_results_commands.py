@@ -1,13 +1,35 @@
-"""view, schema, compare, score, and the shapes of output files, as a user runs them."""
+"""view, schema, compare, score, and the shapes of output files; in this process, which starts once for all of them."""
 
 import csv
 import json
+import subprocess
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from aihub_async.emulator import Emulator
+
+
+@attrs.frozen
+class InProcess:
+    """Runs `aihub` here, and returns what a process of its own would have."""
+
+    folder: Path
+    call: Callable[..., tuple[int, str, str]]
+
+    def __call__(self, *arguments: str | Path, env: Mapping[str, str] = {}) -> subprocess.CompletedProcess[str]:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in env.items():
+                patch.setenv(name, value)
+            return subprocess.CompletedProcess(arguments, *self.call(*arguments))
+
+
+@pytest.fixture
+def aihub(tmp_path: Path, call: Callable[..., tuple[int, str, str]]) -> InProcess:
+    return InProcess(tmp_path, call)
 
 
 @pytest.fixture
