@@ -1,8 +1,12 @@
 """All pages of a list."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Generic, TypeVar
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
 
+import anyio
 import attrs
 
 from aihub_async.errors import PaginationError, RequestDetails
@@ -109,6 +113,47 @@ class Pages(Generic[T]):
         while (items := await self.next_page()) is not None:
             for item in items:
                 yield item
+
+
+class OutcomePages(ABC, Generic[T]):
+    """The outcomes of concurrent work as they happen: `async for outcome in outcomes`, or `await outcomes.next_page()`.
+
+    Leaving the loop early, the end of an `async with` block, or `aclose()` cancels what is in flight.
+    """
+
+    @abstractmethod
+    async def next_page(self) -> list[T] | None:
+        """Return the outcomes since the last call, waiting for at least one; None when there are no more."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Cancel what is in flight and wait until it has ended. A second call does nothing."""
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        try:
+            while (page := await self.next_page()) is not None:
+                for outcome in page:
+                    yield outcome
+        finally:
+            await self.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+async def cancel_all(tasks: "Iterable[asyncio.Task[None]]") -> None:
+    """Cancel tasks and wait until they have ended, even if the caller is cancelled meanwhile."""
+    running = [task for task in tasks if not task.done()]
+    for task in running:
+        task.cancel()
+    if running:
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait(running)
 
 
 def offset_page(items: list[T], offset: int, limit: int) -> Page[T]:

@@ -2,13 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import anyio
 import attrs
 
 from aihub_async.errors import AIHubError, InvalidRequestError
+from aihub_async.pagination import OutcomePages, cancel_all
 from aihub_async.uploads.sources import Sources
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ class ProcessOutcome:
         return self.error is None
 
 
-class ProcessOutcomes:
+class ProcessOutcomes(OutcomePages[ProcessOutcome]):
     """The outcomes as each group ends: `async for outcome in outcomes`, or `await outcomes.next_page()`.
 
     Nothing starts before the first outcome is requested. Groups wait while outcomes are not taken, so that memory stays
@@ -151,27 +150,6 @@ class ProcessOutcomes:
     async def aclose(self) -> None:
         """Cancel what is in flight and wait until it has ended. A second call does nothing."""
         self._closed = True
-        running = [worker for worker in self._workers if not worker.done()]
-        for worker in running:
-            worker.cancel()
-        with anyio.CancelScope(shield=True):
-            if running:
-                await asyncio.wait(running)
+        await cancel_all(self._workers)
         self._workers = []
         self._ended.clear()
-
-    async def __aiter__(self) -> AsyncIterator[ProcessOutcome]:
-        try:
-            while (page := await self.next_page()) is not None:
-                for outcome in page:
-                    yield outcome
-        finally:
-            await self.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def aihub_emulator() -> "Iterator[Emulator]":
-    """A separate local AI Hub for each test, in a thread: for synchronous and asynchronous tests alike."""
+    """Yield a separate local AI Hub for each test, in a thread: for synchronous and asynchronous tests alike."""
     from aihub_async.emulator.app import Emulator  # noqa: PLC0415 - pytest starts without it
 
     with Emulator() as hub:
@@ -42,7 +42,7 @@ if _has_aioresponses():
 
     @pytest.fixture
     def aihub_responses() -> Iterator[Any]:
-        """An active `aioresponses` that works with current aiohttp.
+        """Yield an active `aioresponses` that works with current aiohttp.
 
         aioresponses 0.7 builds responses without the argument `stream_writer`, which aiohttp requires since 3.14, and
         fails with a TypeError. The fixture supplies it. Requests that no registered answer matches raise

@@ -244,7 +244,7 @@ STATUS_ERRORS: Mapping[int, type[StatusError]] = {
 
 
 def status_error_class(status: int) -> type[StatusError]:
-    """The exception class for an HTTP error status."""
+    """Return the exception class for an HTTP error status."""
     if status >= 500:
         return ServerError
     return STATUS_ERRORS.get(status, StatusError)

@@ -41,7 +41,7 @@ class Engine(Protocol):
     """Calls a function for every shard, each at least once, in any order and place."""
 
     def map(self, work: Work, shards: Sequence[Shard]) -> AsyncIterator[tuple[Shard, IngestStatus]]:
-        """Results as they come.
+        """Yield the results as they arrive.
 
         Raises:
             Exception: what `work` raised, when trying again elsewhere did not help.

@@ -33,7 +33,7 @@ def _check_list(_: Any, attribute: "attrs.Attribute[Any]", values: Sequence[str]
 
 
 def output_schema_text(changes: Mapping[str, Any] | str) -> str:
-    """The changes of an output schema as the JSON text that the API takes; a text is passed on.
+    """Return the changes of an output schema as the JSON text that the API takes; a text is returned unchanged.
 
     Raises:
         InvalidRequestError: a key that is none of `add_fields`, `remove_fields` and `rename_fields`.

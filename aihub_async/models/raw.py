@@ -24,7 +24,7 @@ class Payload:
         self._value: Any = None
 
     def value(self) -> Any:
-        """The whole answer as plain JSON types.
+        """Return the whole answer as plain JSON types.
 
         Raises:
             DecodeError: a part that belongs to no class cannot be read, such as one that is nested too deeply.
@@ -75,7 +75,7 @@ _MAX_DIGITS = 4300
 
 
 def malformed(data: bytes, error: Exception) -> DecodeError:
-    """The `DecodeError` for bytes that are not readable JSON, naming what they look like."""
+    """Return the `DecodeError` for bytes that are not readable JSON, naming what they look like."""
     start = data[:64].lstrip()
     if not start and not data.strip():
         return DecodeError("the body is empty; expected JSON")
@@ -94,7 +94,7 @@ Source: TypeAlias = "dict[str, Any] | Payload | tuple[Source, str, int | None]"
 
 
 def resolve(source: "Source") -> Any:
-    """The JSON value of a source."""
+    """Return the JSON value of a source."""
     if isinstance(source, dict):
         return source
     if isinstance(source, Payload):
@@ -152,7 +152,7 @@ class KeepsRaw:
         return _dump(self, None)
 
     def evolve(self, **changes: Any) -> Self:
-        """A copy with changed fields that keeps `raw`."""
+        """Return a copy with changed fields that keeps `raw`."""
         copy = attrs.evolve(self, **changes)  # type: ignore[misc]  # every subclass is an attrs class
         source = getattr(self, "_source", None)
         if source is not None:

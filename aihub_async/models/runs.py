@@ -32,7 +32,7 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 def from_nanoseconds(timestamp: int | None) -> dt.datetime | None:
-    """Unix nanoseconds as an aware UTC datetime; None for None, for 0, and beyond what datetime can hold.
+    """Return Unix nanoseconds as an aware UTC datetime; None for None, for 0, and for times that datetime cannot hold.
 
     The API sends null or 0 for "not yet".
     """

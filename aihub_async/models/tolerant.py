@@ -41,7 +41,7 @@ def structure_model(cls: type[M], value: Any) -> M:
 
 
 def structure_refused(cls: type[T], value: Any) -> T:
-    """The same for parsed JSON that the strict lane has refused as a whole; faster where most of it fits.
+    """Structure parsed JSON that the strict lane has refused as a whole; faster where most of it fits.
 
     Raises:
         DecodeError: not an object, or a required field is missing; names class and path.
@@ -93,7 +93,7 @@ def unstructure(obj: Any) -> Any:
 
 
 def is_model(declared: Any) -> bool:
-    """True for the class of a response model."""
+    """Return whether a class is a response model."""
     return isinstance(declared, type) and issubclass(declared, KeepsRaw)
 
 
@@ -170,7 +170,7 @@ def _list_hook(declared: Any, converter: "cattrs.BaseConverter") -> Hook:
 
 
 def _stand_in(member: Any) -> Callable[[Any], Any]:
-    """What to put for a list item that is not understood.
+    """Return the replacement for a list item that is not understood.
 
     The number of files on a page decides where the next page starts, so an object keeps its place; a scalar is
     dropped.
@@ -212,7 +212,7 @@ def _model_hook(cls: Any, converter: "cattrs.BaseConverter") -> Hook:
 
 
 def _plain_type(declared: Any) -> type | None:
-    """The type whose values a hook would return as they are."""
+    """Return the type whose values a hook would return as they are."""
     members = get_args(declared) if type(None) in get_args(declared) else (declared,)
     return next((member for member in members if member in {str, int, bool}), None)
 

@@ -66,7 +66,7 @@ class CircuitBreaker:
         self._schedule_probe(retry_after)
 
     def probe_delay(self) -> float:
-        """Seconds until the next probe may be sent; zero if it may be sent now."""
+        """Return the seconds until the next probe may be sent; zero if it may be sent now."""
         return max(0.0, self._probe_at - self._clock())
 
     def _schedule_probe(self, retry_after: float | None = None) -> None:

@@ -33,7 +33,7 @@ class Pace:
         expects_webhook: bool = False,
         min_interval: float = 0.0,
     ) -> float:
-        """Seconds until the next question.
+        """Return the seconds until the next poll.
 
         Args:
             elapsed: since the beginning.
@@ -57,7 +57,7 @@ class Pace:
 
 
 def backoff(failures: int, random: Callable[[], float], *, cap: float = 30.0) -> float:
-    """Seconds to leave a server alone that failed so many times in a row."""
+    """Return the seconds without requests after this many failures of a server in a row."""
     return min(cap, 2.0 ** min(failures, 16)) * (0.5 + 0.5 * random())
 
 
@@ -79,7 +79,7 @@ class Durations:
             self._known.popitem(last=False)
 
     def typical(self, key: str | None) -> float | None:
-        """How long they take, or None when none has been seen."""
+        """Return how long they take, or None when none has been seen."""
         return None if key is None else self._known.get(key)
 
 

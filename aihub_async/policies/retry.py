@@ -94,7 +94,7 @@ class Backoff:
     cap: float = 20.0
 
     def delay(self, retry: int, random: Callable[[], float]) -> float:
-        """Seconds to wait before the `retry`-th retry (1-based); `random` returns numbers in [0, 1)."""
+        """Return the seconds to wait before the `retry`-th retry (1-based); `random` returns numbers in [0, 1)."""
         return random() * min(self.cap, self.base * 2.0 ** min(retry - 1, 30))
 
 
@@ -139,7 +139,7 @@ class RetryQuota:
         self.tokens = capacity
 
     def take(self) -> bool:
-        """Pay for one retry; False when the bucket is empty."""
+        """Take the tokens of one retry; return False when the bucket is empty."""
         if self.tokens < self._cost:
             return False
         self.tokens -= self._cost

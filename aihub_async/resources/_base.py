@@ -167,12 +167,12 @@ def _query_text(value: object) -> str:
 
 
 def given(**values: Any) -> dict[str, Any]:
-    """The values that are not None: zero, empty and False are values."""
+    """Return the values that are not None: zero, empty and False are values."""
     return {name: value for name, value in values.items() if value is not None}
 
 
 def as_batch_id(batch_id: Id) -> int:
-    """The API types batch ids in bodies as integers, though users often hold them as text.
+    """Return a batch id as an integer, as the API types it in bodies, though users often hold it as text.
 
     Raises:
         InvalidRequestError: not a number.

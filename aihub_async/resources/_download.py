@@ -167,7 +167,7 @@ def checked_target(to: str | os.PathLike[str]) -> Path:
 
 
 def local_name(path: str) -> str:
-    r"""A file name for a server-supplied path that cannot leave its folder.
+    r"""Return a file name for a server-supplied path that cannot leave its folder.
 
     Example:
         >>> local_name("/org/fs/../../etc/passwd"), local_name("a/..\\..\\con")

@@ -25,7 +25,7 @@ async def pieces(body: ContentBody, size: int) -> AsyncGenerator[Body, None]:
 
 
 def file_job(response: Response) -> FileJob:
-    """The job that an answer names: in its Location header, or as `job_id` in its body."""
+    """Return the job that an answer names: in its Location header, or as `job_id` in its body."""
     location = response.headers.get("Location")
     if location is not None:
         return FileJob(DeletionJob.from_location(location).job_id, location)

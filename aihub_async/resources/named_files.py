@@ -48,7 +48,7 @@ def _pair(item: Any) -> tuple[str, Content]:
 
 
 async def inline_files(files: NamedFiles, *, most: int | None = None) -> list[dict[str, str]]:
-    """Files as v1 takes them inside JSON: base64 of their content.
+    """Return files as v1 takes them inside JSON: base64 of their content.
 
     Raises:
         InvalidRequestError: none, more than `most`, or too large ones (see `named_bodies`).

@@ -45,7 +45,7 @@ class JsonLines:
         self._file.flush()
 
     def discard(self) -> None:
-        """Nothing to release."""
+        """Do nothing: there is nothing to release."""
 
 
 class Csv:

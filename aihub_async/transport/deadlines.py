@@ -42,7 +42,7 @@ class Deadlines:
         return limit
 
     def stop(self, limit: Limit) -> None:
-        """The task is done with what was limited."""
+        """End the time limit of a task."""
         self._limits.discard(limit)
 
     def close(self) -> None:

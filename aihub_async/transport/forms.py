@@ -20,7 +20,7 @@ class FormPart:
     filename: str | None = None
 
     def head(self) -> bytes:
-        """The lines before the content."""
+        """Return the lines before the content."""
         disposition = f'form-data; name="{_quoted(self.name)}"'
         if self.filename is None:
             return f"Content-Disposition: {disposition}\r\n\r\n".encode()
@@ -85,7 +85,7 @@ class FormBody:
 
 
 def form(values: Mapping[str, Body], files: Iterable[tuple[str, Body]]) -> FormBody:
-    """A form of named values, and of files that all have the name `files`.
+    """Return a form of named values, and of files that all have the name `files`.
 
     Raises:
         InvalidRequestError: a file name has a line break or NUL in it, or is not valid Unicode.
@@ -105,5 +105,5 @@ def _checked(filename: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """As browsers do it: a quotation mark would end the name."""
+    """Escape a name as browsers do: a quotation mark would end it."""
     return text.replace('"', "%22")

@@ -23,7 +23,7 @@ class Sink(Protocol):
     """
 
     def request_headers(self) -> Mapping[str, str]:
-        """Headers of the next attempt, such as Range."""
+        """Return headers of the next attempt, such as Range."""
         ...
 
     def begin(self, status: int, headers: Mapping[str, str]) -> str | None:
@@ -122,7 +122,7 @@ class Wire(Protocol):
         ...
 
     def derive(self, settings: ClientConfig) -> Self:
-        """A wire with other settings on the same connections."""
+        """Return a wire with other settings on the same connections."""
         ...
 
     async def aclose(self) -> None:

@@ -48,14 +48,14 @@ class Redactor:
         return self._pattern.reveal().sub(_MASK, text)
 
     def line(self, text: str) -> str:
-        """The text without secrets and control characters, so that it can neither forge a log nor steer a terminal.
+        """Return the text without secrets and control characters, which could forge log lines or control a terminal.
 
         A lone surrogate becomes its escape: it could not be printed.
         """
         return _CONTROL.sub(" ", self.text(text)).encode("utf-8", "backslashreplace").decode()
 
     def beginning(self, body: bytes) -> bytes:
-        """The first bytes of a body without secrets, not even the half of one at the cut."""
+        """Return the first bytes of a body without secrets, not even a part of one at the cut."""
         if not body:
             return body
         text = self.text(body[:_LONGEST_READ].decode("utf-8", "replace"))
@@ -91,12 +91,12 @@ def _proxy_secrets(settings: ClientConfig) -> list[str]:
 
 
 def kept_headers(headers: Mapping[str, str], redact: Redactor) -> Headers:
-    """The headers that may be kept, without secrets."""
+    """Return the headers that may be kept, without secrets."""
     return Headers({name: redact.line(value) for name, value in headers.items() if name.lower() in _KEPT_HEADERS})
 
 
 def request_id(headers: Mapping[str, str]) -> str | None:
-    """The server's id of a request, if it sent one."""
+    """Return the server's id of a request, if it sent one."""
     return next((value for name, value in headers.items() if name.lower() in _REQUEST_IDS), None)
 
 
@@ -109,7 +109,7 @@ def redirect_host(headers: Mapping[str, str]) -> str | None:
 
 
 def server_message(body: bytes, redact: Redactor) -> str | None:
-    """The content of an error answer, in the form of the v2 API or of the v1 API."""
+    """Return the message of an error answer, in the form of the v2 API or of the v1 API."""
     if len(body) > _LONGEST_READ:
         return None
     try:

@@ -28,7 +28,7 @@ class Target:
         return f"{url.raw_host}:{url.port}"
 
     def url(self, path: str, query: str) -> URL:
-        """The URL of an encoded path below `api_root`, with an encoded query."""
+        """Return the URL of an encoded path below `api_root`, with an encoded query."""
         return URL.build(
             scheme=self.scheme,
             authority=self.authority,
@@ -39,7 +39,7 @@ class Target:
 
 
 def default_headers(settings: ClientConfig, user_agent: str) -> CIMultiDict[str]:
-    """The headers of every request."""
+    """Return the headers of every request."""
     headers = CIMultiDict({"User-Agent": user_agent, "Accept": "*/*"})
     if settings.key_source is None:
         headers["Authorization"] = f"Bearer {settings.api_key.reveal()}"

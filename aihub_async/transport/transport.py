@@ -281,7 +281,7 @@ class Transport:
         return 0.0
 
     async def _test_for_outage(self, call: Call, timeout: float) -> None:
-        """Before the last retry of a call that fails while nobody gets an answer, test whether the server is down.
+        """Test whether the server is down, before the last retry of a call that fails while no call gets an answer.
 
         If another request fails, too, the call waits for the server's recovery, and all its retries are left for the
         time after it. If that is answered, failures of this call are its own.

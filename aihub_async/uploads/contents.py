@@ -239,7 +239,7 @@ class SeekableFile:
             return data
 
     def rewind(self) -> None:
-        """Go back to where the file was."""
+        """Restore the position of the file."""
         with self._turn:
             self._file.seek(self.start)
 

@@ -3,9 +3,8 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from types import TracebackType
-from typing import Literal, Self
+from collections.abc import Callable
+from typing import Literal
 
 import anyio
 import attrs
@@ -24,6 +23,7 @@ from aihub_async.limits import MULTIPART_THRESHOLD
 from aihub_async.loops import running_loop
 from aihub_async.models.reprs import html_bar, size_text
 from aihub_async.models.uploads import UploadRecord
+from aihub_async.pagination import OutcomePages, cancel_all
 from aihub_async.transport.body import ContentBody
 from aihub_async.uploads.multipart import UploadResume, upload_in_parts
 from aihub_async.uploads.names import NameSet
@@ -95,7 +95,7 @@ class UploadOptions:
             raise InvalidRequestError(f"max_concurrency must be 1 or more, not {self.concurrency}")
 
 
-class Uploads:
+class Uploads(OutcomePages[UploadRecord]):
     """The outcomes of an upload as they happen: `async for record in uploads`, or `await uploads.next_page()`.
 
     Nothing starts before the first outcome is requested, and nothing is kept of those that were returned. Leaving the
@@ -131,7 +131,7 @@ class Uploads:
         return None if page is None else [record for _, record in page]
 
     async def next_numbered(self) -> list[tuple[int, UploadRecord]] | None:
-        """`next_page`, each outcome with the number of its source."""
+        """Return the same as `next_page`, each outcome with the number of its source."""
         if not self._started and not self._closed:
             self._start()
         while self._workers and len(self._outcomes) < self._page:
@@ -148,29 +148,9 @@ class Uploads:
     async def aclose(self) -> None:
         """Cancel what is in flight and wait until it has released files, connections and sessions."""
         self._stopping = self._closed = True
-        workers = list(self._workers)
-        for worker in workers:
-            worker.cancel()
+        await cancel_all(self._workers)
         with anyio.CancelScope(shield=True):
-            if workers:
-                await asyncio.wait(workers)
             await self._reader.aclose()
-
-    async def __aiter__(self) -> AsyncIterator[UploadRecord]:
-        try:
-            while (page := await self.next_page()) is not None:
-                for record in page:
-                    yield record
-        finally:
-            await self.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     def _start(self) -> None:
         # Checked before coroutines are created that would never run.

@@ -94,7 +94,7 @@ class Conversations(Facade):
         )
 
     def list(self) -> ListConversations:
-        """All your conversations, for organization admins those of the organization; not paged.
+        """List all your conversations, for organization admins those of the organization; not paged.
 
         Deprecated: left AI Hub in February 2026.
 
@@ -104,7 +104,7 @@ class Conversations(Facade):
         return self._lease.run(self._async.list())
 
     def status(self, conversation_id: str) -> Conversation:
-        """State of a conversation and of its documents.
+        """Return the state of a conversation and of its documents.
 
         Deprecated: left AI Hub in February 2026.
 
@@ -194,7 +194,7 @@ class Conversations(Facade):
         self._lease.run(self._async.delete_documents(conversation_id, ids))
 
     def get_document_metadata(self, conversation_id: str, document_id: int) -> DocumentMetadataResponse:
-        """What is known of a document.
+        """Return the metadata of a document.
 
         Deprecated: left AI Hub in February 2026.
 

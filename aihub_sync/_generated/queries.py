@@ -55,7 +55,7 @@ class Queries(Facade):
         return self._lease.run(self._async.run(query, source_app, include_source_info, model_name, filters))
 
     def status(self, query_id: str) -> QueryStatusResponse:
-        """State of a query and, once it is COMPLETE, the answer.
+        """Return the state of a query and, once it is COMPLETE, the answer.
 
         Deprecated: left AI Hub in February 2026.
 

@@ -21,7 +21,7 @@ class LegacyJobs(Facade):
     _async: jobs.LegacyJobs
 
     def status(self, job_id: str, type: str = "flow") -> LegacyJobStatus:
-        """State of a job; its `outcome` is one of the states of v2 runs.
+        """Return the state of a job; its `outcome` is one of the states of v2 runs.
 
         Args:
             job_id: from the call that started it.
@@ -91,7 +91,7 @@ class LegacyJobs(Facade):
         return self._lease.run(self._async.list(sort_by, limit, finish_time))
 
     def iter(self, sort_by: str | None = None, *, page_size: int | None = None) -> Pages[LegacyJobInfo]:
-        """All jobs, page by page. Unverified: in no published document.
+        """Iterate over all jobs, page by page. Unverified: in no published document.
 
         Example:
             >>> def flows(client):
@@ -106,7 +106,7 @@ class FlowJobs(Facade):
     _async: jobs.FlowJobs
 
     def status(self, job_id: str, type: str = "flow") -> LegacyJobStatus:
-        """State of a job; its `outcome` is one of the states of v2 runs.
+        """Return the state of a job; its `outcome` is one of the states of v2 runs.
 
         Args:
             job_id: from the call that started it.
@@ -176,7 +176,7 @@ class FlowJobs(Facade):
         return self._lease.run(self._async.list(sort_by, limit, finish_time))
 
     def iter(self, sort_by: str | None = None, *, page_size: int | None = None) -> Pages[LegacyJobInfo]:
-        """All jobs, page by page. Unverified: in no published document.
+        """Iterate over all jobs, page by page. Unverified: in no published document.
 
         Example:
             >>> def flows(client):

@@ -142,7 +142,7 @@ class Legacy(Facade):
         include_validations_standardization: bool = False,
         refined_phrases_features: Sequence[str] = (),
     ) -> Pages[LegacyRecord]:
-        """The records of a finished job, page by page (20 files each).
+        """Iterate over the records of a finished job, page by page (20 files each).
 
         Args:
             output_folder: of the job, or the full path of its ``.ibflowresults`` file.

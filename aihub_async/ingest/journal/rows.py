@@ -84,11 +84,11 @@ class FileRow(NamedTuple):
         return self.name or self.base
 
     def checksum(self) -> int:
-        """CRC-32 of all columns, so that a flipped bit is noticed when the journal is opened."""
+        """Return the CRC-32 of all columns, by which opening the journal detects a flipped bit."""
         return zlib.crc32((_FILE_TEXT % self).encode())
 
     def stored(self) -> tuple[Any, ...]:
-        """The columns with their checksum."""
+        """Return the columns with their checksum."""
         return (*self, self.checksum())
 
 
@@ -127,11 +127,11 @@ class BatchRow:
     """Documents that the gate refused."""
 
     def checksum(self) -> int:
-        """CRC-32 of all columns."""
+        """Return the CRC-32 of all columns."""
         return zlib.crc32("\x1f".join(map(_text, attrs.astuple(self))).encode())
 
     def stored(self) -> tuple[Any, ...]:
-        """The columns with their checksum."""
+        """Return the columns with their checksum."""
         return (*attrs.astuple(self), self.checksum())
 
 
@@ -161,12 +161,12 @@ class FailedFile:
 
 
 def failure_checksum(file: int, reason: str, message: str) -> int:
-    """CRC-32 of a row of the dead-letter list."""
+    """Return the CRC-32 of a row of the dead-letter list."""
     return zlib.crc32(f"{file}\x1f{reason}\x1f{message}".encode())
 
 
 def folder_checksum(number: int, path: str) -> int:
-    """CRC-32 of a folder's row."""
+    """Return the CRC-32 of a folder's row."""
     return zlib.crc32(f"{number}\x1f{path}".encode())
 
 

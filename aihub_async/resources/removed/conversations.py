@@ -97,7 +97,7 @@ class Conversations(RemovedResource):
         return self._read(ConversationResponse, ops.CREATE_CONVERSATION, response)
 
     async def list(self) -> ListConversations:
-        """All your conversations, for organization admins those of the organization; not paged.
+        """List all your conversations, for organization admins those of the organization; not paged.
 
         Deprecated: left AI Hub in February 2026.
 
@@ -108,7 +108,7 @@ class Conversations(RemovedResource):
         return self._read(ListConversations, ops.LIST_CONVERSATIONS, response)
 
     async def status(self, conversation_id: str) -> Conversation:
-        """State of a conversation and of its documents.
+        """Return the state of a conversation and of its documents.
 
         Deprecated: left AI Hub in February 2026.
 
@@ -223,7 +223,7 @@ class Conversations(RemovedResource):
         await self._ask(ops.DELETE_DOCUMENTS, query=query, conversation_id=conversation_id)
 
     async def get_document_metadata(self, conversation_id: str, document_id: int) -> DocumentMetadataResponse:
-        """What is known of a document.
+        """Return the metadata of a document.
 
         Deprecated: left AI Hub in February 2026.
 

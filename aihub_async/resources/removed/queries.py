@@ -64,7 +64,7 @@ class Queries(RemovedResource):
         return self._read(RunQueryResponse, ops.RUN_QUERY, response)
 
     async def status(self, query_id: str) -> QueryStatusResponse:
-        """State of a query and, once it is COMPLETE, the answer.
+        """Return the state of a query and, once it is COMPLETE, the answer.
 
         Deprecated: left AI Hub in February 2026.
 

@@ -195,7 +195,7 @@ class Flows(LegacyResource):
 
 
 def _csv(body: bytes) -> str | None:
-    """The answer's text; None if it is a JSON object, which may hold the CSV in an undocumented form."""
+    """Return the answer's text; None if it is a JSON object, which may hold the CSV in an undocumented form."""
     text = body.decode("utf-8", "replace")
     try:
         answer = parse(body)

@@ -28,7 +28,7 @@ class LegacyJobs(LegacyResource):
         self._scheduler = scheduler
 
     async def status(self, job_id: str, type: str = "flow") -> LegacyJobStatus:
-        """State of a job; its `outcome` is one of the states of v2 runs.
+        """Return the state of a job; its `outcome` is one of the states of v2 runs.
 
         Args:
             job_id: from the call that started it.
@@ -101,7 +101,7 @@ class LegacyJobs(LegacyResource):
         return await self._call(ListLegacyJobs, ops.LIST_LEGACY_JOBS, query=query)
 
     def iter(self, sort_by: str | None = None, *, page_size: int | None = None) -> Pages[LegacyJobInfo]:
-        """All jobs, page by page. Unverified: in no published document.
+        """Iterate over all jobs, page by page. Unverified: in no published document.
 
         Example:
             >>> async def flows(client):

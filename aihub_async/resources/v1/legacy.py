@@ -176,7 +176,7 @@ class Legacy(LegacyResource):
         include_validations_standardization: bool = False,
         refined_phrases_features: Sequence[str] = (),
     ) -> Pages[LegacyRecord]:
-        """The records of a finished job, page by page (20 files each).
+        """Iterate over the records of a finished job, page by page (20 files each).
 
         Args:
             output_folder: of the job, or the full path of its ``.ibflowresults`` file.
@@ -218,6 +218,6 @@ def _results_path(output_folder: str) -> str:
 
 
 def _files_of(records: Sequence[LegacyRecord]) -> int:
-    """How many files a page of records is about; the next page begins that much further."""
+    """Return how many files a page of records is about; the next page begins that much further."""
     files = {record.file_index if record.file_index is not None else record.file_name for record in records}
     return _RESULTS_PAGE if files == {None} else len(files)
