@@ -92,8 +92,9 @@ class BulkJobs(RawRequests):
                 group starts when the next group begins. A file whose group had ended before is refused: a group never
                 becomes two runs.
             on_review: what to do when a run stops for a human review: ``"skip"`` leaves it to a later call of the same
-                job, which collects the results; ``"wait"`` waits; ``"export"`` writes the current results, if the
-                server returns them, until a later call replaces them.
+                job, which collects the results; ``"wait"`` waits; ``"export"`` writes the current results, with
+                ``review_completed`` false, until a later call replaces them. The API documents results of completed
+                runs only: where the server refuses those of a run in review, it is left as with ``"skip"``.
             gate: rules for documents to be used as they are; those that it refuses are listed in ``review.jsonl``.
             format: ``"jsonl"``, ``"csv"``, ``"parquet"`` (extra `parquet`) or ``"xlsx"`` (extra `xlsx`).
             rows: one per ``"document"`` or one per ``"field"``.

@@ -65,6 +65,12 @@ class ResultsFolder:
         """Return the documents of a batch that the gate refused."""
         return self.path / OWN / "review" / f"part-{number:06d}.jsonl"
 
+    def remove_part(self, number: int) -> None:
+        """Remove what was written of a batch."""
+        for path in (self.part(number), self.raw_part(number), self.case_part(number), self.review_part(number)):
+            with explained(path):
+                path.unlink(missing_ok=True)
+
     def unreadable(self, number: int, offset: int) -> Path:
         """Return where a results page that cannot be read is kept."""
         return self._beside("unreadable") / f"part-{number:06d}-{offset:06d}.bin"

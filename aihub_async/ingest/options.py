@@ -134,7 +134,8 @@ class JobOptions:
         return {
             "include_confidence_scores": has_scores or gate["include_confidence_scores"],
             "include_source_info": shape["include_source_info"],
-            "include_review_results": shape["include_review_results"],
+            # Rows from before a review must differ from those after it.
+            "include_review_results": shape["include_review_results"] or self.on_review == "export",
             "include_validation_results": shape["include_validation_results"] or gate["include_validation_results"],
         }
 

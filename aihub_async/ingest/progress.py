@@ -106,14 +106,8 @@ class IngestStatus:
         if self.retries:
             text += f", {self.retries:,} retries"
         if self.remaining is not None and not self.complete:
-            text += f"; about {_duration(self.remaining)} left"
+            text += f"; about {duration_text(self.remaining)} left"
         return text
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def status_of(connection: sqlite3.Connection, path: Path) -> IngestStatus:

@@ -210,6 +210,77 @@ async def test_a_run_in_review_does_not_stop_an_export_of_what_there_is(
     assert (status.complete, status.done, len(hub.runs())) == (True, 3, 1)
 
 
+def reviewed_app(hub: Emulator) -> None:
+    @hub.app("reviewed", outcome="STOPPED_AT_CHECKPOINT")
+    def reviewed(document: Any) -> dict[str, str]:
+        return {"length": str(len(document.text))}
+
+
+async def test_the_results_before_a_review_are_exported_and_those_after_it_replace_them(
+    hub: Emulator, client: AsyncAIHub, make_files: MakeFiles, tmp_path: Path
+) -> None:
+    reviewed_app(hub)
+    make_files("scans", 4)
+    options: dict[str, Any] = {"app_name": "reviewed", "batch_files": 2, "on_review": "export"}
+    first = await job_of(client, tmp_path, **options).run()
+    assert (first.complete, first.done, first.review, first.failed) == (False, 0, 4, 0)
+    before = rows_in(tmp_path)
+    assert len({row["file"] for row in before}) == len(before) == 4
+    assert all(row["fields"]["length"].isdigit() and row["review_completed"] is False for row in before)
+    waiting = lines_of(tmp_path / "out" / "review.jsonl")
+    assert {entry["run_id"] for entry in waiting} == {run["id"] for run in hub.runs()}
+    assert [entry["files"] for entry in waiting] == [2, 2]
+    assert len(first.attention) == 2
+    # One of two is reviewed: its rows are the corrected ones, those of the other stay as they were.
+    hub.complete_review(waiting[0]["run_id"], {"length": "corrected"})
+    second = await job_of(client, tmp_path, **options).run()
+    assert (second.complete, second.done, second.review, second.rows) == (False, 2, 2, 2)
+    after = rows_in(tmp_path)
+    assert len(after) == 4
+    for row in after:
+        is_reviewed = row["run_id"] == waiting[0]["run_id"]
+        assert row["review_completed"] is is_reviewed
+        assert (row["fields"]["length"] == "corrected") is is_reviewed
+    assert lines_of(tmp_path / "out" / "review.jsonl") == waiting[1:]
+    hub.complete_review(waiting[1]["run_id"])
+    last = await job_of(client, tmp_path, **options).run()
+    assert (last.complete, last.done, last.review, last.rows, len(hub.runs())) == (True, 4, 0, 4, 2)
+    assert all(row["review_completed"] for row in rows_in(tmp_path))
+    assert not (tmp_path / "out" / "review.jsonl").exists()
+
+
+@pytest.mark.parametrize("status", [400, 404, 409])
+async def test_a_server_without_results_before_a_review_is_asked_again_after_it(
+    hub: Emulator, client: AsyncAIHub, make_files: MakeFiles, tmp_path: Path, status: int
+) -> None:
+    from aihub_async.emulator import Fault
+
+    reviewed_app(hub)
+    make_files("scans", 2)
+    hub.faults.add(Fault(kind="status", status=status, operation="getRunResults"))
+    first = await job_of(client, tmp_path, app_name="reviewed", on_review="export").run()
+    assert (first.complete, first.review, first.failed, rows_in(tmp_path)) == (False, 2, 0, [])
+    hub.faults.clear()
+    hub.complete_review(hub.runs()[0]["id"])
+    last = await job_of(client, tmp_path, app_name="reviewed", on_review="export").run()
+    assert (last.complete, last.done, len(rows_in(tmp_path))) == (True, 2, 2)
+
+
+async def test_a_run_that_is_cancelled_in_its_review_leaves_no_rows(
+    hub: Emulator, client: AsyncAIHub, make_files: MakeFiles, tmp_path: Path
+) -> None:
+    reviewed_app(hub)
+    make_files("scans", 2)
+    options: dict[str, Any] = {"app_name": "reviewed", "on_review": "export", "raw": True}
+    await job_of(client, tmp_path, **options).run()
+    assert len(rows_in(tmp_path)) == 2
+    hub.cancel_run(hub.runs()[0]["id"])
+    last = await job_of(client, tmp_path, **options).run()
+    assert (last.complete, last.done, last.failed, last.review) == (True, 0, 2, 0)
+    assert rows_in(tmp_path) == []
+    assert list((tmp_path / "out").rglob("part-*")) == []
+
+
 @pytest.mark.parametrize("limit", ["max_files", "max_runs_total", "max_pages"])
 async def test_a_budget_stops_the_job_before_it_is_exceeded(
     hub: Emulator, client: AsyncAIHub, make_files: MakeFiles, tmp_path: Path, limit: str

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+import anyio.to_thread
 import attrs
 
 from aihub_async import errors
@@ -239,6 +240,10 @@ class BatchStages:
     async def _once(self, do: Callable[[], Awaitable[T]], find: Callable[[], Awaitable[T | None]]) -> T | None:
         """Carry out a once-only step; look for its effect before it is done again.
 
+        The client has done the same with the request (`reconcile.once.send_once`) when this sees an unclear outcome.
+        A job has longer: its lookups wait out outages, end when it is stopped, and what stays unclear is left to its
+        next call instead of being an error.
+
         Returns:
             Its result, or None if the server reports that it was carried out and does not show it.
         """
@@ -309,6 +314,8 @@ class BatchStages:
         return await self._run_failed(batch, type(error).__name__, str(error))
 
     async def _run_failed(self, batch: BatchRow, reason: str, message: str) -> BatchRow:
+        # What was written of it before its review.
+        await anyio.to_thread.run_sync(self.folder.remove_part, batch.no)
         failed = attrs.evolve(batch, state=BatchState.FAILED, complete_at=self.now(), note=message)
 
         def record(db: sqlite3.Connection) -> int:
