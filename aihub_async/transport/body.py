@@ -8,8 +8,16 @@ import attrs
 
 from aihub_async.errors import SourceChangedError, SourceError
 
-CHUNK = 256 * 1024
-"""Bytes per read of a file. Measured: 1 MiB chunks are twice as slow over TLS, smaller ones cost more calls."""
+CHUNK = 128 * 1024
+"""Bytes per read of a file that is sent in pieces.
+
+Measured over TLS with 200 files of 1 MB: 256 KB takes up to 61,000 page faults and a quarter more CPU time with uvloop,
+because every piece and its encrypted copies come from the kernel and return to it; 128 KB takes 2,000 at most. 64 KB
+costs more calls and no less CPU time. For a file of 1 GB the three differ by less than their spread.
+"""
+
+WHOLE = 256 * 1024
+"""Bytes up to which a body is read whole and sent in one write."""
 
 JSON_TYPE = "application/json"
 OCTET_STREAM = "application/octet-stream"
@@ -157,8 +165,8 @@ class StreamBody:
 
     @property
     def held(self) -> int:
-        """One chunk."""
-        return min(self.length, CHUNK)
+        """All of it, or one chunk of a large one."""
+        return self.length if self.length <= WHOLE else CHUNK
 
     @property
     def identity(self) -> object:

@@ -25,7 +25,7 @@ from aihub_async.transport._aiohttp import (
     is_untouched,
 )
 from aihub_async.transport.answers import read_answer
-from aihub_async.transport.body import CHUNK, Body
+from aihub_async.transport.body import WHOLE, Body
 from aihub_async.transport.deadlines import Deadlines, Limit
 from aihub_async.transport.failures import failed_before_answer, not_http, timed_out
 from aihub_async.transport.messages import AttemptFailure, Request, Response
@@ -37,7 +37,7 @@ def fits(request: Request, session: aiohttp.ClientSession, trace_config: aiohttp
     body = request.body
     return (
         body is not None
-        and body.length <= CHUNK
+        and body.length <= WHOLE
         and request.sink is None
         and not request.headers
         and not request.fresh

@@ -9,7 +9,7 @@ import anyio
 import attrs
 
 from aihub_async.errors import SourceChangedError, SourceError
-from aihub_async.transport.body import CHUNK, OCTET_STREAM, Write
+from aihub_async.transport.body import CHUNK, OCTET_STREAM, WHOLE, Write
 from aihub_async.transport.descriptors import OpenRetries, is_out_of_descriptors
 
 _SAMPLE = 64
@@ -99,8 +99,8 @@ class FileBody:
 
     @property
     def held(self) -> int:
-        """One chunk."""
-        return min(self.length, CHUNK)
+        """All of it, or one chunk of a large one."""
+        return self.length if self.length <= WHOLE else CHUNK
 
     @property
     def identity(self) -> object:
