@@ -22,8 +22,10 @@ Ray runs tasks again that a lost node had, so that its engine is as short (the j
 """
 
 import asyncio
+import concurrent.futures
 import contextlib
 import importlib
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Protocol
 
@@ -34,7 +36,15 @@ from aihub_async.errors import ConfigurationError, IngestError
 from aihub_async.ingest.progress import IngestStatus
 from aihub_async.ingest.shards import Shard
 
+logger = logging.getLogger("aihub_async")
+
 Work = Callable[[Shard], IngestStatus]
+
+_QUIET_SECONDS = 2.0
+"""Seconds without a worker until that is logged."""
+
+_CANCELLED = (asyncio.CancelledError, concurrent.futures.CancelledError)
+"""What Dask raises when it loses the scheduler, depending on its version."""
 
 
 class Engine(Protocol):
@@ -78,7 +88,7 @@ class DaskEngine:
                 places = dict(zip((future.key for future in futures), shards, strict=True))
                 async for future in distributed.as_completed(futures, loop=client.loop):
                     yield places[future.key], await future.result()
-            except (OSError, TimeoutError, asyncio.CancelledError, distributed.KilledWorker) as error:
+            except (OSError, TimeoutError, *_CANCELLED, distributed.KilledWorker) as error:
                 if isinstance(error, asyncio.CancelledError) and _is_cancelled():
                     raise
                 raise IngestError(_explain(error)) from error
@@ -98,7 +108,7 @@ class DaskEngine:
     async def _check_workers(self, client: Any) -> None:
         """Make sure that there are workers, and that each has this package in this version."""
         try:
-            await client.wait_for_workers(1, timeout=self.wait_for_workers)
+            await self._wait_for_worker(client)
         except TimeoutError:
             raise IngestError(
                 f"the Dask cluster has no workers after {self.wait_for_workers:.0f} s; start some, and run the same "
@@ -111,6 +121,14 @@ class DaskEngine:
                     f"the Dask worker {worker} {has}, this process has {__version__}; install the same version there "
                     "(and the extra dask), then run the same job again"
                 )
+
+    async def _wait_for_worker(self, client: Any) -> None:
+        quiet = min(_QUIET_SECONDS, self.wait_for_workers / 2)
+        try:
+            await client.wait_for_workers(1, timeout=quiet)
+        except TimeoutError:
+            logger.warning("the Dask cluster has no workers; waiting up to %.0f s for one", self.wait_for_workers)
+            await client.wait_for_workers(1, timeout=self.wait_for_workers - quiet)
 
 
 def _version_here() -> str | None:
@@ -136,7 +154,7 @@ def _explain(error: BaseException) -> str:
     kind = type(error).__name__
     if kind == "KilledWorker":
         reason = "a shard ended several workers; check their logs and their memory limit"
-    elif isinstance(error, asyncio.CancelledError):
+    elif isinstance(error, _CANCELLED):
         reason = "the Dask scheduler went away"
     else:
         reason = f"the Dask cluster cannot be used ({kind}: {error})"

@@ -163,14 +163,15 @@ def read_status(journal: Path) -> IngestStatus:
 _COUNTED = ("uploaded", "uploaded_bytes", "done", "failed", "rows", "review", "gated")
 
 
-def counted(status: IngestStatus) -> dict[str, int]:
+def counted(status: IngestStatus) -> dict[str, Any]:
     """Return the counts of a status that change while a shard is worked on."""
-    return {name: getattr(status, name) for name in _COUNTED}
+    return {name: getattr(status, name) for name in _COUNTED} | {"batches": dict(status.batches)}
 
 
 def with_shards(status: IngestStatus, journal: Path) -> IngestStatus:
     """Add what other processes have done in shards that are not merged yet."""
-    totals = Counter(counted(status))
+    totals = {name: getattr(status, name) for name in _COUNTED}
+    batches = Counter(status.batches)
     for path in sorted(shards_of(journal.resolve()).glob("*.db")):
         try:
             with contextlib.closing(schema.connect_readonly(path)) as connection:
@@ -179,9 +180,12 @@ def with_shards(status: IngestStatus, journal: Path) -> IngestStatus:
         except JournalError:
             # It was merged and removed at this moment.
             continue
-        totals.update({name: now[name] - base[name] for name in _COUNTED})
-    changes: dict[str, Any] = dict(totals)
-    return attrs.evolve(status, **changes)
+        for name in _COUNTED:
+            totals[name] += now[name] - base[name]
+        batches.update(now["batches"])
+        batches.subtract(base.get("batches", now["batches"]))
+    left = {state.name.lower(): n for state in BatchState if (n := batches[state.name.lower()]) > 0}
+    return attrs.evolve(status, **totals, batches=left)
 
 
 @attrs.define

@@ -179,13 +179,14 @@ def test_a_job_on_a_local_cluster_that_it_starts_itself(
 
 
 async def test_a_cluster_without_workers_is_one_error(
-    client: AsyncAIHub, make_files: MakeFiles, tmp_path: Path, hub: Emulator
+    client: AsyncAIHub, make_files: MakeFiles, tmp_path: Path, hub: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     distributed = pytest.importorskip("distributed")
     make_files("scans", 5)
     async with distributed.Scheduler(port=0, dashboard=False, host="127.0.0.1") as scheduler:
         with pytest.raises(IngestError, match=r"no workers.*run the same job again"):
             await job_of(client, tmp_path).run(engine=DaskEngine(scheduler.address, wait_for_workers=1))
+    assert "the Dask cluster has no workers; waiting up to 1 s for one" in caplog.text
     assert (await job_of(client, tmp_path).run()).complete
 
 

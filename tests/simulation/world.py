@@ -236,16 +236,26 @@ def _list_lag(chance: random.Random) -> Iterator[Fault]:
 def inline_threads() -> Iterator[None]:
     """Run on the loop what would run in threads, so that a seed is always the same story."""
 
+    killed: dict[journal_file.Journal, BaseException] = {}
+
     async def run_sync(function: Any, *args: Any, **_: Any) -> Any:
         await asyncio.sleep(0)
         return function(*args)
 
     async def call(self: Any, work: Any) -> Any:
+        if self in killed:
+            # The other tasks of a killed process write nothing either.
+            raise killed[self]
         if self._failure is not None:
             raise self._failure
         loop = asyncio.get_running_loop()
         task = journal_file._Task(work, loop, loop.create_future())
-        self._write_group(task)
+        try:
+            self._write_group(task)
+        except BaseException as error:
+            # Errors go to the task: this is the end of the process.
+            killed[self] = error
+            raise
         return await task.done
 
     def calendar() -> float:
