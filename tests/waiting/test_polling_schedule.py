@@ -28,6 +28,7 @@ from aihub_async.errors import (
 )
 from aihub_async.models import JobState, JobStatus, Run
 from aihub_async.policies.polling import Pace
+from aihub_async.transport.messages import Response
 from aihub_async.waiting.entries import WaitOptions
 from aihub_async.waiting.outcomes import run_ended
 from aihub_async.waiting.pollables import RunPollable, StatePollable
@@ -533,7 +534,7 @@ async def test_nine_are_polled_in_lists(waits: Waits) -> None:
 async def test_known_runs_are_listed_when_the_first_is_due(waits: Waits) -> None:
     runs = waits.runs.add(12)
     for number, run in enumerate(runs):
-        waits.start(run.id, known=run, min_interval=30 - number)
+        waits.start(run.id, known=run, min_interval=19 + number)
     await waits.until(18.9)
     assert waits.moments == []
     await waits.until(100)
@@ -572,6 +573,45 @@ async def test_a_newcomer_among_many_is_polled_when_the_budget_allows(waits: Wai
     waits.start(runs[1].id)
     await waits.until(11.5)
     assert waits.moments == [10, 11], "not within a second of the round before"
+
+
+async def test_a_newcomer_that_need_not_be_polled_yet_changes_nothing(waits: Waits) -> None:
+    runs = waits.runs.add(13)
+    for run in runs[:12]:
+        waits.start(run.id, known=run, began=BEGIN - 100)
+    await waits.until(5)
+    waits.start(runs[12].id, known=runs[12], min_interval=60)
+    await waits.until(25)
+    assert waits.moments == [0, 25]
+
+
+async def test_one_list_is_read_at_a_time_however_long_it_takes(waits: Waits) -> None:
+    """Meanwhile the poller sleeps: it must not ask for the time over and over."""
+    reading, most, looks = 0, 0, 0
+    clock = waits.time.clock
+
+    def monotonic() -> float:
+        nonlocal looks
+        looks += 1
+        return clock.monotonic()
+
+    async def page(*arguments: Any) -> Response:
+        nonlocal reading, most
+        reading += 1
+        most = max(most, reading)
+        await clock.sleep(10)
+        reading -= 1
+        return await waits.runs.page(*arguments)
+
+    waits.scheduler = Scheduler(attrs.evolve(clock, monotonic=monotonic))
+    pollable = RunPollable(object(), waits.runs.fetch, page)
+    for run in waits.runs.add(12):
+        work = waits.scheduler.wait(pollable, run.id, run_ended, WaitOptions(known=run, timeout=500))
+        waits.tasks.append(asyncio.create_task(work))
+    await waits.until(100)
+    assert most == 1
+    assert waits.moments == [10.5, 23.125, 38.906, 58.633, 83.291]
+    assert looks < 100
 
 
 async def test_changes_in_lists_are_reported_once(waits: Waits) -> None:
@@ -720,6 +760,12 @@ async def test_up_to_eight_jobs_need_no_turns(time: VirtualClock) -> None:
 
 
 # The background task
+
+
+async def test_a_scheduler_that_nobody_uses_has_nothing(time: VirtualClock) -> None:
+    scheduler = Scheduler(time.clock)
+    assert (scheduler.waiting, scheduler.groups, scheduler.health.good) == (0, [], False)
+    await scheduler.aclose()
 
 
 async def test_the_poller_lives_only_while_somebody_waits(waits: Waits) -> None:
