@@ -9,7 +9,8 @@ from typing import Any, Generic, Self, TypeVar
 import anyio
 import attrs
 
-from aihub_async.errors import PaginationError, RequestDetails
+from aihub_async.errors import PaginationError, ProtocolError, RequestDetails
+from aihub_async.models.raw import KeepsRaw
 from aihub_async.operations import Operation
 
 T = TypeVar("T")
@@ -154,6 +155,19 @@ async def cancel_all(tasks: "Iterable[asyncio.Task[None]]") -> None:
     if running:
         with anyio.CancelScope(shield=True):
             await asyncio.wait(running)
+
+
+def listed(operation: Operation, answer: KeepsRaw, items: list[T], name: str) -> list[T]:
+    """Return the items of a page that an answer has under a name.
+
+    Raises:
+        ProtocolError: The answer is an object of another kind, such as a gateway's ``{"error": ...}`` with status 200;
+            read as an empty page, it would silently end the list.
+    """
+    if items or not answer.raw or name in answer.raw:
+        return items
+    message = f"the answer has no `{name}`, so it is not the end of the list"
+    raise ProtocolError(message, RequestDetails(operation.name, operation.method, operation.path))
 
 
 def offset_page(items: list[T], offset: int, limit: int) -> Page[T]:

@@ -12,7 +12,7 @@ from aihub_async.models import (
     JobStatus,
     ListBatches,
 )
-from aihub_async.pagination import Page, Pages, offset_page
+from aihub_async.pagination import Page, Pages, listed, offset_page
 from aihub_async.reconcile.named import BatchFinder
 from aihub_async.reconcile.once import OncePolicy, send_once
 from aihub_async.resources._base import given
@@ -100,7 +100,7 @@ class Batches(BatchFiles):
         async def fetch(cursor: str | int | None) -> Page[BatchInfo]:
             offset = int(cursor or 0)
             answer = await self.list(workspace, username, limit=page_size, offset=offset)
-            return offset_page(answer.batches, offset, page_size)
+            return offset_page(listed(ops.LIST_BATCHES, answer, answer.batches, "batches"), offset, page_size)
 
         return Pages(ops.LIST_BATCHES, fetch, key=lambda batch: batch.id)
 

@@ -13,7 +13,7 @@ from aihub_async.models import (
     RunStatus,
     conceal_settings,
 )
-from aihub_async.pagination import Page, Pages, offset_page
+from aihub_async.pagination import Page, Pages, listed, offset_page
 from aihub_async.resources._base import as_batch_id, exactly_one, given
 from aihub_async.resources._run_results import RunResultsAPI
 from aihub_async.resources._run_submission import RunRequest, Starter
@@ -153,7 +153,7 @@ class AnyRuns(RunResultsAPI):
                 sort_by=sort_by,
                 order=order,
             )
-            return offset_page(answer.runs, offset, page_size)
+            return offset_page(listed(ops.LIST_RUNS, answer, answer.runs, "runs"), offset, page_size)
 
         return Pages(ops.LIST_RUNS, fetch, key=lambda run: run.id)
 

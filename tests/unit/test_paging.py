@@ -1,8 +1,10 @@
 import pytest
 
 from aihub_async import operations as ops
-from aihub_async.errors import PaginationError
-from aihub_async.pagination import Page, Pages, offset_page
+from aihub_async.errors import PaginationError, ProtocolError
+from aihub_async.models import ListBatches
+from aihub_async.models.decode import decode
+from aihub_async.pagination import Page, Pages, listed, offset_page
 
 
 def pages_of(*pages, key=None, start=None):
@@ -50,9 +52,9 @@ async def test_start():
     ids=["same token", "cycle of tokens", "empty first", "empty later", "same page"],
 )
 async def test_what_would_never_end_is_an_error(pages, requests):
-    listed, asked = pages_of(*pages)
+    endless, asked = pages_of(*pages)
     with pytest.raises(PaginationError) as caught:
-        [item async for item in listed]
+        [item async for item in endless]
     assert caught.value.operation == "listFiles"
     assert len(asked) == requests
 
@@ -67,6 +69,21 @@ async def test_an_offset_that_is_ignored_is_an_error_with_keys_too():
 async def test_items_that_moved_to_the_next_page_come_once():
     pages, _ = pages_of(Page([1, 2], 2), Page([2, 3], 4), Page([], None), key=lambda item: item)
     assert [item async for item in pages] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("body", [b'{"batches": []}', b'{"batches": null}', b"{}"])
+def test_an_answer_without_items_is_the_end(body):
+    answer = decode(ListBatches, body)
+    assert listed(ops.LIST_BATCHES, answer, answer.batches, "batches") == []
+
+
+@pytest.mark.parametrize("body", [b'{"error": "try later"}', b'{"status": "ERROR", "msg": "no"}'])
+def test_an_answer_of_another_kind_is_not(body):
+    answer = decode(ListBatches, body)
+    with pytest.raises(ProtocolError) as caught:
+        listed(ops.LIST_BATCHES, answer, answer.batches, "batches")
+    assert caught.value.operation == "listBatches"
+    assert "the answer has no `batches`, so it is not the end of the list" in str(caught.value)
 
 
 async def test_a_list_that_grows_with_every_look_at_it_ends():

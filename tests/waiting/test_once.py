@@ -168,6 +168,30 @@ async def test_an_unreadable_answer_while_lists_fail_starts_one_run(
     assert hub.requests.count("runApp") == 1
 
 
+async def test_an_error_with_status_200_in_the_place_of_a_list_proves_nothing(
+    hub: Emulator, client: AsyncAIHub, batch_id: int
+) -> None:
+    """Such as ``{"error": ...}`` of a gateway: read as an empty list, it would start the run a second time."""
+    hub.faults.add(Fault(kind="reset-after", operation="runApp", times=1))
+    no_list = Fault(kind="status", status=200, operation="listRuns")
+    hub.faults.add(no_list)
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await client.apps.runs.create(app_name=APP, batch_id=batch_id)
+    assert hub.requests.count("runApp") == 1
+    hub.faults.clear()
+    assert caught.value.reconcile is not None
+    assert [run["id"] for run in hub.runs()] == [(await caught.value.reconcile()).id]
+
+
+async def test_such_an_error_does_not_create_a_batch_twice(hub: Emulator, client: AsyncAIHub) -> None:
+    hub.faults.add(Fault(kind="reset-after", operation="createBatch", times=1))
+    hub.faults.add(Fault(kind="status", status=200, operation="listBatches"))
+    with pytest.raises(OutcomeUnknownError):
+        await client.batches.create("march")
+    hub.faults.clear()
+    assert [batch.name for batch in (await client.batches.list()).batches] == ["march"]
+
+
 @pytest.mark.parametrize("status", [429, 503])
 async def test_a_push_back_after_processing_starts_one_run(
     hub: Emulator, client: AsyncAIHub, batch_id: int, status: int
