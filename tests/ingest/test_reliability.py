@@ -129,9 +129,11 @@ async def test_a_clock_that_is_wrong_by_hours_starts_nothing_twice(
     assert (status.complete, len(hub.runs()), started_twice(hub)) == (True, 3, 0)
 
 
+@pytest.mark.parametrize("not_listed", [None, "listBatches", "listRuns"])
 async def test_a_journal_copied_without_its_log_starts_nothing_twice(
-    hub: Emulator, client: AsyncAIHub, make_files: MakeFiles, tmp_path: Path
+    hub: Emulator, client: AsyncAIHub, make_files: MakeFiles, tmp_path: Path, not_listed: str | None
 ) -> None:
+    """Also when a gateway answers the lists of what the server has with an error in JSON and status 200."""
     make_files("scans", 60)
     journal = journal_of(tmp_path)
     copied: list[bool] = []
@@ -146,6 +148,8 @@ async def test_a_journal_copied_without_its_log_starts_nothing_twice(
     for path in journal.parent.glob("job.db*"):
         path.unlink()
     shutil.copy(tmp_path / "backup.db", journal)
+    if not_listed:
+        hub.faults.add(Fault(kind="status", status=200, operation=not_listed, times=1))
     status = await job_of(client, tmp_path).run()
     assert (status.complete, status.done, len(hub.runs()), started_twice(hub)) == (True, 60, 6, 0)
 
