@@ -1,10 +1,12 @@
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from typing import Any
 
 import aiohttp
 import attrs
 import pytest_asyncio
+from aiohttp import web
 from yarl import URL
 
 from aihub_async.emulator import Emulator
@@ -77,3 +79,21 @@ async def connect() -> AsyncIterator[Connect]:
 @pytest_asyncio.fixture
 async def api(hub: Emulator, connect: Connect) -> Api:
     return await connect(hub)
+
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+@pytest_asyncio.fixture
+async def listen() -> AsyncIterator[Callable[[Handler], Awaitable[str]]]:
+    """Return a function that serves a handler on loopback until the end of the test, and returns its URL."""
+    async with AsyncExitStack() as stack:
+
+        async def start(handler: Handler) -> str:
+            runner = web.ServerRunner(web.Server(handler, access_log=None), shutdown_timeout=0.1)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            return f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
+
+        yield start

@@ -279,14 +279,10 @@ class Receiver:
 
 
 @pytest_asyncio.fixture
-async def receiver():
+async def receiver(listen):
     made = Receiver()
-    runner = web.ServerRunner(web.Server(made.handle, access_log=None), shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
-    yield made
-    await runner.cleanup()
+    made.url = await listen(made.handle)
+    return made
 
 
 async def deployed_run(api, path="/v2/apps/deployments/daily/runs"):

@@ -18,8 +18,6 @@ from aihub_async.resources.named_files import NamedFiles, named_bodies
 from aihub_async.resources.removed._base import RemovedResource
 from aihub_async.transport.body import BytesBody
 from aihub_async.transport.forms import FormBody, form
-from aihub_async.waiting.entries import WaitOptions
-from aihub_async.waiting.pollables import StatePollable
 
 
 class Conversations(RemovedResource):
@@ -132,16 +130,8 @@ class Conversations(RemovedResource):
             WaitTimeoutError: it has not ended after `timeout` seconds.
             NotFoundError: there is no such conversation, or the server has none any more.
         """
-        pollable = StatePollable(
-            self._transport,
-            "conversation",
-            "client.conversations.wait",
-            self.status,
-            status_of=lambda state: state.state,
-            known=frozenset(ConversationState),
-            ended=frozenset({ConversationState.COMPLETE, ConversationState.FAILED}),
-        )
-        return await self._scheduler.wait(pollable, conversation_id, _has_ended, WaitOptions(timeout=timeout))
+        what = ("conversation", "client.conversations.wait")
+        return await self._wait(conversation_id, what, self.status, lambda state: state.state, _has_ended, timeout)
 
     async def update(self, conversation_id: str, name: str | None = None, description: str | None = None) -> None:
         """Change name or description; None leaves it as it is.

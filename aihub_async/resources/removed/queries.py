@@ -8,8 +8,6 @@ from aihub_async.errors import InvalidRequestError, JobFailedError
 from aihub_async.models import QueryStatus, QueryStatusResponse, RunQueryResponse, SourceApp
 from aihub_async.resources._base import given
 from aihub_async.resources.removed._base import RemovedResource
-from aihub_async.waiting.entries import WaitOptions
-from aihub_async.waiting.pollables import StatePollable
 
 
 class Queries(RemovedResource):
@@ -88,16 +86,8 @@ class Queries(RemovedResource):
             WaitTimeoutError: it has not ended after `timeout` seconds.
             NotFoundError: there is no such query, or the server has none any more.
         """
-        pollable = StatePollable(
-            self._transport,
-            "query",
-            "client.queries.wait",
-            self.status,
-            status_of=lambda state: state.status,
-            known=frozenset(QueryStatus),
-            ended=frozenset({QueryStatus.COMPLETE, QueryStatus.FAILED}),
-        )
-        return await self._scheduler.wait(pollable, query_id, _has_ended, WaitOptions(timeout=timeout))
+        what = ("query", "client.queries.wait")
+        return await self._wait(query_id, what, self.status, lambda state: state.status, _has_ended, timeout)
 
 
 def _has_ended(answer: QueryStatusResponse) -> bool:
