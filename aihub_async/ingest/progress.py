@@ -84,7 +84,7 @@ class IngestStatus:
             "refused": self.refused or None,
             "in review": self.review or None,
             "rows": self.rows,
-            "remaining": None if self.remaining is None or self.complete else duration_text(self.remaining),
+            "remaining": None if self.remaining is None or self.complete else duration_text(round(self.remaining)),
             "attention": "; ".join(self.attention),
         }
         done = html_bar(self.done + self.failed, self.files, f"{self.done:,} of {self.files:,} files done")
@@ -106,7 +106,7 @@ class IngestStatus:
         if self.retries:
             text += f", {self.retries:,} retries"
         if self.remaining is not None and not self.complete:
-            text += f"; about {duration_text(self.remaining)} left"
+            text += f"; about {duration_text(round(self.remaining))} left"
         return text
 
 

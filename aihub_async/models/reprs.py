@@ -9,14 +9,14 @@ _STYLE = "padding:2px 10px;text-align:left;vertical-align:top;white-space:pre-wr
 
 
 def duration_text(seconds: float) -> str:
-    """Return a duration with a unit that suits it.
+    """Return a duration with a unit that suits it; an integer is an estimate and gets no decimals of a second.
 
     Example:
-        >>> duration_text(12.34), duration_text(100), duration_text(9000)
-        ('12.3 s', '100 s', '2.5 h')
+        >>> duration_text(12.34), duration_text(12), duration_text(100), duration_text(9000)
+        ('12.3 s', '12 s', '100 s', '2.5 h')
     """
     if seconds < 100:
-        return f"{seconds:.1f} s"
+        return f"{seconds} s" if isinstance(seconds, int) else f"{seconds:.1f} s"
     if seconds < 5400:
         return f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
