@@ -15,6 +15,7 @@ import typer
 
 from aihub_async import paths
 from aihub_async.cli import terminal
+from aihub_async.cli.narrow import Command
 from aihub_async.errors import InvalidRequestError
 
 C = TypeVar("C", bound=Callable[..., None])
@@ -195,7 +196,7 @@ def command(app: typer.Typer, name: str | None = None, *, example: str, panel: s
 
     def register(function: C) -> C:
         epilog = f"Example: {example}"
-        app.command(name, epilog=epilog, rich_help_panel=panel)(with_shared_options(function))
+        app.command(name, cls=Command, epilog=epilog, rich_help_panel=panel)(with_shared_options(function))
         return function
 
     return register

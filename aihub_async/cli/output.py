@@ -11,6 +11,7 @@ from aihub_async.cli.options import Shape, local_path
 from aihub_async.cli.terminal import Column
 from aihub_async.cli.text import counted, value_text
 from aihub_async.errors import ConfigurationError
+from aihub_async.models.reprs import counted
 
 if TYPE_CHECKING:
     from aihub_async.results.field_rows import FieldRow
@@ -149,7 +150,7 @@ def _report_failed(processed: "Processed") -> None:
         return
     for name, error in list(failed.items())[:_SHOWN_FILES]:
         terminal.err.print(f"failed {name}: {error}")
-    message = f"nothing could be extracted from {len(failed)} of {len(processed.files)} files"
+    message = f"nothing could be extracted from {len(failed):,} of {counted(len(processed.files), 'file')}"
     end_partial(message)
 
 

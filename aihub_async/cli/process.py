@@ -11,8 +11,8 @@ from aihub_async.cli.options import FLAG, RUN, AnyConnection, Connection, Out, O
 from aihub_async.cli.output import check_shape, check_target, present
 from aihub_async.cli.progress import WorkDisplay
 from aihub_async.cli.sending import Selection, Trail, check_selection, checked_reader, send
-from aihub_async.cli.text import counted
 from aihub_async.limits import MAX_FILES_PER_RUN
+from aihub_async.models.reprs import counted
 from aihub_async.process_run import check_app
 
 if TYPE_CHECKING:

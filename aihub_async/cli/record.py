@@ -8,7 +8,7 @@ from aihub_async.cli import terminal
 from aihub_async.cli.connection import check_key, open_client
 from aihub_async.cli.exits import ending_in_one_line, run
 from aihub_async.cli.options import FLAG, Connection, Output, local_path
-from aihub_async.cli.text import counted
+from aihub_async.models.reprs import counted
 
 
 def record(

@@ -13,7 +13,7 @@ from aihub_async.cli.exits import ending_in_one_line, run, usage
 from aihub_async.cli.options import FLAG, Connection, Output, local_path
 from aihub_async.cli.output import check_writable, shortened
 from aihub_async.cli.terminal import Column
-from aihub_async.cli.text import counted
+from aihub_async.models.reprs import counted
 
 if TYPE_CHECKING:
     from aihub_async.results.comparing import Comparison, Score

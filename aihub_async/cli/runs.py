@@ -43,7 +43,12 @@ def list_runs(
     app_id: Annotated[str | None, typer.Option(metavar="ID", help="Only runs of this app.")] = None,
     deployment_id: Annotated[str | None, typer.Option(metavar="ID", help="Only runs of this deployment.")] = None,
     status: Annotated[
-        list[RunStatus] | None, typer.Option(help="Only runs in this state; repeatable.", case_sensitive=False)
+        list[RunStatus] | None,
+        typer.Option(
+            metavar="STATE",
+            help=f"Only runs in this state; repeatable: {', '.join(RunStatus)}.",
+            case_sensitive=False,
+        ),
     ] = None,
     since: Annotated[
         str, typer.Option(metavar="TIME", help="Only runs since then: 30m, 12h, 7d, or a UTC date 2026-11-25.")

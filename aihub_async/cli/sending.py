@@ -13,10 +13,10 @@ from aihub_async.cli import terminal
 from aihub_async.cli.exits import in_options, list_failed_files, usage
 from aihub_async.cli.options import FLAG, INPUT
 from aihub_async.cli.progress import WorkDisplay
-from aihub_async.cli.text import counted
 from aihub_async.client import AsyncAIHub
 from aihub_async.errors import InvalidRequestError, UploadError
 from aihub_async.limits import MAX_NAME_LENGTH
+from aihub_async.models.reprs import counted
 from aihub_async.models.uploads import UploadReport
 from aihub_async.process_run import new_batch_name
 from aihub_async.uploads.checking import check_sources

@@ -42,16 +42,6 @@ def _escape(match: re.Match[str]) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun.
-
-    Example:
-        >>> counted(1, "file"), counted(2000, "file")
-        ('1 file', '2,000 files')
-    """
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def value_text(value: object) -> str:
     """Return a value for a table or TSV: a text as it is, None as nothing, anything else as JSON; always one line."""
     if value is None:

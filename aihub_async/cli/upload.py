@@ -10,7 +10,7 @@ from aihub_async.cli.exits import run
 from aihub_async.cli.options import FLAG, INPUT, AnyConnection, Output, Sources
 from aihub_async.cli.progress import WorkDisplay
 from aihub_async.cli.sending import Selection, Trail, check_selection, checked_reader, send
-from aihub_async.cli.text import counted
+from aihub_async.models.reprs import counted
 from aihub_async.models.uploads import UploadReport
 
 

@@ -35,6 +35,16 @@ def size_text(size: float) -> str:
     return f"{size:.0f} bytes"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    Example:
+        >>> counted(1, "file"), counted(2000, "file")
+        ('1 file', '2,000 files')
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def html_card(title: str, facts: Mapping[str, Any]) -> str:
     """Return a title and facts as HTML; facts without a value are left out."""
     shown = {name: value for name, value in facts.items() if value not in (None, "")}

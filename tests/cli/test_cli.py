@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -135,6 +136,21 @@ def test_every_command_has_help_with_an_example_and_json(call: "Call", command: 
     assert f"Example: aihub {command}" in " ".join(out.split())
     for option in ("--json", "--quiet", "--verbose"):
         assert option in out
+
+
+@pytest.mark.parametrize("command", commands())
+def test_help_fits_a_narrow_terminal_with_every_option_in_full(
+    call: "Call", monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    code, out, _ = call(*command.split(), "--help")
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= 60
+    shown = set(re.findall(r"--[a-z][a-z-]*", out))
+    monkeypatch.setenv("COLUMNS", "200")
+    wide = call(*command.split(), "--help")[1]
+    assert set(re.findall(r"--[a-z][a-z-]*", wide)) == shown
+    assert not re.search(r"--[a-z-]*…", wide)
 
 
 def test_serve_prints_its_root_once_it_answers_and_stops_on_ctrl_c(aihub: "Command") -> None:

@@ -151,7 +151,7 @@ def test_the_size_is_stated_before_the_page_is_written(tmp_path: Path) -> None:
     (size,) = said
     assert (size.documents, size.pages, size.pictures) == (1, 30, 30)
     assert 0.5 < size.bytes / target.stat().st_size < 2
-    assert str(size).startswith("1 documents, 30 pages, about 0.")
+    assert str(size).startswith("1 document, 30 pages, about 0.")
 
 
 def test_pages_beyond_the_limit_are_left_out_and_that_is_said(tmp_path: Path) -> None:

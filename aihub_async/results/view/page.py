@@ -7,6 +7,7 @@ from typing import Final
 import attrs
 
 from aihub_async.models import CaseInfo, ResultFile, Run
+from aihub_async.models.reprs import counted
 from aihub_async.results.gates import Gate
 from aihub_async.results.rows import file_name
 from aihub_async.results.view import markup
@@ -29,7 +30,8 @@ class ViewSize:
 
     def __str__(self) -> str:
         left_out = f", {self.pages - self.pictures:,} without a picture" if self.pictures < self.pages else ""
-        return f"{self.documents:,} documents, {self.pages:,} pages{left_out}, about {self.bytes / 1e6:,.1f} MB"
+        counts = f"{counted(self.documents, 'document')}, {counted(self.pages, 'page')}"
+        return f"{counts}{left_out}, about {self.bytes / 1e6:,.1f} MB"
 
 
 class View:
