@@ -20,12 +20,12 @@ from aihub_async.cli import terminal
 from aihub_async.cli.connection import open_client
 from aihub_async.cli.exits import ExitCode, end_partial, fail, run
 from aihub_async.cli.options import AnyConnection
-from aihub_async.cli.text import counted
 from aihub_async.ingest import engines
 from aihub_async.ingest.cloud import split_out
 from aihub_async.ingest.folder import ResultsFolder, default_journal, journal_of
 from aihub_async.ingest.job import IngestJob
 from aihub_async.ingest.progress import IngestStatus, read_status
+from aihub_async.models.reprs import counted
 
 _LINE_EVERY = 10.0
 _BAR_WIDTH = 32

@@ -9,7 +9,7 @@ from aihub_async.cli import terminal
 from aihub_async.cli.exits import end_partial, usage
 from aihub_async.cli.options import Shape, local_path
 from aihub_async.cli.terminal import Column
-from aihub_async.cli.text import counted, value_text
+from aihub_async.cli.text import value_text
 from aihub_async.errors import ConfigurationError
 from aihub_async.models.reprs import counted
 
