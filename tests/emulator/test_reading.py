@@ -168,6 +168,24 @@ def test_the_body_of_an_email_is_found(content):
     assert "Subject: x" in lines
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+def test_headers_of_8_bit_text_are_read(encoding):
+    """Many programs write names as they are instead of as encoded words (RFC 6532 allows UTF-8)."""
+    attachment = (
+        b"--B\r\nContent-Type: text/csv\r\nContent-Disposition: attachment; filename=M\xe4rz.csv\r\n\r\n1\r\n--B--\r\n"
+    )
+    attachment = attachment.decode("latin-1").encode(encoding)
+    names = "Cc: M\u00fcller <b@example.com>\r\nDate: a\0b\r\n".encode(encoding)
+    head = (
+        b"From: =?utf-8?q?J=C3=B6rg?= <a@example.com>\r\n"
+        + names
+        + b"Content-Type: multipart/mixed; boundary=B\r\n\r\n"
+    )
+    lines = email_text(head + attachment).splitlines()
+    assert lines[:3] == ["From: J\u00f6rg <a@example.com>", "Cc: M\u00fcller <b@example.com>", "Date: ab"]
+    assert lines[3] == "Attachments: M\u00e4rz.csv"
+
+
 @pytest.mark.parametrize(
     ("content", "line"),
     [

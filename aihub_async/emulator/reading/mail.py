@@ -12,6 +12,14 @@ _HEADERS = ("From", "To", "Cc", "Subject", "Date")
 _FORWARDED = "---------- Forwarded message ----------"
 
 
+class _Lenient(policy.Compat32):
+    """Keeps malformed headers as they are, on some of which the newer policies raise, and reads their 8-bit text."""
+
+    def header_fetch_parse(self, name: str, value: str) -> str:  # noqa: ARG002 - of the base class
+        """Return a header; its 8-bit characters are decoded as those of a body without a charset."""
+        return decode(value.replace("\0", "").encode("utf-8", "surrogateescape"))
+
+
 def email_text(content: bytes) -> str:
     """Return an e-mail as text, a header per line, then the body.
 
@@ -19,8 +27,7 @@ def email_text(content: bytes) -> str:
         UnreadableFileError: it has no headers.
     """
     content = content.removeprefix(b"\xef\xbb\xbf").lstrip()
-    # The old policy keeps malformed headers as they are; the new one raises on some of them.
-    message = message_from_bytes(content, policy=policy.compat32)
+    message = message_from_bytes(content, policy=_Lenient())
     if not message.keys():
         raise UnreadableFileError("The file is not an e-mail.")
     return "\n".join(_message(message))
