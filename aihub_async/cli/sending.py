@@ -20,7 +20,8 @@ from aihub_async.models.reprs import counted
 from aihub_async.models.uploads import UploadReport
 from aihub_async.process_run import new_batch_name
 from aihub_async.uploads.checking import check_sources
-from aihub_async.uploads.sources import SourceReader
+from aihub_async.uploads.remote import RemoteFile
+from aihub_async.uploads.sources import NamedRemote, SourceReader
 from aihub_async.uploads.walking import PathFilter
 
 _BATCHES_LOOKED_THROUGH = 1000
@@ -168,22 +169,22 @@ async def send(
         await client.batches.get(batch_id)
     trail.batch_id = batch_id
 
-    files = _without_existing(client, batch_id, reader) if selection.skip_existing else reader
+    files = SourceReader(_without_existing(client, batch_id, reader)) if selection.skip_existing else reader
     report = await client.batches.upload(
         batch_id, files, max_concurrency=concurrency, verify=verify, on_progress=trail.display.upload
     )
     return batch_id, report
 
 
-async def _without_existing(client: AsyncAIHub, batch_id: int, reader: SourceReader) -> AsyncIterator[tuple[str, str]]:
+async def _without_existing(client: AsyncAIHub, batch_id: int, reader: SourceReader) -> AsyncIterator[NamedRemote]:
     sizes = {node.name: node.metadata.size async for node in client.batches.iter_files(batch_id) if node.metadata}
     skipped = 0
     while (file := await reader.next()) is not None:
         if file.name in sizes and sizes[file.name] == (await file.body()).length:
             skipped += 1
             continue
-        # Without its content, which the upload opens by itself.
-        yield file.name, file.source
+        # Without the content of a local file, which the upload opens by itself.
+        yield file.name, file.content if isinstance(file.content, RemoteFile) else file.source
     if skipped:
         terminal.note(f"{counted(skipped, 'file')} of these were in batch {batch_id} already")
 

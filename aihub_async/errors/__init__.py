@@ -5,7 +5,9 @@ r"""Every exception of the client.
     ├── InvalidRequestError           refused before anything was sent (also a ValueError)
     ├── ClosedClientError             the client was closed, or belongs to another process
     ├── SourceError                   a file to upload cannot be read
-    │   └── SourceChangedError        a file changed while it was being uploaded
+    │   ├── SourceChangedError        a file changed while it was being uploaded
+    │   ├── SourceAccessError         the credentials of a bucket are missing, expired or refused
+    │   └── SourceUnavailableError    the server of a bucket is overloaded or cannot be reached
     ├── BindingError                  documents are not what the caller's class describes (also a ValueError)
     ├── UploadError                   some files of a batch upload failed; carries the report
     ├── WaitTimeoutError              a wait ended before the thing waited for (also a TimeoutError)
@@ -63,8 +65,10 @@ from aihub_async.errors.base import (
     RunError,
     RunFailedError,
     RunNeedsReviewError,
+    SourceAccessError,
     SourceChangedError,
     SourceError,
+    SourceUnavailableError,
     UploadError,
     WaitTimeoutError,
 )
@@ -139,8 +143,10 @@ __all__ = [
     "RunFailedError",
     "RunNeedsReviewError",
     "ServerError",
+    "SourceAccessError",
     "SourceChangedError",
     "SourceError",
+    "SourceUnavailableError",
     "StatusError",
     "UnprocessableError",
     "UnreadableAnswerError",

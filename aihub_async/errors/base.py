@@ -54,6 +54,14 @@ class SourceChangedError(SourceError):
     """A file shrank, grew or was replaced while it was being uploaded; the request was aborted."""
 
 
+class SourceAccessError(SourceError):
+    """The credentials for a source are missing, expired or refused, so that nothing of it can be read or written."""
+
+
+class SourceUnavailableError(SourceError):
+    """The server of a source is overloaded, or cannot be reached; the same may succeed later."""
+
+
 class BindingError(AIHubError, ValueError):
     """Documents do not fit the class they were bound to; has all `problems`, and the bound `records`."""
 

@@ -1,10 +1,11 @@
 """Sources and results behind fsspec URLs, such as ``s3://bucket/folder/**/*.pdf``."""
 
+import contextlib
 import hashlib
 import json
-import re
 import sqlite3
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,18 +15,16 @@ from aihub_async.errors import ConfigurationError, IngestError, SourceError
 from aihub_async.ingest.candidates import Candidate, Rules
 from aihub_async.ingest.folder import OWN
 from aihub_async.ingest.journal import schema
-from aihub_async.uploads.remote import check_url
-from aihub_async.uploads.walking import PathFilter, is_litter
+from aihub_async.paths import folded_url, is_url
+from aihub_async.uploads.remote import check_url, connect
+from aihub_async.uploads.remote_errors import failed, is_passing
+from aihub_async.uploads.remote_walk import RemoteWalk
+from aihub_async.uploads.walking import PathFilter
 
-_MAGIC = re.compile(r"[*?[]")
-_IDENTITIES = ("ETag", "etag", "VersionId", "version_id", "generation", "content_md5", "md5Hash", "checksum", "sha256")
-_TIMES = ("mtime", "LastModified", "last_modified", "updated", "created", "modified")
-_TRIES = 4
-
-
-def is_url(path: object) -> bool:
-    """Return whether a source or a results folder is a URL."""
-    return isinstance(path, str) and "://" in path
+_OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"})
+"""Protocols whose objects appear when they have been written completely."""
+_PAUSES = (0.2, 0.8, 3.2)
+"""Seconds before a copy is repeated."""
 
 
 def split_out(out: Any) -> tuple[Path, str | None]:
@@ -34,9 +33,9 @@ def split_out(out: Any) -> tuple[Path, str | None]:
     Raises:
         ConfigurationError: the URL cannot be written to.
     """
-    if not is_url(out):
-        return Path(out), None
-    url = str(out).rstrip("/")
+    if not isinstance(out, str) or not is_url(out):
+        return _local_folder(out), None
+    url = out.rstrip("/")
     try:
         check_url(url)
     except SourceError as error:
@@ -45,63 +44,30 @@ def split_out(out: Any) -> tuple[Path, str | None]:
     return Path.home() / ".aihub" / "jobs" / digest, url
 
 
-def _connect(url: str) -> tuple[Any, str]:
-    check_url(url)
-    from fsspec.core import url_to_fs  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra without types
-
-    # Lists are read once, in order: keeping them would only take memory, and show old ones to the next scan.
-    system, path = url_to_fs(url, use_listings_cache=False)
-    return system, str(path)
+def _local_folder(out: Any) -> Path:
+    folder = Path(out)
+    url = folded_url(str(folder))
+    if url is not None and not folder.parent.exists():
+        raise ConfigurationError(f"out={out!r} is no local folder; pass a URL as text: {url!r}")
+    return folder
 
 
 def scan_url(url: str, accepted: PathFilter, rules: Rules) -> Iterator[Candidate]:
-    """Find the objects below a URL, folder by folder in the order of their names; a pattern selects among them.
-
-    The identity of an object is its ETag or version with its size, and only without these its time with its size.
+    """Find the objects behind a URL, page by page; see `RemoteWalk`.
 
     Raises:
         IngestError: the URL cannot be listed.
     """
-    plain = url.rstrip("/")
-    magic = _MAGIC.search(plain)
-    top = plain if magic is None else plain[: magic.start()].rpartition("/")[0]
     try:
-        system, root = _connect(top)
-        pattern = None if magic is None else _pattern(system, plain)
-        if magic is None and not system.isdir(root):
-            yield _candidate(system, system.info(root), root.rpartition("/")[2], rules)
-            return
-        for folder, _folders, files in system.walk(root, detail=True):
-            for name in sorted(files):
-                path = f"{folder.rstrip('/')}/{name}" if folder else name
-                if pattern is not None and not pattern.fullmatch(path):
-                    continue
-                relative = path.removeprefix(root.rstrip("/") + "/")
-                if accepted.accepts_file(relative) and name and not name.endswith("/"):
-                    yield _candidate(system, files[name] | {"name": path}, relative, rules)
-    except (SourceError, OSError, ValueError) as error:
-        raise IngestError(f"cannot list {url}: {error}") from error
-
-
-def _pattern(system: Any, url: str) -> re.Pattern[str]:
-    from fsspec.utils import glob_translate  # type: ignore[import-untyped]  # noqa: PLC0415 - as above
-
-    return re.compile(glob_translate(str(system._strip_protocol(url))))
-
-
-def _candidate(system: Any, info: dict[str, Any], relative: str, rules: Rules) -> Candidate:
-    folder, _, base = str(system.unstrip_protocol(info["name"])).rpartition("/")
-    if is_litter(base):
-        return rules.litter(folder, base)
-    size = int(info.get("size") or 0)
-    return rules.candidate(folder, base, relative, size, _identity(info, size))
-
-
-def _identity(info: dict[str, Any], size: int) -> int:
-    """Return a number that changes when the object does; it takes the place of the time of a local file."""
-    found = [info[key] for key in _IDENTITIES if info.get(key)] or [info[key] for key in _TIMES if info.get(key)]
-    digest = hashlib.blake2b(f"{size} {found}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
+        for file in RemoteWalk(url, accepted):
+            folder, _, base = file.url.rpartition("/")
+            if file.litter:
+                yield rules.litter(folder, base)
+            else:
+                yield rules.candidate(folder, base, file.relative, file.size, file.version or 0)
+    except SourceError as error:
+        reason = str(error) if str(error).startswith("cannot list") else f"cannot list {url}: {error}"
+        raise IngestError(f"{reason}; what is done is kept: run the same job again to resume it") from error
 
 
 class Publisher:
@@ -121,8 +87,12 @@ class Publisher:
         Raises:
             IngestError: it cannot be copied.
         """
-        system, root = _connect(self._url)
-        self._put(system, root, path, self._read())
+        try:
+            system, root = connect(self._url)
+            self._put(system, root, path, self._read())
+        # Each file system raises its own exceptions.
+        except Exception as error:
+            raise self._failed(error) from error
 
     def finish(self, journal: Path) -> None:
         """Copy what is missing or different, a copy of the journal too, and remove lists that are empty now.
@@ -131,23 +101,27 @@ class Publisher:
             IngestError: something cannot be copied.
         """
         try:
-            system, root = _connect(self._url)
+            system, root = connect(self._url)
             self._copy_journal(journal)
-            there = self._sizes(system, root)
-            done = self._read()
-            files = [path for path in sorted(self._out.rglob("*")) if path.is_file() and self._is_published(path)]
-            for path in files:
-                name = path.relative_to(self._out).as_posix()
-                if there.get(name) != path.stat().st_size or done.get(name) != _version(path):
-                    self._put(system, root, path, done)
-            kept = {path.relative_to(self._out).as_posix() for path in files}
-            for name in set(done) - kept:
-                if name in there:
-                    system.rm_file(f"{root}/{name}")
-                del done[name]
-            self._write(done)
-        except OSError as error:
+            self._copy_all(system, root)
+        # As above.
+        except Exception as error:
             raise self._failed(error) from error
+
+    def _copy_all(self, system: Any, root: str) -> None:
+        there = self._sizes(system, root)
+        done = self._read()
+        files = [path for path in sorted(self._out.rglob("*")) if path.is_file() and self._is_published(path)]
+        for path in files:
+            name = path.relative_to(self._out).as_posix()
+            if there.get(name) != path.stat().st_size or done.get(name) != _version(path):
+                self._put(system, root, path, done)
+        kept = {path.relative_to(self._out).as_posix() for path in files}
+        for name in set(done) - kept:
+            if name in there:
+                system.rm_file(f"{root}/{name}")
+            del done[name]
+        self._write(done)
 
     def _is_published(self, path: Path) -> bool:
         below = path.relative_to(self._out).parts
@@ -168,16 +142,15 @@ class Publisher:
     def _put(self, system: Any, root: str, path: Path, done: dict[str, list[int]]) -> None:
         name = path.relative_to(self._out).as_posix()
         version = _version(path)
-        for number in range(1, _TRIES + 1):
+        for pause in (*_PAUSES, None):
             try:
-                system.makedirs(f"{root}/{name}".rpartition("/")[0], exist_ok=True)
-                system.put_file(str(path), f"{root}/{name}")
+                _copy(system, path, f"{root}/{name}")
                 break
-            # Each file system raises its own exceptions.
+            # As above.
             except Exception as error:
-                if number == _TRIES:
-                    raise self._failed(error) from error
-            time.sleep(0.2 * 4**number)
+                if pause is None or not is_passing(error):
+                    raise
+            time.sleep(pause)
         done[name] = version
         self._write(done)
 
@@ -195,10 +168,27 @@ class Publisher:
         temporary.replace(self._record)
 
     def _failed(self, error: Exception) -> IngestError:
+        explained = error if isinstance(error, SourceError) else failed("write to", self._url, error)
         return IngestError(
-            f"cannot copy the results to {self._url}: {error}; they are in {self._out}: when the cause is fixed, run "
-            "the same job again"
+            f"{explained}; the results are in {self._out}: when the cause is fixed, run the same job again to copy them"
         )
+
+
+def _copy(system: Any, path: Path, target: str) -> None:
+    """Copy a file, so that it appears whole under its name."""
+    folder, _, name = target.rpartition("/")
+    system.makedirs(folder, exist_ok=True)
+    if _OBJECT_STORES.isdisjoint([system.protocol] if isinstance(system.protocol, str) else system.protocol):
+        temporary = f"{folder}/.{name}.{uuid.uuid4().hex[:8]}.tmp"
+        try:
+            system.put_file(str(path), temporary)
+            system.mv(temporary, target)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                system.rm_file(temporary)
+            raise
+    else:
+        system.put_file(str(path), target)
 
 
 def _version(path: Path) -> list[int]:

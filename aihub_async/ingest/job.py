@@ -16,7 +16,7 @@ from aihub_async._version import __version__
 from aihub_async.errors import ConfigurationError, IngestError
 from aihub_async.ingest import shards
 from aihub_async.ingest.candidates import Candidate
-from aihub_async.ingest.cloud import Publisher, is_url
+from aihub_async.ingest.cloud import Publisher
 from aihub_async.ingest.engines import Engine
 from aihub_async.ingest.folder import ResultsFolder
 from aihub_async.ingest.journal.file import Journal, no_crash_hook
@@ -31,6 +31,7 @@ from aihub_async.ingest.rebuild import find_job, rebuild
 from aihub_async.ingest.remote import Remote, Resources
 from aihub_async.ingest.scan import Sources, scan
 from aihub_async.ingest.watch import Arrivals, Mover, notify_changes
+from aihub_async.paths import is_url
 from aihub_async.transport.observing import Telemetry, measure
 
 _TELL_SECONDS = 5.0
@@ -234,6 +235,9 @@ class IngestJob:
             await self._claim(journal, is_new=False)
             return await journal.call(lambda db: status_of(db, journal.path))
 
+    async def _claim(self, journal: Journal, *, is_new: bool) -> None:
+        await anyio.to_thread.run_sync(functools.partial(self._folder.claim, journal.job, journal.path, is_new=is_new))
+
     async def _run(self, journal: Journal, retry_failed: bool, engine: Engine | None) -> IngestStatus:
         await shards.merge_all(journal, patience=self._options.outage_patience)
         await self._outputs.reopen_lost(journal)
@@ -341,10 +345,5 @@ class IngestJob:
         places = (os.fspath(self._options.out), os.fspath(self._options.journal), *skipped)
         skip = frozenset(os.path.realpath(place) for place in places)
         options = self._options
-        return scan(
-            self._sources,
-            send_all_types=options.send_all_types,
-            accepted=options.filter,
-            skip=skip,
-            group=options.group,
-        )
+        accepted, group = options.filter, options.group
+        return scan(self._sources, send_all_types=options.send_all_types, accepted=accepted, skip=skip, group=group)

@@ -22,6 +22,7 @@ STOPPING = (
     errors.RedirectError,
     errors.ClosedClientError,
     errors.ConfigurationError,
+    errors.SourceAccessError,
 )
 """Errors that every request would meet until a person fixes the cause: the job stops, and can be resumed."""
 
@@ -32,6 +33,7 @@ _OUTAGE = (
     errors.RateLimitedError,
     errors.ServerError,
     errors.ProtocolError,
+    errors.SourceUnavailableError,
 )
 _PASSING = frozenset({408, 425})
 """Statuses without an error class of their own that a later request may not meet."""
@@ -42,7 +44,7 @@ _LONGEST_DELAY = 30.0
 
 
 def is_outage(error: BaseException | None) -> bool:
-    """Return whether an error means that the server, or the way to it, does not work at the moment."""
+    """Return whether an error means that the server (or that of the sources) does not work at the moment."""
     if isinstance(error, errors.StatusError) and error.status in _PASSING:
         return True
     return isinstance(error, _OUTAGE) and not isinstance(error, _NO_OUTAGE) and not is_unreadable(error)

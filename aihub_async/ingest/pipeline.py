@@ -124,10 +124,12 @@ class Pipeline:
                 observers.cancel_scope.cancel()
         except BaseExceptionGroup as group_error:
             error = first_error(group_error)
-            if isinstance(error, errors.ForbiddenError):
+            if isinstance(error, errors.ForbiddenError | errors.SourceAccessError):
+                cured = "the organization may do this again"
+                if isinstance(error, errors.SourceAccessError):
+                    cured = "the credentials are renewed"
                 raise errors.IngestError(
-                    f"{error}; what is done is kept: when the organization may do this again, run the same job again "
-                    "to resume it"
+                    f"{error}; what is done is kept: when {cured}, run the same job again to resume it"
                 ) from error
             raise error from None
         await self._record_sample(progress)

@@ -1,7 +1,6 @@
 """The server's side of a job, over the resources of a client."""
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
@@ -18,6 +17,8 @@ from aihub_async.reconcile.runs import find_tagged
 from aihub_async.resources.apps import Apps
 from aihub_async.resources.batches import Batches
 from aihub_async.transport.messages import Response
+from aihub_async.uploads.remote import RemoteFile
+from aihub_async.uploads.sources import SourceReader
 
 _KNOWN_STATUSES = frozenset(RunStatus)
 
@@ -79,9 +80,9 @@ class Remote:
         """Return the ids of all jobs that the server has batches of."""
         return {match["job"] async for batch in self._batches() if (match := JOB_NAME.fullmatch(batch.name or ""))}
 
-    def upload(self, batch_id: int, files: Iterable[tuple[str, str | Path]]) -> Outcomes:
+    def upload(self, batch_id: int, files: Iterable[tuple[str, str | RemoteFile]]) -> Outcomes:
         """Send files; their outcomes arrive a page at a time, as they happen."""
-        return self._resources.batches.iter_upload(batch_id, files)
+        return self._resources.batches.iter_upload(batch_id, SourceReader(files))
 
     async def submit(self, batch_id: int, tag: str, group: str) -> str:
         """Start the run of a batch and return its id."""

@@ -308,6 +308,8 @@ class ReadBody:
     def _read(self, position: int, size: int) -> bytes:
         try:
             return self.read(position, size)
+        except SourceError:
+            raise
         except Exception as error:
             # Any exception of a foreign file object is this file's error.
             raise SourceError(f"cannot read {self.name}: {error}", name=self.name) from error

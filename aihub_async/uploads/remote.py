@@ -1,32 +1,135 @@
-"""Files behind fsspec URLs, such as ``s3://bucket/folder``."""
+"""Files behind fsspec URLs, such as ``s3://bucket/folder``: reading them by ranges, and noticing that they changed."""
 
+import datetime as dt
+import hashlib
+import time
 from typing import Any
 
 import attrs
 
-from aihub_async.errors import SourceError
+from aihub_async.errors import SourceChangedError, SourceError
 from aihub_async.uploads.contents import ReadBody
+from aihub_async.uploads.remote_errors import error_code, failed, is_passing
+
+_IDENTITIES = (
+    *("ETag", "generation", "version_id", "VersionId", "etag", "content_md5", "md5Hash", "checksum", "sha256"),
+    *("mtime", "LastModified", "last_modified", "updated", "modified", "created"),
+)
+"""Keys of what a file system knows about a file, those that identify its content best first."""
+_PAUSES = (0.2, 0.8, 3.2)
+"""Seconds before a read is repeated."""
 
 
 @attrs.frozen
 class RemoteFile:
-    """A file behind a URL; `relative` is its path below the folder of the source."""
+    """A file behind a URL.
 
-    system: Any = attrs.field(repr=False, eq=False)
-    path: str
+    `version` is the `identity` of the content that was found; reading another content is an error. `relative` is the
+    path below the folder of the source, `litter` marks files that operating systems make. Without `system` the file is
+    looked up by its URL when it is read.
+    """
+
     url: str
     size: int
+    version: int | None = attrs.field(default=None, repr=False)
     relative: str = ""
-    version: str = attrs.field(default="", repr=False)
+    litter: bool = False
+    system: Any = attrs.field(default=None, repr=False, eq=False)
+    path: str = attrs.field(default="", repr=False)
 
     def read(self, position: int, size: int) -> bytes:
-        """Read a range over the network: to be called in a thread."""
-        data: bytes = self.system.cat_file(self.path, start=position, end=position + size)
-        return data
+        """Read a range over the network: to be called in a thread.
+
+        Raises:
+            SourceChangedError: the file is not the one that was found.
+            SourceError: it cannot be read; see `remote_errors.failed`.
+        """
+        for pause in (*_PAUSES, None):
+            try:
+                return self._read(position, size)
+            except SourceError:
+                raise
+            # Each file system raises its own exceptions.
+            except Exception as error:
+                if error_code(error) == "InvalidRange":
+                    raise self._changed() from error
+                if pause is None or not is_passing(error):
+                    raise failed("read", self.url, error) from error
+                time.sleep(pause)
+        raise AssertionError("unreachable")
 
     def body(self) -> ReadBody:
         """Return the request body."""
         return ReadBody(self.read, 0, self.size, self.url)
+
+    def _read(self, position: int, size: int) -> bytes:
+        version: int | None
+        system, path = (self.system, self.path) if self.system is not None else connect(self.url)
+        if is_s3(system):
+            data, version = _read_s3(system, path, position, size)
+        else:
+            data = system.cat_file(path, start=position, end=position + size)
+            is_edge = position == 0 or position + len(data) >= self.size
+            version = _version_now(system, path) if is_edge else self.version
+        if self.version is not None and version != self.version:
+            raise self._changed()
+        if len(data) > size:
+            raise SourceError(f"cannot read {self.url}: the server ignores that a part was requested", name=self.url)
+        return data
+
+    def _changed(self) -> SourceChangedError:
+        return SourceChangedError(
+            f"{self.url} was replaced after it was found; upload the new content again", name=self.url
+        )
+
+
+def is_s3(system: Any) -> bool:
+    """Return whether a file system is that of s3fs, whose requests say more than fsspec's interface."""
+    return type(system).__module__.partition(".")[0] == "s3fs" and hasattr(system, "call_s3")
+
+
+def _read_s3(system: Any, path: str, position: int, size: int) -> tuple[bytes, int]:
+    """Read a range and the identity of the object that it is from, in one request."""
+    from fsspec.asyn import sync  # type: ignore[import-untyped]  # noqa: PLC0415  # as in connect()
+
+    bucket, key, version = system.split_path(path)
+    versioned = {"VersionId": version} if version else {}
+    wanted = f"bytes={position}-{position + size - 1}"
+    answer = system.call_s3("get_object", Bucket=bucket, Key=key, Range=wanted, **versioned)
+    try:
+        data: bytes = sync(system.loop, answer["Body"].read)
+    finally:
+        answer["Body"].close()
+    whole = answer.get("ContentRange", "").rpartition("/")[2]
+    return data, identity(answer, int(whole) if whole.isdigit() else len(data))
+
+
+def _version_now(system: Any, path: str) -> int:
+    info = system.info(path)
+    return identity(info, size_of(info))
+
+
+def identity(info: dict[str, Any], size: int) -> int:
+    """Return a number that changes when a file does: of its ETag or version and its size, else of its time and size."""
+    found = next((info[key] for key in _IDENTITIES if info.get(key)), "")
+    if isinstance(found, dt.datetime):
+        # One package says it in both ways.
+        found = found.timestamp()
+    text = str(found).removeprefix("W/").strip('"')
+    digest = hashlib.blake2b(f"{size} {text}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def size_of(info: dict[str, Any]) -> int:
+    """Return the size of a file in bytes.
+
+    Raises:
+        ValueError: the server does not say.
+    """
+    size = info.get("size")
+    if size is None:
+        raise ValueError("the server does not say how large the file is")
+    return int(size)
 
 
 def check_url(url: str) -> None:
@@ -46,27 +149,15 @@ def check_url(url: str) -> None:
         raise SourceError(f"cannot read {url}: {error}", name=url) from None
 
 
-def remote_files(url: str) -> "list[RemoteFile] | RemoteFile":
-    """Return the file behind a URL, or those of a folder. Uses the network: to be called in a thread.
+def connect(url: str) -> tuple[Any, str]:
+    """Return the file system of a URL, and the path there.
 
     Raises:
-        SourceError: fsspec is not installed, or cannot find it.
+        SourceError: as `check_url`.
     """
     check_url(url)
-    from fsspec.core import url_to_fs  # noqa: PLC0415  # as in check_url()
+    from fsspec.core import url_to_fs  # noqa: PLC0415  # an extra without types
 
-    try:
-        system, path = url_to_fs(url)
-        if not system.isdir(path):
-            info = system.info(path)
-            return RemoteFile(system, path, url, int(info["size"]), version=str(info))
-        root = path.rstrip("/") + "/"
-        return [
-            RemoteFile(
-                system, found, system.unstrip_protocol(found), int(info["size"]), found.removeprefix(root), str(info)
-            )
-            for found, info in system.find(path, detail=True).items()
-        ]
-    except Exception as error:
-        # Each file system raises its own exceptions.
-        raise SourceError(f"cannot read {url}: {error}", name=url) from error
+    # Lists are read once, in order: keeping them would only take memory, and show old ones to the next walk.
+    system, path = url_to_fs(url, use_listings_cache=False)
+    return system, str(path)

@@ -26,11 +26,13 @@ from aihub_async.paths import folded_url, is_url
 from aihub_async.transport.body import ContentBody
 from aihub_async.transport.file_body import FileBody
 from aihub_async.uploads.contents import ByteStream, Content, check_content, check_readable, to_body
-from aihub_async.uploads.remote import RemoteFile, remote_files
+from aihub_async.uploads.remote import RemoteFile
+from aihub_async.uploads.remote_walk import RemoteWalk, look_up
 from aihub_async.uploads.walking import FolderWalk, Found, PathFilter
 
 Source = str | os.PathLike[str] | tuple[str, str | Content | ByteStream] | BinaryIO
-"""A path or an fsspec URL, a folder, ``(name, content)``, or an open binary file; a str is a path."""
+"""A path, a folder, an fsspec URL of a file, folder or pattern (``s3://bucket/**/*.pdf``), ``(name, content)``, or
+an open binary file; a str is a path or a URL."""
 
 Sources = Source | Mapping[str, Content | ByteStream] | Iterable[Source] | AsyncIterable[Source]
 """One source or many, or contents by name; iterables are pulled as fast as files are sent, and never become lists."""
@@ -38,6 +40,10 @@ Sources = Source | Mapping[str, Content | ByteStream] | Iterable[Source] | Async
 Naming = Literal["name", "relative"] | Callable[[Path], str] | None
 """How files without a name get one: the last part of the path (the default), the path below the folder of the
 source joined by ``__`` (slashes in names are not specified by the API), or what a callable returns for the path."""
+
+_Named = tuple[str, str | RemoteFile]
+NamedRemote = tuple[str, str | RemoteFile]
+"""A file behind a URL that was found before, or a path or URL, with its name in the batch."""
 
 _END = object()
 
@@ -91,7 +97,12 @@ class SourceReader:
     `skipped` lists the paths of litter that was left out: see `PathFilter`.
     """
 
-    def __init__(self, sources: Sources, naming: Naming = None, accepted: PathFilter | None = None) -> None:
+    def __init__(
+        self,
+        sources: Sources | Iterable[NamedRemote] | AsyncIterable[NamedRemote],
+        naming: Naming = None,
+        accepted: PathFilter | None = None,
+    ) -> None:
         if naming not in {None, "name", "relative"} and not callable(naming):
             raise InvalidRequestError(f"naming is 'name', 'relative' or a callable, not {naming!r}")
         self.skipped: list[str] = []
@@ -102,7 +113,7 @@ class SourceReader:
         self._accepted = accepted or PathFilter()
         self._lock = asyncio.Lock()
         self._ready: deque[SourceFile] = deque()
-        self._walk: FolderWalk | None = None
+        self._walk: FolderWalk | RemoteWalk | None = None
         self._stream: AsyncIterator[Any] | None = None
         self._iterator: Iterator[Any] = iter(())
         if isinstance(sources, AsyncIterable) and not hasattr(sources, "read"):
@@ -175,55 +186,45 @@ class SourceReader:
     async def _open_pair(self, name: str, content: Any) -> None:
         if isinstance(content, os.PathLike):
             content = os.fsdecode(content)
-        if not isinstance(content, str):
+        if isinstance(content, RemoteFile):
+            self._ready.append(SourceFile(name, content.url, content))
+        elif not isinstance(content, str):
             self._ready.append(SourceFile(name, name, content))
         elif is_url(content):
-            found = await self._look_up(content)
-            if len(found) == 1:
-                self._ready.append(attrs.evolve(found[0], name=name))
-            else:
-                error = SourceError(f"{content} is a folder, which cannot have the name of one file", name=content)
-                self._ready.append(SourceFile(name, content, content, error))
+            self._ready.append(await _named_url(name, content))
         else:
             self._ready.append(_checked(SourceFile(name, content, content)))
 
     async def _open_path(self, path: str) -> None:
         if is_url(path):
-            self._ready.extend(await self._look_up(path))
+            self._walk = RemoteWalk(path, self._accepted, must_match=True)
         elif _is_folder(path):
             self._walk = FolderWalk(path, self._accepted)
         else:
             self._ready.append(_checked(self._named(path, os.path.basename(path))))  # noqa: PTH119  # a Path costs 10 µs
 
-    async def _continue_walk(self, walk: FolderWalk) -> None:
-        found = await anyio.to_thread.run_sync(walk.take)
+    async def _continue_walk(self, walk: FolderWalk | RemoteWalk) -> None:
+        try:
+            found: Sequence[Found | RemoteFile] = await anyio.to_thread.run_sync(walk.take)
+        except SourceError as error:
+            # Of a URL: a folder on this machine that cannot be read is one of the files found.
+            self._walk = None
+            url = error.name or ""
+            self._ready.append(SourceFile(url.rstrip("/").rpartition("/")[2], url, url, error))
+            return
         if not found:
             self._walk = None
         for file in found:
             if file.litter:
-                self.skipped.append(file.path)
+                self.skipped.append(file.url if isinstance(file, RemoteFile) else file.path)
             else:
-                self._ready.append(self._of_folder(file))
+                self._ready.append(self._of_walk(file))
 
-    def _of_folder(self, found: Found) -> SourceFile:
+    def _of_walk(self, found: Found | RemoteFile) -> SourceFile:
         file = self._named(found.path, found.relative)
-        return file if found.error is None else attrs.evolve(file, error=found.error)
-
-    async def _look_up(self, url: str) -> list[SourceFile]:
-        try:
-            found = await anyio.to_thread.run_sync(remote_files, url)
-        except SourceError as error:
-            return [SourceFile(url.rpartition("/")[2], url, url, error)]
         if isinstance(found, RemoteFile):
-            return [attrs.evolve(self._named(found.path, found.path.rpartition("/")[2]), source=url, content=found)]
-        accepted = [file for file in found if self._accepted.accepts_file(file.relative)]
-        litter = [file for file in accepted if self._accepted.skips_as_litter(file.relative)]
-        self.skipped += [file.url for file in litter]
-        return [
-            attrs.evolve(self._named(file.path, file.relative), source=file.url, content=file)
-            for file in accepted
-            if file not in litter
-        ]
+            return attrs.evolve(file, source=found.url, content=found)
+        return file if found.error is None else attrs.evolve(file, error=found.error)
 
     def _named(self, path: str, relative: str) -> SourceFile:
         if callable(self._naming):
@@ -231,6 +232,17 @@ class SourceReader:
         if self._naming == "relative":
             return SourceFile(relative.replace("/", "__"), path, path)
         return SourceFile(relative.rpartition("/")[2], path, path)
+
+
+async def _named_url(name: str, url: str) -> SourceFile:
+    try:
+        file = await anyio.to_thread.run_sync(look_up, url)
+    except SourceError as error:
+        return SourceFile(name, url, url, error)
+    if file is None:
+        refusal = SourceError(f"{url} is a folder or a pattern, which cannot have the name of one file", name=url)
+        return SourceFile(name, url, url, refusal)
+    return SourceFile(name, url, file)
 
 
 def _iterator(sources: Any) -> Iterator[Any]:

@@ -15,6 +15,8 @@ from aihub_async.ingest.patience import STOPPING, is_outage
 from aihub_async.ingest.progress import Progress
 from aihub_async.ingest.remote import Remote
 from aihub_async.models.uploads import UploadRecord
+from aihub_async.paths import is_url
+from aihub_async.uploads.remote import RemoteFile
 
 PASSING = (errors.OutcomeUnknownError, errors.SourceChangedError)
 """Errors of single files that may not recur at the next attempt, in addition to those of an outage."""
@@ -75,12 +77,17 @@ class Sender:
         await self.journal.call(lambda db: queries.fail_files(db, recorded))
         self.progress.failed(len(recorded))
 
-    def _sources(self, rows: list[FileRow], folders: dict[int, str]) -> Iterator[tuple[str, str]]:
+    def _sources(self, rows: list[FileRow], folders: dict[int, str]) -> Iterator[tuple[str, str | RemoteFile]]:
         for row in rows:
             if self.stopping():
                 return
-            path = os.path.join(folders[row.folder], row.base)  # noqa: PTH118 - a Path object costs 10 µs
-            if "://" in path or not self._is_emptied(row, path):
+            folder = folders[row.folder]
+            if is_url(folder):
+                # With what the scan found, so that another content is noticed without another request.
+                yield row.upload_name, RemoteFile(f"{folder}/{row.base}", row.size, row.mtime_ns)
+                continue
+            path = os.path.join(folder, row.base)  # noqa: PTH118 - a Path object costs 10 µs
+            if not self._is_emptied(row, path):
                 yield row.upload_name, path
 
     def _is_emptied(self, row: FileRow, path: str) -> bool:
