@@ -17,7 +17,7 @@ from aihub_async.ingest.folder import OWN
 from aihub_async.ingest.journal import schema
 from aihub_async.paths import folded_url, is_url
 from aihub_async.uploads.remote import check_url, connect
-from aihub_async.uploads.remote_errors import failed, is_passing
+from aihub_async.uploads.remote_errors import failed, is_repeatable
 from aihub_async.uploads.remote_walk import RemoteWalk
 from aihub_async.uploads.walking import PathFilter
 
@@ -148,7 +148,7 @@ class Publisher:
                 break
             # As above.
             except Exception as error:
-                if pause is None or not is_passing(error):
+                if pause is None or not is_repeatable(error):
                     raise
             time.sleep(pause)
         done[name] = version

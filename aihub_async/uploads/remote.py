@@ -9,7 +9,7 @@ import attrs
 
 from aihub_async.errors import SourceChangedError, SourceError
 from aihub_async.uploads.contents import ReadBody
-from aihub_async.uploads.remote_errors import error_code, failed, is_passing
+from aihub_async.uploads.remote_errors import error_code, failed, is_repeatable
 
 _IDENTITIES = (
     *("ETag", "generation", "version_id", "VersionId", "etag", "content_md5", "md5Hash", "checksum", "sha256"),
@@ -53,7 +53,7 @@ class RemoteFile:
             except Exception as error:
                 if error_code(error) == "InvalidRange":
                     raise self._changed() from error
-                if pause is None or not is_passing(error):
+                if pause is None or not is_repeatable(error):
                     raise failed("read", self.url, error) from error
                 time.sleep(pause)
         raise AssertionError("unreachable")

@@ -56,6 +56,11 @@ def is_passing(error: Exception) -> bool:
     return not (isinstance(error, OSError) and error.errno in _LASTING_NUMBERS)
 
 
+def is_repeatable(error: Exception) -> bool:
+    """Return whether to repeat a request now; after SlowDown s3fs has repeated it already, for seconds."""
+    return is_passing(error) and error_code(error) != "SlowDown"
+
+
 def error_code(error: BaseException) -> str:
     """Return the service's code of an error, such as ``NoSuchKey``; "" if it has none."""
     for each in _chain(error):

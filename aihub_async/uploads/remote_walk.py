@@ -95,7 +95,7 @@ def look_up(url: str) -> RemoteFile | None:
     """
     try:
         system, path = connect(url)
-        info = system.info(path)
+        info = _s3_first(system, path) if is_s3(system) else system.info(path)
         if info["type"] == "directory" or url.endswith("/"):
             return None
         size = size_of(info)
@@ -109,6 +109,24 @@ def look_up(url: str) -> RemoteFile | None:
     except Exception as error:
         raise failed("read", url, error) from error
     return RemoteFile(url, size, identity(info, size), path.rpartition("/")[2], system=system, path=path)
+
+
+def _s3_first(system: Any, path: str) -> dict[str, Any]:
+    """Return what is known of an object or folder, from a list: the answer to HEAD has no code of an error."""
+    bucket, key, _ = system.split_path(path)
+    if not key:
+        return {"type": "directory"}
+    try:
+        found = system.call_s3("list_objects_v2", Bucket=bucket, Prefix=key, MaxKeys=1).get("Contents")
+    except PermissionError as error:
+        if type(failed("list", path, error)) is not SourceError:
+            raise
+        # Objects may be read by those who may not list them.
+        info: dict[str, Any] = system.info(path)
+        return info
+    if not found:
+        raise FileNotFoundError(path)
+    return _s3_info(bucket, found[0]) if found[0]["Key"] == key else {"type": "directory"}
 
 
 @attrs.frozen
@@ -218,4 +236,4 @@ class _Folders:
 
 
 def _s3_info(bucket: str, item: dict[str, Any]) -> dict[str, Any]:
-    return {"name": f"{bucket}/{item['Key']}", "size": item["Size"], "ETag": item.get("ETag")}
+    return {"name": f"{bucket}/{item['Key']}", "size": item["Size"], "ETag": item.get("ETag"), "type": "file"}

@@ -1,11 +1,7 @@
-"""Sources and results behind URLs: in memory, and on an S3 server in its own process."""
+"""Sources and results behind URLs, in memory; see also test_buckets.py."""
 
 import json
 import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,48 +96,3 @@ async def test_what_cannot_be_used_is_refused(client: AsyncAIHub, tmp_path: Path
         client.ingest(tmp_path, app_name="x", out=tmp_path / "out", journal="memory://job.db")
     with pytest.raises(IngestError, match="cannot list nosuch"):
         await client.ingest("nosuch://in", app_name="x", out=tmp_path / "out").plan()
-
-
-@pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    pytest.importorskip("moto")
-    pytest.importorskip("flask")
-    s3fs = pytest.importorskip("s3fs")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}
-    for name, value in (environment | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}).items():
-        monkeypatch.setenv(name, value)
-    command = [sys.executable, "-m", "moto.server", "-p", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            deadline = time.monotonic() + 30
-            while time.monotonic() < deadline:
-                with socket.socket() as probe:
-                    if probe.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                time.sleep(0.1)
-            s3fs.S3FileSystem.clear_instance_cache()
-            system = s3fs.S3FileSystem(use_listings_cache=False)
-            system.mkdir("data")
-            yield system
-        finally:
-            s3fs.S3FileSystem.clear_instance_cache()
-            process.kill()
-
-
-@pytest.mark.filterwarnings("default")
-async def test_from_a_bucket_to_a_bucket(hub: Emulator, client: AsyncAIHub, s3: Any) -> None:
-    import anyio.to_thread
-
-    def fill() -> None:
-        for number in range(8):
-            s3.pipe_file(f"data/in/{number}.txt", f"Total: {number}\n".encode())
-
-    await anyio.to_thread.run_sync(fill)
-    job = client.ingest("s3://data/in/*.txt", app_name="key-values", out="s3://data/out/run-7", batch_files=4)
-    status = await job.run()
-    assert (status.complete, status.done) == (True, 8)
-    rows = await anyio.to_thread.run_sync(rows_at, s3, "data/out/run-7")
-    assert sorted(row["fields"]["Total"] for row in rows) == sorted(map(str, range(8)))

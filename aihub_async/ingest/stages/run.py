@@ -22,7 +22,7 @@ from aihub_async.ingest.patience import STOPPING, Patience, is_outage
 from aihub_async.ingest.progress import Progress
 from aihub_async.ingest.remote import Remote
 from aihub_async.ingest.stages.export import UnreadableResultsError, Written, write_part
-from aihub_async.ingest.stages.upload import PASSING, BatchGoneError, Sender
+from aihub_async.ingest.stages.upload import BatchGoneError, Sender, may_pass
 from aihub_async.ingest.stopping import StopRequest
 
 T = TypeVar("T")
@@ -302,7 +302,7 @@ class BatchStages:
         return planned
 
     async def _not_accepted(self, batch: BatchRow, error: errors.AIHubError) -> BatchRow:
-        if isinstance(error, STOPPING + PASSING) or is_outage(error):
+        if isinstance(error, STOPPING) or may_pass(error):
             # It was not carried out: nothing needs to be looked for later.
             await self._save(batch, state=BatchState.UPLOADED)
             raise error

@@ -18,10 +18,15 @@ from aihub_async.models.uploads import UploadRecord
 from aihub_async.paths import is_url
 from aihub_async.uploads.remote import RemoteFile
 
-PASSING = (errors.OutcomeUnknownError, errors.SourceChangedError)
-"""Errors of single files that may not recur at the next attempt, in addition to those of an outage."""
-
 Failed = tuple[FileRow, Exception]
+
+
+def may_pass(error: Exception) -> bool:
+    """Return whether an error of a single file may not recur at the next attempt."""
+    if isinstance(error, errors.SourceChangedError):
+        # The new identity of an object behind a URL is found by the next scan.
+        return not is_url(error.name or "")
+    return isinstance(error, errors.OutcomeUnknownError) or is_outage(error)
 
 
 class BatchGoneError(Exception):
@@ -120,7 +125,7 @@ class Sender:
                 raise error
             if isinstance(error, errors.NotFoundError):
                 raise BatchGoneError
-        passing = [(row, error) for row, error in failed if is_outage(error) or isinstance(error, PASSING)]
+        passing = [(row, error) for row, error in failed if may_pass(error)]
         self.again += passing
         await self.fail([pair for pair in failed if pair not in passing])
 
