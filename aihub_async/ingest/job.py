@@ -235,9 +235,6 @@ class IngestJob:
             await self._claim(journal, is_new=False)
             return await journal.call(lambda db: status_of(db, journal.path))
 
-    async def _claim(self, journal: Journal, *, is_new: bool) -> None:
-        await anyio.to_thread.run_sync(functools.partial(self._folder.claim, journal.job, journal.path, is_new=is_new))
-
     async def _run(self, journal: Journal, retry_failed: bool, engine: Engine | None) -> IngestStatus:
         await shards.merge_all(journal, patience=self._options.outage_patience)
         await self._outputs.reopen_lost(journal)
