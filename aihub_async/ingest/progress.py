@@ -84,7 +84,7 @@ class IngestStatus:
             "refused": self.refused or None,
             "in review": self.review or None,
             "rows": self.rows,
-            "remaining": None if self.remaining is None or self.complete else duration_text(round(self.remaining)),
+            "remaining": None if self.remaining is None or self.complete else duration_text(self.remaining),
             "attention": "; ".join(self.attention),
         }
         done = html_bar(self.done + self.failed, self.files, f"{self.done:,} of {self.files:,} files done")
