@@ -116,23 +116,23 @@ class Direct:
         assert body is not None  # noqa: S101  # `fits` has looked
         try:
             # Read as late as possible and released immediately: the bytes of the next file find the same memory warm.
-            message = self._head(request, body) + await body.read_all()
+            content = await body.read_all()
             if not connection.begin():
                 connection.close()
-                message = b""
+                content = b""
                 reason = "the connection was closed while it waited in the pool"
                 return AttemptFailure(FailureKind.NOT_SENT, reason, stale=True)
             progress.begun = True
-            connection.write(message)
-            del message
-            head, content = await connection.read_head()
+            connection.write(self._head(request, body), content)
+            del content
+            head, answer = await connection.read_head()
             begin = (head.code, head.reason or "", head.headers)
             outcome: Response | AttemptFailure
-            if content.at_eof() and content.exception() is None:
+            if answer.at_eof() and answer.exception() is None:
                 # The usual answer has no body.
                 outcome = Response(*begin, b"")
             else:
-                outcome = await read_answer(begin, content, request, self._settings, limit.extend)
+                outcome = await read_answer(begin, answer, request, self._settings, limit.extend)
             connection.release(complete=isinstance(outcome, Response))
         except BaseException:
             connection.close()

@@ -18,6 +18,7 @@ from aihub_async.transport import _aiohttp
 
 OK = b"HTTP/1.1 200 Whatever\r\nContent-Length: 20\r\n\r\n" + b'{"id":1, "name":"a"}'
 STORED = b"HTTP/1.1 204 Whatever\r\n\r\n"
+BATCH = b'HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"id": 1}'
 
 
 def then_close(data):
@@ -398,6 +399,7 @@ def test_this_aiohttp_has_all_parts():
         (aiohttp.client_proto.ResponseHandler, "force_close", "ResponseHandler.force_close"),
         (aiohttp.client_proto.ResponseHandler, "set_response_params", "set_response_params"),
         (aiohttp.connector.Connection, "release", "Connection.release"),
+        (aiohttp.client_proto.BaseProtocol, "_parser", "ResponseHandler._parser"),
         (aiohttp.BaseConnector, "_get", "BaseConnector._get"),
         (aiohttp.ClientRequest, "connection_key", "ClientRequest.connection_key"),
     ],
@@ -453,4 +455,17 @@ async def test_kept_connections_of_small_uploads_are_used_again(server):
         for name in ("a", "b", "c"):
             await client.batches.add_file(1, name, b"1")
     assert len(server.seen) == 3
+    assert server.connections == 1
+
+
+async def test_small_uploads_and_other_requests_take_turns_on_one_connection(server):
+    server.says(STORED, BATCH, STORED, STORED, BATCH, STORED)
+    async with AsyncAIHub("key", api_root=server.root) as client:
+        await client.batches.add_file(1, "a", b"1")
+        assert (await client.batches.get(1)).id == 1
+        await client.batches.add_file(1, "b", b"2")
+        await client.batches.add_file(1, "c", b"3")
+        assert (await client.batches.get(1)).id == 1
+        await client.batches.add_file(1, "d", b"4")
+    assert [seen.body for seen in server.seen if seen.body] == [b"1", b"2", b"3", b"4"]
     assert server.connections == 1
