@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from aihub_async.errors import ClosedClientError
+from aihub_async.loops import running_loop
 from aihub_async.operations import Operation, Repeat
 
 
@@ -36,10 +37,11 @@ class Closing:
 
         Raises:
             ClosedClientError: The client is closed.
+            ConfigurationError: No asyncio event loop is running.
         """
         if self.closed:
             raise ClosedClientError("the client is closed; make a new one")
-        task = asyncio.current_task()
+        task = asyncio.current_task(running_loop())
         if task is None:
             raise RuntimeError("only a task can be guarded")
         guarded = Guarded(task)
