@@ -39,30 +39,36 @@ class AsyncAIHub(Processing, BulkJobs):
     """A client of AI Hub for asyncio programs.
 
     Args:
-        api_key: API token; the environment's AIHUB_API_KEY by default. Or a function that returns it, for tokens that
-            rotate: it is called at the first request, and again once when the server answers 401.
-        ib_context: usually the organization id; AIHUB_IB_CONTEXT by default.
-        api_root: AIHUB_API_ROOT, else ``https://aihub.instabase.com/api``.
-        timeout: seconds for one attempt, plus the time that its bytes take at 32 KiB/s (60).
-        deadline: seconds for one call with all attempts and waits, plus the time of its bytes (300); may be infinite.
-        max_retries: further attempts after the first (4).
+        api_key: API token (default: AIHUB_API_KEY). Or a function that returns it, for tokens that rotate: it is called
+            at the first request, and again once when the server answers 401.
+        ib_context: usually the organization id (default: AIHUB_IB_CONTEXT; without it the community account's).
+        api_root: URL (default: AIHUB_API_ROOT, else ``https://aihub.instabase.com/api``).
+        timeout: seconds for one attempt, plus the time that its bytes take at 32 KiB/s (default: 60).
+        deadline: seconds for one call with all attempts and waits, plus the time of its bytes (default: 300); may be
+            infinite.
+        max_retries: number of further attempts after the first (default: 4).
         reconcile_for: seconds for which a run, batch or secret whose creation was unclear is looked up before it is
-            sent again; `timeout` by default. A server that carries it out even later can still create a duplicate.
-        max_concurrent_requests: requests in flight at a time, at most (64); fewer where more would gain nothing.
-        max_requests_per_second: requests per second of all calls together, spaced evenly; no limit by default.
-        max_bytes_in_flight: bytes of request bodies held in memory at the same time (64 MiB); files are read in chunks.
-        headers: sent with every request.
-        ssl_context: TLS settings; the system's certificates by default.
-        proxy: URL of an HTTP proxy, such as ``http://user:password@proxy.example:3128``.
-        connector: an aiohttp connector to use; it stays yours to close.
-        trust_env: take the proxy from the environment (HTTPS_PROXY, NO_PROXY …); netrc is never read.
-        allow_insecure: allow an ``http://`` root that is not on this machine, or that is reached through a proxy.
-        hooks: called with an `AttemptEvent` after each attempt.
-        telemetry: observes calls, runs and bulk jobs: `OpenTelemetry` (extra `otel`), or a `Telemetry` of yours.
-        clock: time, sleep and randomness, for tests.
-        webhooks: a receiver for the webhooks of runs; submitted runs call it at their end, which ends waits early.
-        api_version: ``"2024"`` for a server of that time, which names some parameters differently.
-        profile: name of settings that `aihub login` saved; AIHUB_PROFILE by default.
+            sent again (default: `timeout`). A server that carries it out even later can still create a duplicate.
+        max_concurrent_requests: maximum number of requests in flight (default: 64); fewer where more would gain
+            nothing.
+        max_requests_per_second: requests per second of all calls together, spaced evenly (default: no limit).
+        max_bytes_in_flight: bytes of request bodies held in memory at the same time (default: 64 MiB); files are read
+            in chunks.
+        headers: names and values sent with every request (default: none).
+        ssl_context: TLS settings (default: those of Python with the system's certificates).
+        proxy: URL of an HTTP proxy, such as ``http://user:password@proxy.example:3128`` (default: none).
+        connector: an aiohttp connector to use, which stays yours to close (default: one of the client's own).
+        trust_env: take the proxy from the environment, HTTPS_PROXY and NO_PROXY (default: False); netrc is never read.
+        allow_insecure: allow an ``http://`` root that is not on this machine, or that is reached through a proxy
+            (default: False, or AIHUB_ALLOW_INSECURE).
+        hooks: callables that get an `AttemptEvent` after each attempt (default: none).
+        telemetry: observes calls, runs and bulk jobs: `OpenTelemetry` (extra `otel`), or a `Telemetry` of yours
+            (default: none).
+        clock: time, sleep and randomness, for tests (default: those of the system).
+        webhooks: a receiver for the webhooks of runs; submitted runs call it at their end, which ends waits early
+            (default: none).
+        api_version: ``"2024"`` for a server of that time, which names some parameters differently (default: current).
+        profile: name of settings that `aihub login` saved (default: AIHUB_PROFILE, else ``default`` without a key).
 
     It can be used with or without `async with`, and by several `asyncio.run()` calls after each other.
 
@@ -106,6 +112,7 @@ class AsyncAIHub(Processing, BulkJobs):
         api_version: str | None = None,
         profile: str | None = None,
     ) -> None:
+        """Create a client; `help(AsyncAIHub)` explains every option."""
         # Wrapped before anything can raise, so that no traceback with locals shows a secret.
         arguments = SecretValue(
             {

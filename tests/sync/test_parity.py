@@ -9,12 +9,13 @@ import typing
 from collections.abc import Iterator
 from typing import Any
 
+import attrs
 import pytest
 
 import aihub_async
 import aihub_async.client
 import aihub_sync
-from aihub_async import AsyncAIHub
+from aihub_async import AsyncAIHub, ClientConfig
 from aihub_sync import AIHub
 from aihub_sync._facade import Facade
 
@@ -94,11 +95,30 @@ def test_the_constructor_takes_the_same_and_debug_where_the_official_one_has_it(
     assert ours["debug"].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
 
 
-def test_the_help_of_the_client_and_of_its_constructor_explains_every_option() -> None:
-    for documented in (AIHub, AIHub.__init__):
-        text = pydoc.plain(pydoc.render_doc(documented))
-        for name in inspect.signature(AIHub).parameters:
-            assert re.search(rf"^[ |]*{name}: \S", text, re.MULTILINE), name
+UNITS = {
+    **dict.fromkeys(("timeout", "deadline", "reconcile_for"), "seconds"),
+    **dict.fromkeys(("max_retries", "max_concurrent_requests"), "number"),
+    "max_requests_per_second": "requests per second",
+    "max_bytes_in_flight": "bytes",
+    **dict.fromkeys(("api_root", "proxy"), "URL"),
+}
+
+
+@pytest.mark.parametrize("documented", [AIHub, AIHub.__init__, AsyncAIHub], ids=lambda each: each.__qualname__)
+def test_the_help_explains_every_option_with_unit_and_default(documented: Any) -> None:
+    text = pydoc.plain(pydoc.render_doc(documented))
+    text = text[text.index("Args:") : text.index("Raises:")]
+    entries = dict(re.findall(r"^[ |]*(\w+): (\S.*(?:\n[ |]{10,}\S.*)*)", text, re.MULTILINE))
+    entries = {name: " ".join(entry.replace("|", " ").split()) for name, entry in entries.items()}
+    names = [name for name in inspect.signature(documented).parameters if name != "self"]
+    assert list(entries) == names
+    for name in set(names) - ONLY_SYNC:
+        assert "(default: " in entries[name], name
+        assert UNITS.get(name, "") in entries[name], name
+    numbers = {field.name: field.default for field in attrs.fields(ClientConfig)}
+    for name in ("timeout", "deadline", "max_retries", "max_concurrent_requests"):
+        assert f"(default: {numbers[name]:g})" in entries[name]
+    assert f"(default: {numbers['max_bytes_in_flight'] >> 20} MiB)" in entries["max_bytes_in_flight"]
 
 
 def test_groups_are_annotated_and_described() -> None:
