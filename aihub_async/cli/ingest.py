@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 
 from aihub_async.cli.connection import check_key
 from aihub_async.cli.exits import ending_in_one_line, usage
-from aihub_async.cli.options import FLAG, INPUT, OUTPUT, RUN, AnyConnection, Output, command
+from aihub_async.cli.options import FLAG, INPUT, OUTPUT, RUN, AnyConnection, Output, check_existence, command
 
 JOURNAL = "Journal"
 
@@ -178,6 +178,7 @@ class Job:
             usage("pass --out, the folder of the results")
         if sum(value is not None for value in (self.app_name, self.app_id, self.deployment_id)) != 1:
             usage("pass one of --app, --app-id and --deployment-id")
+        check_existence(sources)
         given = attrs.asdict(self)
         given["send_all_types"] = given.pop("all_types")
         given["formulas"] = given.pop("keep_formulas")

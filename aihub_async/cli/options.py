@@ -6,7 +6,7 @@ described once, and every command has them.
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
 
@@ -247,6 +247,15 @@ def local_path(text: str, option: str) -> Path:
         return paths.local_path(text, option)
     except InvalidRequestError as error:
         usage(str(error))
+
+
+def check_existence(sources: Iterable[str]) -> None:
+    """End the command if a source is missing; whether a URL leads somewhere is found out when it is read."""
+    from aihub_async.cli.exits import usage
+
+    for source in sources:
+        if not paths.is_url(source) and not os.path.lexists(source):
+            usage(f"{source}: there is no such file or folder")
 
 
 def truthy(variable: str) -> bool:

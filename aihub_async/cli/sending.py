@@ -1,6 +1,5 @@
 """From sources to a batch: what `aihub process` and `aihub upload` have in common."""
 
-import os
 import shlex
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -11,7 +10,7 @@ import typer
 
 from aihub_async.cli import terminal
 from aihub_async.cli.exits import in_options, list_failed_files, usage
-from aihub_async.cli.options import FLAG, INPUT
+from aihub_async.cli.options import FLAG, INPUT, check_existence
 from aihub_async.cli.progress import WorkDisplay
 from aihub_async.client import AsyncAIHub
 from aihub_async.errors import InvalidRequestError, UploadError
@@ -120,7 +119,7 @@ def repeated_command(*more: str) -> str:
 
 async def checked_reader(sources: Sequence[str], selection: Selection, *, most: int = sys.maxsize) -> SourceReader:
     """Return the files of the sources; end the command if they cannot make a batch, before anything is sent."""
-    _check_existence(sources)
+    check_existence(sources)
     reader = SourceReader(sources, selection.naming, PathFilter(selection.include, selection.exclude))
     try:
         await _check(reader, selection, most)
@@ -142,12 +141,6 @@ async def _check(reader: SourceReader, selection: Selection, most: int) -> None:
     except UploadError as error:
         list_failed_files(error)
         usage(f"nothing was sent: {in_options(str(error))}")
-
-
-def _check_existence(sources: Sequence[str]) -> None:
-    for source in sources:
-        if "://" not in source and not os.path.lexists(source):
-            usage(f"{source}: there is no such file or folder")
 
 
 async def send(

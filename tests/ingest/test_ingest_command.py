@@ -125,7 +125,7 @@ def test_failures_are_named_and_retried(command: Command, make_files: MakeFiles)
 def test_mistakes_are_told_in_one_line(command: Command, make_files: MakeFiles) -> None:
     make_files("scans", 1)
     assert "pass --out" in command.run("scans", "--app", "Invoices", code=2)
-    assert "there is no 'nothing'" in command.run("nothing", "--app", "Invoices", "--out", "results", code=1)
+    assert "nothing: there is no such file" in command.run("nothing", "--app", "Invoices", "--out", "results", code=2)
     assert "--engine dask" in command.run(*JOB, "--scheduler", "tcp://127.0.0.1:1", code=2)
     assert "one of --app" in command.run("scans", "--out", "results", code=2)
     assert "nosuch://bucket/out" in command.run("scans", "--app", "Invoices", "--out", "nosuch://bucket/out", code=2)
@@ -219,3 +219,14 @@ def test_a_source_without_files_is_noticed(command: Command) -> None:
     assert "warning: the sources hold no files" in command.run("scans", "--app", "key-values", "--out", "results")
     (command.folder / "scans" / "a.txt").write_text("Total: 1")
     assert "warning" not in command.run("scans", "--app", "key-values", "--out", "results")
+
+
+@pytest.mark.parametrize("sources", [["nosuch"], ["scans", "nosuch"], ["watch", "nosuch"]])
+def test_a_missing_source_is_refused_before_anything_else(command: Command, sources: list[str]) -> None:
+    """Also one of several: a mistyped command would pass for a job whose files were all refused."""
+    (command.folder / "scans").mkdir()
+    (command.folder / "scans" / "a.txt").write_text("Total: 1")
+    said = command.run(*sources, "--app", "key-values", "--out", "results", code=2)
+    assert f"{'watch' if 'watch' in sources else 'nosuch'}: there is no such file or folder" in said
+    assert not (command.folder / "results").exists()
+    assert command.hub.requests.total == 0
