@@ -1,19 +1,20 @@
 """`aihub whoami` and `aihub login`: which service, which key, from where."""
 
 import getpass
+import os
 import sys
 from typing import Annotated, Any
 
 import typer
 
 from aihub_async.cli import terminal
-from aihub_async.cli.connection import arguments_of, check_key, open_client
+from aihub_async.cli.connection import arguments_of, call_service, check_key
 from aihub_async.cli.exits import ending_in_one_line, run, usage
 from aihub_async.cli.options import FLAG, AllowInsecure, ApiRoot, Connection, IbContext, Output
 from aihub_async.client import AsyncAIHub
 from aihub_async.config import DEFAULT_API_ROOT, ClientConfig, make_settings
 from aihub_async.errors import AuthenticationError, ForbiddenError, StatusError
-from aihub_async.profiles import DEFAULT_PROFILE, chosen_profile, command_source, origin, save_profile
+from aihub_async.profiles import DEFAULT_PROFILE, ENVIRONMENT, chosen_profile, command_source, origin, save_profile
 from aihub_async.secrecy import SecretValue
 
 NO_CONTEXT = "none: the units of your community account are used, not those of an organization; set --ib-context"
@@ -37,10 +38,6 @@ def whoami(output: Output, connection: Connection) -> None:
     with ending_in_one_line():
         settings, origins = settings_with_origins(connection)
 
-    async def work() -> None:
-        async with open_client(connection) as client:
-            await client.batches.list(limit=1)
-
     profile = chosen_profile(arguments_of(connection))
     facts: dict[str, Any] = {
         "api_root": settings.api_root,
@@ -60,7 +57,7 @@ def whoami(output: Output, connection: Connection) -> None:
                 "profile": profile,
             }
         )
-    run(work())
+    call_service(connection, lambda client: client.batches.list(limit=1))
     if terminal.is_json():
         terminal.emit({**facts, "accepted": True})
     else:
@@ -90,8 +87,11 @@ def login(
     """
     del output
     values: dict[str, Any] = {
-        "api_root": api_root or _ask("Root URL of the API", DEFAULT_API_ROOT),
-        "ib_context": ib_context if ib_context is not None else _ask("Organization id (IB-Context)", ""),
+        # The key must not go to another service than the one that the environment names.
+        "api_root": api_root or _ask("Root URL of the API", _environment("api_root") or DEFAULT_API_ROOT),
+        "ib_context": (
+            ib_context if ib_context is not None else _ask("Organization id (IB-Context)", _environment("ib_context"))
+        ),
     }
     if allow_insecure:
         values["allow_insecure"] = True
@@ -107,6 +107,10 @@ def login(
     terminal.note(f"profile {name} is saved in {path}")
     if terminal.is_json():
         terminal.emit({"profile": name, "path": str(path), "checked": not no_check})
+
+
+def _environment(name: str) -> str:
+    return os.environ.get(ENVIRONMENT[name], "")
 
 
 def _ask(question: str, default: str) -> str:

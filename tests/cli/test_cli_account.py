@@ -60,6 +60,18 @@ def test_login_saves_a_profile_that_other_commands_use(
     assert json.loads(call("whoami", "--json")[1])["api_key_from"] == "profile default"
 
 
+def test_login_sends_the_key_to_no_other_service_than_that_of_the_environment(
+    call: "Call", emulator: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AIHUB_IB_CONTEXT", "acme")
+    give(monkeypatch, f"{emulator.api_key}\n")
+    code, _, err = call("login")
+    assert code == 0, err
+    saved = (tmp_path / "config" / "profiles.toml").read_text()
+    assert f'api_root = "{emulator.api_root}"' in saved
+    assert 'ib_context = "acme"' in saved
+
+
 def test_named_profiles(
     call: "Call", emulator: Emulator, no_settings: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
