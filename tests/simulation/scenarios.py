@@ -131,9 +131,9 @@ async def uploads(world: World) -> None:
 
 
 def is_bad_luck(error: AIHubError) -> bool:
-    """Whether the server answered most of the last attempts, each time with an error: no outage to wait out."""
+    """Whether the server could be reached at most of the last attempts, and failed them all: no outage to wait out."""
     last = error.attempts[-RETRIES - 1 :] if isinstance(error, RequestError) else ()
-    return len(last) == RETRIES + 1 and sum(attempt.status is not None for attempt in last) > RETRIES / 2
+    return len(last) == RETRIES + 1 and sum(attempt.outcome == "connect" for attempt in last) < RETRIES / 2
 
 
 class Killed(BaseException):
