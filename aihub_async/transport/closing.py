@@ -83,7 +83,8 @@ class Closing:
     def close(self) -> None:
         """End all guarded tasks of the running event loop, except the one that closes."""
         self.closed = True
-        loop, current = asyncio.get_running_loop(), asyncio.current_task()
+        loop = running_loop()
+        current = asyncio.current_task(loop)
         tasks = set()
         for guarded in self._guarded:
             if guarded.task is not current and guarded.task.get_loop() is loop:

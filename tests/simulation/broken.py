@@ -8,9 +8,11 @@ from unittest import mock
 
 import attrs
 
+from aihub_async import Pages
 from aihub_async.ingest.adoption import Adoption
 from aihub_async.ingest.remote import Known, Remote
 from aihub_async.ingest.stages.run import BatchStages
+from aihub_async.models import Run
 from aihub_async.policies import retry
 from aihub_async.policies.outage import CircuitBreaker
 from aihub_async.policies.retry import RetryQuota, Verdict
@@ -57,12 +59,12 @@ def _unreadable_is_resent(stack: ExitStack) -> None:
 
 def _local_calendar(stack: ExitStack) -> None:
     """After a kill, runs are looked up from a moment that this machine's calendar gives."""
-    real = Remote._runs
+    real = Remote._runs_since
 
-    async def runs(self: Remote, prefix: str, _since: int) -> dict[str, str]:
-        return await real(self, prefix, int(time.time()) + 3600 - 60)
+    def runs(self: Remote, _since: int) -> Pages[Run]:
+        return real(self, int(time.time()) + 3600 - 60)
 
-    stack.enter_context(mock.patch.object(Remote, "_runs", runs))
+    stack.enter_context(mock.patch.object(Remote, "_runs_since", runs))
 
 
 def _trusted_journal(stack: ExitStack) -> None:
