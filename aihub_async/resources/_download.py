@@ -214,7 +214,9 @@ def _open_alone(path: Path) -> BinaryIO:
 
 
 def _no_partial_file(path: Path) -> FileExistsError:
-    return FileExistsError(errno.EEXIST, "is a link or no regular file, and not written to; remove it", str(path))
+    return FileExistsError(
+        errno.EEXIST, "is a link or not a regular file, and is not overwritten; remove it", str(path)
+    )
 
 
 def _part(target: Path) -> Path:

@@ -35,7 +35,7 @@ LASTING_RETRIES = 5.0
 """A retry is logged at WARNING instead of INFO when the call will have lasted this many seconds."""
 WARNING_INTERVAL = 15.0
 """Minimum seconds between two such warnings of one client."""
-_PAGE_HINT = "an HTML page: is api_root right, and is no login page or proxy in between?"
+_PAGE_HINT = "an HTML page: check api_root, and whether a login page or a proxy is in between"
 
 
 def is_web_page(headers: Mapping[str, str]) -> bool:
@@ -141,7 +141,7 @@ class Reporter:
         )
 
     def unreadable(self, request: Request, response: Response, reason: str) -> errors.ProtocolError:
-        """Build the exception for a success whose body cannot be what the API sends."""
+        """Build the exception for a success whose body cannot be an API response."""
         details = self.details(request, response)
         content_type = details.headers.get("Content-Type", "no content type")
         hint = f"; {_PAGE_HINT}" if is_web_page(details.headers) else ""

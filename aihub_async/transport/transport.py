@@ -173,7 +173,7 @@ class Transport:
         response = accepted(outcome, call.attempts)
         record_response(response)
         if not call.request.operation.returns_file and is_web_page(response.headers):
-            raise self.reporter.unreadable(call.request, response, "expected what the API sends")
+            raise self.reporter.unreadable(call.request, response, "expected an API response")
         return response
 
     async def _renew_key(self, call: Call) -> bool:

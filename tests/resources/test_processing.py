@@ -259,5 +259,5 @@ async def test_a_report_is_counted_iterated_and_shown(client, hub) -> None:
 @pytest.mark.parametrize("status", [200, 404, 502])
 async def test_a_web_page_in_place_of_an_answer_gets_the_same_hint(recorder, offline: AsyncAIHub, status) -> None:
     recorder.says(b"<html>login</html>", status, Content_Type="text/html")
-    with pytest.raises(RequestError, match=r"HTML page: is api_root right"):
+    with pytest.raises(RequestError, match=r"HTML page: check api_root"):
         await offline.with_options(max_retries=0).batches.get(1)

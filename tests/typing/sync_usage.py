@@ -96,12 +96,12 @@ assert_type(Gate(confidence=0.9, required="total").split(processed), tuple[list[
 assert_type(processed.view("out.html", source={"a.pdf": b""}), Path)
 
 receiver = WebhookReceiver("https://me.example/hooks/aihub", secret="secret")
-hooked = AIHub(webhooks=receiver)
+with_webhooks = AIHub(webhooks=receiver)
 
 
 @receiver.on_run
 def store(run: Run) -> None:
-    assert_type(hooked.apps.runs.results(run.id), RunResults)
+    assert_type(with_webhooks.apps.runs.results(run.id), RunResults)
 
 
 assert_type(receiver.handle({"X-AIHub-Webhook-Secret": "secret"}, b"{}"), int)

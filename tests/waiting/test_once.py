@@ -150,7 +150,7 @@ async def test_a_login_page_everywhere_is_reported_soon(
 ) -> None:
     hub.faults.add(Fault(kind="html"))
     before = time.time
-    with pytest.raises(UnreadableAnswerError, match="is api_root right"):
+    with pytest.raises(UnreadableAnswerError, match="check api_root"):
         await client.apps.runs.create(app_name=APP, batch_id=batch_id)
     assert time.time - before < 10
     assert hub.requests.count("runApp") == 1
