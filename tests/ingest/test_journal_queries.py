@@ -169,6 +169,26 @@ def test_a_failure_is_removed(db: sqlite3.Connection) -> None:
     assert queries.failures_of(db, FILES) == FAILURES[1:]
 
 
+def test_files_whose_later_results_are_written(db: sqlite3.Connection) -> None:
+    retried = [FILES[number]._replace(state=FileState.RETRIED) for number in (0, 1, 3, 4)]
+    queries.put_files(db, retried)
+    later = {
+        11: (retried[0], FileState.UPLOADED, 3),
+        12: (retried[1], FileState.NO_RESULT, 3),
+        # Not yet: its batch is running.
+        13: (retried[2], FileState.UPLOADED, 1),
+        14: (retried[3], FileState.FAILED, 3),
+    }
+    queries.put_files(db, [old._replace(id=key, state=int(state), batch=no) for key, (old, state, no) in later.items()])
+    for key in (12, 14):
+        queries.put_failure(db, key, "empty", "")
+    assert queries.superseded(db) == {1: retried[:2]}
+    # Another file of the same name in the same folder, or one of the same name elsewhere, is not a later row of it.
+    queries.put_file(db, retried[0]._replace(id=11, state=int(FileState.UPLOADED), batch=3, given="other"))
+    queries.put_file(db, retried[1]._replace(id=12, state=int(FileState.NO_RESULT), batch=3, folder=MORE))
+    assert queries.superseded(db) == {}
+
+
 def test_failed_files_without_those_refused(db: sqlite3.Connection) -> None:
     assert queries.failed(db, 0, 10) == [FILES[2], FILES[7]]
     assert ids(queries.failed(db, 3, 10)) == [8]
