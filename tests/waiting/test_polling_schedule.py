@@ -422,6 +422,19 @@ async def test_a_webhook_during_a_poll_causes_another(waits: Waits) -> None:
     assert task.done()
 
 
+async def test_a_webhook_during_the_poll_of_another_is_not_lost(waits: Waits) -> None:
+    (run,) = waits.runs.add(1)
+    waits.start(known=run, min_interval=100)
+    waits.runs.gate = asyncio.Event()
+    for second in (0.0, 0.125):
+        await waits.until(second)
+        waits.scheduler.notify("run-0")
+    await waits.until(0.25)
+    waits.runs.gate.set()
+    await waits.until(50)
+    assert waits.moments == [0, 1]
+
+
 async def test_polling_is_four_times_slower_while_webhooks_arrive(waits: Waits) -> None:
     runs = waits.runs.add(3)
     waits.scheduler.health.delivered()
@@ -567,10 +580,9 @@ async def test_a_newcomer_among_many_is_polled_when_the_budget_allows(waits: Wai
     await waits.until(10)
     waits.runs.moments.clear()
     waits.start(runs[12].id)
-    waits.start(runs[0].id)
     await waits.until(10.5)
     assert waits.moments == [10]
-    waits.start(runs[1].id)
+    waits.start(runs[0].id)
     await waits.until(11.5)
     assert waits.moments == [10, 11], "not within a second of the round before"
 
