@@ -143,6 +143,13 @@ def test_the_sources_of_a_batch_by_their_names_in_it(db: sqlite3.Connection) -> 
     assert queries.paths_of(db, BATCHES[1]) == [f"{MORE_PATH}noext", f"{MORE_PATH}c.txt"]
 
 
+def test_files_of_groups_are_found_by_an_index(db: sqlite3.Connection) -> None:
+    for _ in range(2):
+        schema.index_batches(db)
+    plan = db.execute("EXPLAIN QUERY PLAN SELECT * FROM files WHERE batch = 1").fetchall()
+    assert "USING INDEX files_batch" in plan[0][-1]
+
+
 def test_settling_changes_only_what_is_named(db: sqlite3.Connection) -> None:
     queries.settle_files(db, [4, 1], FileState.UPLOADED)
     assert states(db) == changed(_4=FileState.UPLOADED)
