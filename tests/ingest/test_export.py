@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from aihub_async import AsyncAIHub, Gate
-from aihub_async.emulator import Emulator
+from aihub_async.emulator import Emulator, Fault
 from aihub_async.errors import IngestError
 from aihub_async.ingest import IngestJob
 from aihub_async.ingest.folder import ResultsFolder, write_lines
@@ -244,6 +244,20 @@ async def test_a_later_success_replaces_what_the_failed_try_left_in_its_part(
     restored = await job_of(client, scans, out, **options).run()
     assert (restored.complete, restored.rows) == (True, 3)
     assert sorted(table_of(out, format)["file"]) == sorted(before["file"])
+
+
+async def test_an_altered_part_stays_when_the_server_has_the_results_no_longer(
+    hub: Emulator, client: AsyncAIHub, make_files: MakeFiles, tmp_path: Path
+) -> None:
+    scans, out = make_files("scans", 3), tmp_path / "out"
+    await job_of(client, scans, out).run()
+    part = out / "part-000001.jsonl"
+    part.write_text(part.read_text() + "{}\n")
+    altered = part.read_text()
+    hub.faults.add(Fault(kind="status", status=404, operation="getRunResults"))
+    status = await job_of(client, scans, out).run()
+    assert (status.done, status.failed) == (0, 3)
+    assert part.read_text() == altered
 
 
 def table_of(out: Path, format: str) -> Any:

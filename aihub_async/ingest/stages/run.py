@@ -202,14 +202,20 @@ class BatchStages:
         except errors.RunNeedsReviewError:
             return await self._save(batch, state=BatchState.REVIEW, note="the run waits for a review")
         except (errors.RunFailedError, errors.RunCancelledError) as error:
+            await self._remove_preview(batch)
             return await self._run_failed(batch, type(error).__name__, error.run.msg or str(error))
         except errors.NotFoundError as error:
+            await self._remove_preview(batch)
             return await self._run_failed(batch, type(error).__name__, "the run no longer exists")
         finally:
             self.progress.notes.pop(batch.no, None)
         if scope.cancelled_caught:
             return batch
         return await self._save(batch, state=BatchState.COMPLETE, complete_at=self.now(), note="")
+
+    async def _remove_preview(self, batch: BatchRow) -> None:
+        """Remove what was written of a run before its review. Parts of runs that were complete are never removed."""
+        await anyio.to_thread.run_sync(self.folder.remove_part, batch.no)
 
     async def _save(self, batch: BatchRow, **changes: Any) -> BatchRow:
         changed = attrs.evolve(batch, **changes)
@@ -314,8 +320,6 @@ class BatchStages:
         return await self._run_failed(batch, type(error).__name__, str(error))
 
     async def _run_failed(self, batch: BatchRow, reason: str, message: str) -> BatchRow:
-        # What was written of it before its review.
-        await anyio.to_thread.run_sync(self.folder.remove_part, batch.no)
         failed = attrs.evolve(batch, state=BatchState.FAILED, complete_at=self.now(), note=message)
 
         def record(db: sqlite3.Connection) -> int:
