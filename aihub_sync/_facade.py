@@ -5,14 +5,11 @@ import concurrent.futures
 import threading
 import weakref
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
+from typing import Any, Generic, Protocol, Self, TypeVar, cast
 
 from aihub_async.client import AsyncAIHub
 from aihub_async.errors import AIHubError, ClosedClientError, OutcomeUnknownError
 from aihub_sync._portal import CLOSE_GRACE, LoopThread, shared
-
-if TYPE_CHECKING:
-    from aihub_sync._webhooks import WebhookReceiver
 
 T = TypeVar("T")
 
@@ -51,10 +48,19 @@ class Call(Generic[T]):
             await asyncio.wait({self._task})
 
 
+class Receiver(Protocol):
+    """What a lease needs of a webhook receiver."""
+
+    wrapped: Any
+
+    def attach(self, lease: "Lease") -> None:
+        """Use the loop of a client."""
+
+
 class Lease:
     """Keeps the event loop for one client, until the client is closed or garbage-collected."""
 
-    def __init__(self, client: AsyncAIHub, receiver: "WebhookReceiver | None" = None) -> None:
+    def __init__(self, client: AsyncAIHub, receiver: Receiver | None = None) -> None:
         closers = (client.aclose,) if receiver is None else (client.aclose, receiver.wrapped.aclose)
 
         async def close() -> None:
