@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -20,7 +21,7 @@ from anyio.from_thread import start_blocking_portal
 
 from benchmarks.measure import Table, cpu_seconds
 from benchmarks.record import Record, add_option
-from benchmarks.serving import cores, pin, sink
+from benchmarks.serving import cores, pin, sink, stats
 
 CALLS = 2_048
 CONTENT = b"x" * 20_000
@@ -153,8 +154,19 @@ def contestant(name: str, work: str, root: str) -> Loop:
 def run(name: str, work: str, root: str, core: int | None) -> Loop:
     command = [sys.executable, "-m", "benchmarks.facade", name, work, root]
     command += [] if core is None else [str(core)]
+    stats(root, Path(), "DELETE")
     answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    arrived = stats(root, Path(), "GET")["requests"]
+    if arrived != expected(work):
+        raise SystemExit(f"{name}, {work}: {arrived} requests arrived, not {expected(work)}")
     return Loop(**json.loads(answer))
+
+
+def expected(work: str) -> int:
+    """Return the requests that the sink must have seen, warm-up included."""
+    if work == EMPTY:
+        return 0
+    return sum(repetitions(work)) * (CALLS if work in {THREADS, UPLOAD} else 1)
 
 
 def race(work: str, rounds: int, root: str, core: int | None) -> dict[str, list[Loop]]:
