@@ -23,6 +23,10 @@ _FILE: Final = "file"
 _DOCUMENT: Final = "document"
 
 
+_ALL: Final = "all fields"
+"""The name of the sum: "total" is what many people call a field."""
+
+
 @attrs.frozen
 class Difference:
     """A field whose value or error differs. `kind` is ``"value"``, ``"error"``, ``"only left"`` or ``"only right"``."""
@@ -175,7 +179,7 @@ class Score:
     def total(self) -> FieldScore:
         """The sum over all fields."""
         names = ("expected", "found", "exact", "normalized")
-        return FieldScore("total", *(sum(getattr(field, name) for field in self.fields) for name in names))
+        return FieldScore(_ALL, *(sum(getattr(field, name) for field in self.fields) for name in names))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the score as plain JSON types."""

@@ -57,7 +57,7 @@ def test_precision_and_recall_by_field(tmp_path: Path) -> None:
     assert (found.total.expected, found.total.exact) == (6, 2)
     miss = next(miss for miss in found.misses if miss.field == "vendor" and miss.file == "b")
     assert (miss.found, miss.error is not None) == (None, True)
-    assert [row["field"] for row in found.table()] == ["total", "vendor", "date", "total"]
+    assert [row["field"] for row in found.table()] == ["total", "vendor", "date", "all fields"]
     assert json.loads(json.dumps(found.to_dict()))["fields"][0]["precision"] == 0.5
 
 
