@@ -272,11 +272,12 @@ async def test_a_job_that_is_killed_loses_and_repeats_nothing(hub: Emulator, buc
             sys.executable, *arguments, stdout=asyncio.subprocess.PIPE, env=os.environ | {"PYTHONPATH": root}
         )
         if kill_at is not None:
+            bucket.proxy.faults = []
             bucket.proxy.add(kill_at, "", action=lambda: os.kill(process.pid, signal.SIGKILL))
         printed, _ = await process.communicate()
         return printed
 
-    for moment in ("GET .*in/5.txt", "PUT .*part-000001", "PUT .*part-000003", "PUT .*journal.db"):
+    for moment in ("GET .*in/5.txt", "PUT .*part-", "PUT .*part-", "PUT .*journal.db"):
         assert await run(moment) == b""
     assert await run(None) == b"12 0\n"
     rows = await anyio.to_thread.run_sync(bucket.rows, "out")
