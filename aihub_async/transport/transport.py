@@ -287,19 +287,20 @@ class Transport:
         time after it. If that is answered, failures of this call are its own.
         """
         breaker = self.governor.gates[call.request.lane].breaker
-        if call.retries != self.settings.max_retries or breaker.is_open or not breaker.is_failing(call.number):
+        if call.retries != self.settings.max_retries or not breaker.is_failing(call.number):
+            return
+        if breaker.is_open:  # Another call has shown the outage.
+            call.retries = 0
             return
         request = Request(LIST_BATCHES, LIST_BATCHES.path, "limit=1")
-        if self.credentials is not None:
-            request = await self.credentials.sign(request)
+        request = request if self.credentials is None else await self.credentials.sign(request)
         test = Call(request, self.clock.monotonic(), call.expires, unclear=False)
         tried = await self._attempt_in_turn(test, timeout)
         self._decide(test, tried)
-        if judge(request.operation.repeat, tried.result, unclear_before=False) is not Verdict.RETRY:
-            return
-        logger.warning("the server does not answer: uploads wait until a probe shows that it recovered")
-        breaker.open()
-        call.retries = 0
+        if judge(request.operation.repeat, tried.result, unclear_before=False) is Verdict.RETRY:
+            logger.warning("the server does not answer: uploads wait until a probe shows that it recovered")
+            breaker.open()
+            call.retries = 0
 
     def _inform_governor(self, request: Request, outcome: Response | AttemptFailure, asked: float | None) -> None:
         limit = self.governor.limit

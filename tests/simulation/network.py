@@ -41,7 +41,8 @@ class Network:
         self.pieces = 0
         self._digest = hashlib.blake2b(digest_size=8)
         self._outages: list[tuple[float, float]] = []
-        self._pipes: set[_Pipe] = set()
+        # A dict, whose order is always the same.
+        self._pipes: dict[_Pipe, None] = {}
         self._down_for: set[str] = set()
 
     def outage(self, start: float, seconds: float) -> None:
@@ -82,7 +83,7 @@ class Network:
             raise ConnectionRefusedError("the simulated network refuses")
         client, server = factory(), self._serve()
         pipe = _Pipe(self, host, client, server, self._chance)
-        self._pipes.add(pipe)
+        self._pipes[pipe] = None
         pipe.open()
         return client
 
@@ -102,7 +103,7 @@ class Network:
 
     def forget(self, pipe: "_Pipe") -> None:
         """Drop a connection that has ended."""
-        self._pipes.discard(pipe)
+        self._pipes.pop(pipe, None)
 
 
 class _Pipe:
