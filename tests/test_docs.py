@@ -75,7 +75,8 @@ def test_python(code: str, world: dict[str, str], folder: Path) -> None:
             "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n"
         )
         (folder / "test_users.py").write_text(code)
-        run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_users.py"], world, folder)
+        options = ("-q", "-p", "no:cacheprovider", "--basetemp", "temporary")
+        run([sys.executable, "-m", "pytest", *options, "test_users.py"], world, folder)
         return
     (folder / "script.py").write_text(code)
     run([sys.executable, "script.py"], world, folder)

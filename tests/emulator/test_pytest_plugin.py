@@ -12,7 +12,8 @@ HAS_AIORESPONSES = importlib.util.find_spec("aioresponses") is not None
 
 def run_pytest(tmp_path, text, *options):
     (tmp_path / "test_it.py").write_text(text)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, "test_it.py"]
+    options = ("-q", "-p", "no:cacheprovider", "--basetemp", "temporary", *options)
+    command = [sys.executable, "-m", "pytest", *options, "test_it.py"]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
     return subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100, check=False

@@ -82,9 +82,9 @@ def test_users_tests_under_xdist(stage: Stage) -> None:
         "        client.batches.add_file(batch.id, 'a.txt', b'Total: 1')\n"
         "        assert len(list(client.batches.iter_files(batch.id))) == 1\n"
     )
-    printed = stage.run(
-        sys.executable, "-m", "pytest", "-n", "2", "-p", "no:cacheprovider", str(test), "--rootdir", str(stage.folder)
-    )
+    # Temporary folders of other runs, which pytest cleans up at its end, are none of this test's business.
+    options = ("-n", "2", "-p", "no:cacheprovider", "--basetemp", str(stage.folder / "temporary"))
+    printed = stage.run(sys.executable, "-m", "pytest", *options, str(test), "--rootdir", str(stage.folder))
     assert "6 passed" in printed
 
 

@@ -197,27 +197,31 @@ def test_a_hook_that_blocks_does_not_keep_the_process_from_ending(hub: Emulator)
 
 def test_clients_closed_while_other_threads_call_them(hub: Emulator) -> None:
     shared = [AIHub(hub.api_key, api_root=hub.api_root)]
-    outcomes: list[bool] = []
-    end = time.monotonic() + 1
+    succeeded = threading.Semaphore(0)
+    refused = threading.Event()
+    stop = threading.Event()
 
     def call() -> None:
-        while time.monotonic() < end:
+        while not stop.is_set():
             try:
                 shared[0].batches.list()
-                outcomes.append(True)
+                succeeded.release()
             except errors.ClosedClientError:
-                outcomes.append(False)
+                refused.set()
+                # Until the next client is there; threads that never wait would keep it from being made.
+                time.sleep(0.001)
 
     threads = [threading.Thread(target=call) for _ in range(8)]
     for thread in threads:
         thread.start()
-    while time.monotonic() < end:
+    for _ in range(30):
+        # A call of some thread has ended, and all others are somewhere on their way.
+        assert succeeded.acquire(timeout=10)
         shared[0].close()
         shared[0] = AIHub(hub.api_key, api_root=hub.api_root)
-        shared[0].batches.list()
-        time.sleep(0.02)
+    stop.set()
     for thread in threads:
         thread.join(10)
     shared[0].close()
     assert not any(thread.is_alive() for thread in threads)
-    assert True in outcomes
+    assert refused.is_set()
