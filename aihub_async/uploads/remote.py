@@ -3,7 +3,7 @@
 import datetime as dt
 import hashlib
 import time
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
@@ -97,7 +97,7 @@ def _read_s3(system: Any, path: str, position: int, size: int) -> tuple[bytes, i
     wanted = f"bytes={position}-{position + size - 1}"
     answer = system.call_s3("get_object", Bucket=bucket, Key=key, Range=wanted, **versioned)
     try:
-        data: bytes = sync(system.loop, answer["Body"].read)
+        data = cast("bytes", sync(system.loop, answer["Body"].read))
     finally:
         answer["Body"].close()
     whole = answer.get("ContentRange", "").rpartition("/")[2]
