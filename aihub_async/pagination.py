@@ -157,16 +157,16 @@ async def cancel_all(tasks: "Iterable[asyncio.Task[None]]") -> None:
             await asyncio.wait(running)
 
 
-def listed(operation: Operation, answer: KeepsRaw, items: list[T], name: str) -> list[T]:
-    """Return the items of a page that an answer has under a name.
+def listed(operation: Operation, answer: KeepsRaw, items: list[T], *names: str) -> list[T]:
+    """Return the items of a page whose answer has one of these names.
 
     Raises:
         ProtocolError: The answer is an object of another kind, such as a gateway's ``{"error": ...}`` with status 200;
             read as an empty page, it would silently end the list.
     """
-    if items or not answer.raw or name in answer.raw:
+    if items or not answer.raw or any(name in answer.raw for name in names):
         return items
-    message = f"the answer has no `{name}`, so it is not the end of the list"
+    message = f"the answer has no `{names[0]}`, so it is not the end of the list"
     raise ProtocolError(message, RequestDetails(operation.name, operation.method, operation.path))
 
 

@@ -8,7 +8,7 @@ import attrs
 from aihub_async import models
 from aihub_async import operations as ops
 from aihub_async.models import Run
-from aihub_async.pagination import Page, Pages
+from aihub_async.pagination import Page, Pages, listed
 from aihub_async.resources._base import Resource, given
 
 if TYPE_CHECKING:
@@ -48,8 +48,11 @@ class RunResultsAPI(Resource):
             include_source_info: coordinates, page layouts and paths of post-processed files.
             include_review_results: the history of human edits.
             include_validation_results: results of validation rules.
+
+        Raises:
+            ProtocolError: The answer has neither files nor the run's id: it is an error, not the end of the results.
         """
-        return await self._fetch(
+        answer = await self._fetch(
             models.RunResults,
             ops.GET_RUN_RESULTS,
             query=given(
@@ -61,6 +64,8 @@ class RunResultsAPI(Resource):
             ),
             run_id=run_id,
         )
+        listed(ops.GET_RUN_RESULTS, answer, answer.files, "files", "id", "case_info")
+        return answer
 
     async def collect_results(
         self,

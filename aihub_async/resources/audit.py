@@ -2,7 +2,7 @@
 
 from aihub_async import operations as ops
 from aihub_async.models import AuditLogEntry, AuditLogs
-from aihub_async.pagination import Page, Pages, offset_page
+from aihub_async.pagination import Page, Pages, listed, offset_page
 from aihub_async.resources._base import Resource, build_request, given, read_answer
 from aihub_async.resources.v1._base import refuse_error
 
@@ -63,6 +63,6 @@ class Audit(Resource):
         async def fetch(cursor: str | int | None) -> Page[AuditLogEntry]:
             start = int(cursor or 0)
             answer = await self.logs(start, page_size, log_type, email, start_time, end_time)
-            return offset_page(answer.results, start, page_size)
+            return offset_page(listed(ops.GET_AUDIT_LOGS, answer, answer.results, "data"), start, page_size)
 
         return Pages(ops.GET_AUDIT_LOGS, fetch, key=AuditLogEntry.to_json)

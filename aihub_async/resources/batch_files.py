@@ -11,7 +11,7 @@ from aihub_async.errors import InvalidRequestError
 from aihub_async.limits import MULTIPART_THRESHOLD
 from aihub_async.models import DeletionJob, FileNode, ListBatchFiles
 from aihub_async.models.uploads import UploadReport
-from aihub_async.pagination import Page, Pages
+from aihub_async.pagination import Page, Pages, listed
 from aihub_async.resources._base import given
 from aihub_async.resources._batch_api import BatchAPI
 from aihub_async.resources._multipart import MultipartSessions
@@ -59,7 +59,8 @@ class BatchFiles(MultipartSessions):
 
         async def fetch(cursor: str | int | None) -> Page[FileNode]:
             answer = await self.list_files(batch_id, page_size, None if cursor is None else str(cursor))
-            return Page(answer.nodes, answer.next_page_token or None if answer.has_more else None)
+            nodes = listed(ops.LIST_FILES, answer, answer.nodes, "nodes", "has_more")
+            return Page(nodes, answer.next_page_token or None if answer.has_more else None)
 
         return Pages(ops.LIST_FILES, fetch)
 

@@ -19,7 +19,7 @@ from aihub_async.config import header_text
 from aihub_async.errors import Attempt, InvalidRequestError, PreconditionFailedError, ProtocolError
 from aihub_async.models import DeletionJob, FileJob, FileMetadata, FileNode, FolderListing
 from aihub_async.models.decode import encode
-from aihub_async.pagination import Page, Pages
+from aihub_async.pagination import Page, Pages, listed
 from aihub_async.policies.retry import FailureKind
 from aihub_async.resources._base import Resource, build_request, given
 from aihub_async.resources._download import Digest, Download, checked_target
@@ -205,7 +205,8 @@ class Files(Resource):
 
         async def fetch(cursor: str | int | None) -> Page[FileNode]:
             answer = await self.list_folder(path, None if cursor is None else str(cursor))
-            return Page(answer.nodes, answer.next_page_token or None if answer.has_more else None)
+            nodes = listed(ops.READ_FILE, answer, answer.nodes, "nodes", "has_more")
+            return Page(nodes, answer.next_page_token or None if answer.has_more else None)
 
         return Pages(ops.READ_FILE, fetch)
 

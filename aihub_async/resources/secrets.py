@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from aihub_async import operations as ops
 from aihub_async.errors import InvalidRequestError
 from aihub_async.models import AllowedWorkspacesType, ListSecrets
+from aihub_async.pagination import listed
 from aihub_async.reconcile.named import SecretFinder
 from aihub_async.reconcile.once import OncePolicy, send_once
 from aihub_async.resources._base import Resource, build_request, given
@@ -64,7 +65,9 @@ class Secrets(Resource):
 
     async def list(self, alias: str | None = None, workspace: str | None = None) -> ListSecrets:
         """List secrets, without their values; not paged. Non-admins must name a workspace."""
-        return await self._fetch(ListSecrets, ops.LIST_SECRETS, query=given(workspace=workspace, alias=alias))
+        answer = await self._fetch(ListSecrets, ops.LIST_SECRETS, query=given(workspace=workspace, alias=alias))
+        listed(ops.LIST_SECRETS, answer, answer.secrets, "secrets")
+        return answer
 
     async def delete(self, alias: str) -> None:
         """Delete a secret, immediately.

@@ -53,6 +53,9 @@ class DeploymentRuns(Facade):
             include_source_info: coordinates, page layouts and paths of post-processed files.
             include_review_results: the history of human edits.
             include_validation_results: results of validation rules.
+
+        Raises:
+            ProtocolError: The answer has neither files nor the run's id: it is an error, not the end of the results.
         """
         return self._lease.run(
             self._async.results(

@@ -412,3 +412,34 @@ async def test_conflicts_are_refused_before_anything_is_sent(offline, recorder, 
     with pytest.raises(errors.ConfigurationError):
         await offline.files.read("/a", ib_retry_config="a\r\nb")
     assert recorder.sent == []
+
+
+# An answer of another kind
+
+
+READS = {
+    "results": lambda client: client.apps.runs.results("r1"),
+    "results of a deployment": lambda client: client.apps.deployments.runs.collect_results("r1"),
+    "files of results": lambda client: client.apps.runs.iter_results("r1").next_page(),
+    "batches": lambda client: client.batches.iter().next_page(),
+    "files of a batch": lambda client: client.batches.iter_files(1).next_page(),
+    "folder": lambda client: client.files.iter_folder("acme/folder").next_page(),
+    "runs": lambda client: client.apps.runs.iter().next_page(),
+    "secrets": lambda client: client.secrets.list(),
+    "audit log": lambda client: client.audit.iter_logs().next_page(),
+    "jobs": lambda client: client.legacy.jobs.iter().next_page(),
+}
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+async def test_an_error_with_status_200_is_not_an_empty_result(offline, recorder, read):
+    """A gateway's error that was read as an empty page would lose what the page has, silently."""
+    recorder.says({"error": "backend unavailable"})
+    with pytest.raises(errors.ProtocolError):
+        await read(offline)
+
+
+@pytest.mark.parametrize("body", [{"id": "r1", "status": "FAILED"}, {"files": []}, {}])
+async def test_results_without_files(offline, recorder, body):
+    recorder.says(body)
+    assert (await offline.apps.runs.results("r1")).files == []

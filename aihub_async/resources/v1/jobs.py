@@ -10,7 +10,7 @@ from aihub_async import operations as ops
 from aihub_async.errors import InvalidRequestError
 from aihub_async.models import TERMINAL_RUN_STATUSES, LegacyJobInfo, LegacyJobStatus, ListLegacyJobs, Run, RunStatus
 from aihub_async.operations import Operation
-from aihub_async.pagination import Page, Pages
+from aihub_async.pagination import Page, Pages, listed
 from aihub_async.resources._base import given
 from aihub_async.resources.v1._base import LegacyResource
 from aihub_async.transport.transport import Transport
@@ -111,7 +111,9 @@ class LegacyJobs(LegacyResource):
         async def fetch(cursor: str | int | None) -> Page[LegacyJobInfo]:
             query = given(sort_by=sort_by, limit=page_size) if cursor is None else _query_of(str(cursor))
             answer = await self._call(ListLegacyJobs, ops.LIST_LEGACY_JOBS, query=query)
-            return Page(answer.jobs, answer.next_page or None)
+            return Page(
+                listed(ops.LIST_LEGACY_JOBS, answer, answer.jobs, "jobs", "next_page"), answer.next_page or None
+            )
 
         return Pages(ops.LIST_LEGACY_JOBS, fetch)
 
