@@ -209,7 +209,7 @@ async def test_the_secret_is_compared_in_constant_time(site: Site, monkeypatch: 
         b'{"job_id": ""}',
         b'{"job_id": "a\\u0000b"}',
         b"[" * 200_000,
-        gzip.compress(payload()),
+        gzip.compress(payload(), mtime=0),
         b"\xff\xfe",
     ],
 )
