@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 import sqlite3
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,14 +16,12 @@ from aihub_async.ingest.folder import OWN
 from aihub_async.ingest.journal import schema
 from aihub_async.paths import folded_url, is_url
 from aihub_async.uploads.remote import check_url, connect
-from aihub_async.uploads.remote_errors import failed, is_repeatable
+from aihub_async.uploads.remote_errors import failed, repeated
 from aihub_async.uploads.remote_walk import RemoteWalk
 from aihub_async.uploads.walking import PathFilter
 
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"})
 """Protocols whose objects appear when they have been written completely."""
-_PAUSES = (0.2, 0.8, 3.2)
-"""Seconds before a copy is repeated."""
 
 
 def split_out(out: Any) -> tuple[Path, str | None]:
@@ -142,15 +139,7 @@ class Publisher:
     def _put(self, system: Any, root: str, path: Path, done: dict[str, list[int]]) -> None:
         name = path.relative_to(self._out).as_posix()
         version = _version(path)
-        for pause in (*_PAUSES, None):
-            try:
-                _copy(system, path, f"{root}/{name}")
-                break
-            # As above.
-            except Exception as error:
-                if pause is None or not is_repeatable(error):
-                    raise
-            time.sleep(pause)
+        repeated(lambda: _copy(system, path, f"{root}/{name}"))
         done[name] = version
         self._write(done)
 

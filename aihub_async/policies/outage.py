@@ -54,7 +54,7 @@ class CircuitBreaker:
         self._failing.discard(call)
 
     def is_failing(self, call: int) -> bool:
-        """Return whether a call has failed, and nobody has got an answer since then."""
+        """Return whether a call has failed, and no call has been answered since then."""
         return call in self._failing
 
     def open(self, retry_after: float | None = None) -> None:

@@ -67,7 +67,7 @@ async def commit_once(
 
 
 async def _was_committed(error: StatusError, size_of: Callable[[], Awaitable[int | None]], size: int) -> bool | None:
-    """Return what the refusal of a later commit says about the first; None if that cannot be found out now."""
+    """Return whether the first commit succeeded although a later one was refused; None if that cannot be determined."""
     if isinstance(error, RateLimitedError):
         return None
     if error.status not in _CLOSED:

@@ -53,7 +53,7 @@ class Closing:
         self._guarded.discard(guarded)
 
     def explains(self, guarded: Guarded) -> bool:
-        """Return whether a cancellation that has arrived is that of `close`, and nobody else's; it is taken back then.
+        """Return whether a cancellation came from `close` alone, and if so, undo it.
 
         Guards can be nested: the innermost takes it.
         """

@@ -2,22 +2,19 @@
 
 import datetime as dt
 import hashlib
-import time
 from typing import Any, cast
 
 import attrs
 
 from aihub_async.errors import SourceChangedError, SourceError
 from aihub_async.uploads.contents import ReadBody
-from aihub_async.uploads.remote_errors import error_code, failed, is_repeatable
+from aihub_async.uploads.remote_errors import error_code, failed, repeated
 
 _IDENTITIES = (
     *("ETag", "generation", "version_id", "VersionId", "etag", "content_md5", "md5Hash", "checksum", "sha256"),
     *("mtime", "LastModified", "last_modified", "updated", "modified", "created"),
 )
-"""Keys of what a file system knows about a file, those that identify its content best first."""
-_PAUSES = (0.2, 0.8, 3.2)
-"""Seconds before a read is repeated."""
+"""Keys in the description of a file, those that identify its content best first."""
 
 
 @attrs.frozen
@@ -44,19 +41,15 @@ class RemoteFile:
             SourceChangedError: the file is not the one that was found.
             SourceError: it cannot be read; see `remote_errors.failed`.
         """
-        for pause in (*_PAUSES, None):
-            try:
-                return self._read(position, size)
-            except SourceError:
-                raise
-            # Each file system raises its own exceptions.
-            except Exception as error:
-                if error_code(error) == "InvalidRange":
-                    raise self._changed() from error
-                if pause is None or not is_repeatable(error):
-                    raise failed("read", self.url, error) from error
-                time.sleep(pause)
-        raise AssertionError("unreachable")
+        try:
+            return repeated(lambda: self._read(position, size))
+        except SourceError:
+            raise
+        # Each file system raises its own exceptions.
+        except Exception as error:
+            if error_code(error) == "InvalidRange":
+                raise self._changed() from error
+            raise failed("read", self.url, error) from error
 
     def body(self) -> ReadBody:
         """Return the request body."""
@@ -84,7 +77,7 @@ class RemoteFile:
 
 
 def is_s3(system: Any) -> bool:
-    """Return whether a file system is that of s3fs, whose requests say more than fsspec's interface."""
+    """Return whether a file system is that of s3fs, which offers more than fsspec's interface."""
     return type(system).__module__.partition(".")[0] == "s3fs" and hasattr(system, "call_s3")
 
 
@@ -113,7 +106,7 @@ def identity(info: dict[str, Any], size: int) -> int:
     """Return a number that changes when a file does: of its ETag or version and its size, else of its time and size."""
     found = next((info[key] for key in _IDENTITIES if info.get(key)), "")
     if isinstance(found, dt.datetime):
-        # One package says it in both ways.
+        # One package has it both as a date and as a number.
         found = found.timestamp()
     text = str(found).removeprefix("W/").strip('"')
     digest = hashlib.blake2b(f"{size} {text}".encode(), digest_size=8).digest()
@@ -124,11 +117,11 @@ def size_of(info: dict[str, Any]) -> int:
     """Return the size of a file in bytes.
 
     Raises:
-        ValueError: the server does not say.
+        ValueError: the server does not report it.
     """
     size = info.get("size")
     if size is None:
-        raise ValueError("the server does not say how large the file is")
+        raise ValueError("the server does not report the size of the file")
     return int(size)
 
 

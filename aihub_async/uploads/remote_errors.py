@@ -1,10 +1,13 @@
-"""What the exceptions of file systems behind URLs mean: each package has its own."""
+"""What the exceptions of file systems behind URLs mean, each package having its own, and which requests to repeat."""
 
 import errno
-from collections.abc import Iterator
-from typing import Any
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 from aihub_async.errors import SourceAccessError, SourceError, SourceUnavailableError
+
+T = TypeVar("T")
 
 _CREDENTIAL_CODES = frozenset(
     {
@@ -27,6 +30,8 @@ _LASTING = (
     *(NotImplementedError, ValueError, TypeError, LookupError, ImportError),
 )
 _LASTING_NUMBERS = frozenset({errno.EINVAL, errno.ENOENT, errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENAMETOOLONG})
+_PAUSES = (0.2, 0.8, 3.2)
+"""Seconds before a request is repeated."""
 
 
 def failed(what: str, url: str, error: Exception) -> SourceError:
@@ -58,7 +63,26 @@ def is_passing(error: Exception) -> bool:
 
 def is_repeatable(error: Exception) -> bool:
     """Return whether to repeat a request now; after SlowDown s3fs has repeated it already, for seconds."""
-    return is_passing(error) and error_code(error) != "SlowDown"
+    return is_passing(error) and error_code(error) not in {"SlowDown", "InvalidRange"}
+
+
+def repeated(request: Callable[[], T]) -> T:
+    """Send a request in this thread, and repeat it up to three times while it fails with a passing error.
+
+    Raises:
+        Exception: The error of the last attempt, of whatever kind the file system raises; a `SourceError` immediately.
+    """
+    for pause in _PAUSES:
+        try:
+            return request()
+        except SourceError:
+            raise
+        # Each file system raises its own exceptions.
+        except Exception as error:
+            if not is_repeatable(error):
+                raise
+        time.sleep(pause)
+    return request()
 
 
 def error_code(error: BaseException) -> str:

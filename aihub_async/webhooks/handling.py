@@ -57,7 +57,7 @@ class Handlers:
         if event in self._handled:
             return 200
         if event in self._running:
-            # Whatever the bus knows by now: a claim can be lost while its handler still runs.
+            # Whatever the bus has recorded: a claim can be lost while its handler still runs.
             return 503
         self._running.add(event)
         try:

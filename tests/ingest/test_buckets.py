@@ -17,8 +17,7 @@ import aihub_async
 from aihub_async import AsyncAIHub, SourceAccessError, SourceChangedError, SourceError, UploadError
 from aihub_async.emulator import Emulator
 from aihub_async.errors import IngestError
-from aihub_async.ingest import cloud
-from aihub_async.uploads import remote
+from aihub_async.uploads import remote_errors
 from tests.buckets import ENVIRONMENT, SECRET, FaultProxy, moto_server
 
 pytest.importorskip("moto")
@@ -74,8 +73,7 @@ class Bucket:
 @pytest.fixture
 def bucket(moto: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     monkeypatch.setenv("HOME", os.fspath(tmp_path / "home"))
-    for module in (cloud, remote):
-        monkeypatch.setattr(module, "_PAUSES", (0.01, 0.05))
+    monkeypatch.setattr(remote_errors, "_PAUSES", (0.01, 0.05))
     with FaultProxy(moto).running() as proxy:
         for name, value in (ENVIRONMENT | {"AWS_ENDPOINT_URL": proxy.url}).items():
             monkeypatch.setenv(name, value)
